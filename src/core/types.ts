@@ -1,0 +1,256 @@
+/**
+ * The words of tracelet and the contracts between its stages, in one sitting.
+ * Nothing here does anything: no I/O, no threads, no imports but types.
+ */
+
+/** Identifies a run everywhere: folder, backends, commands. Chosen by us or by the user. */
+export type RunId = string
+/** A destination as the user named it: `mlflow`, `mlflow:team`. Part before the colon is the kind. */
+export type DestinationName = string
+/** The journal's number of a series within its run, from 0, dense, never reused. */
+export type SeriesId = number
+/** Milliseconds since 1970 on the wall clock. Only points and records carry it; windows use the monotonic clock. */
+export type WallMs = number
+
+/** A named curve. `context` is free text that tells apart series of one name (a subset, a rank); '' for none. */
+export interface Series {
+  readonly id: SeriesId
+  readonly name: string
+  readonly context: string
+}
+
+export type ParamValue = string | number | boolean | null
+export type RunOutcome = 'finished' | 'failed' | 'killed'
+
+/** Everything a run says besides points. One record is one unit of the conservation law for records. */
+export type RunRecord =
+  | { readonly kind: 'params'; readonly params: Readonly<Record<string, ParamValue>> }
+  | { readonly kind: 'tags'; readonly tags: Readonly<Record<string, string>> }
+  | { readonly kind: 'state'; readonly state: 'running' | RunOutcome; readonly time: WallMs }
+export type RecordKind = RunRecord['kind']
+
+/** Points of one run as columns, index by index. Steps are integers in ±(2^53 − 1). */
+export interface PointColumns {
+  readonly length: number
+  readonly series: Uint32Array
+  readonly step: Float64Array
+  readonly time: Float64Array
+  readonly value: Float64Array
+}
+
+// ── the journal as its readers see it ────────────────────────────────────────────────────────────────
+
+/** What a reader of a journal meets, in order of sequence numbers. */
+export type JournalEntry =
+  | {
+      readonly kind: 'points'
+      /** Sequence number of the first point; point i has `seq + i`. */
+      readonly seq: number
+      readonly points: PointColumns
+      /** Row of each point. Rows are numbered within the run; points of one row share their step. */
+      readonly row: Uint32Array
+      /** Rows that are complete after this entry, oldest first. */
+      readonly closed: Uint32Array
+      /** Whether points may name rows that an earlier frame began. */
+      readonly session: number
+    }
+  | { readonly kind: 'record'; readonly seq: number; readonly record: RunRecord }
+  /** A writer took over (start, resume, restarted drain): every row of earlier sessions is complete. */
+  | { readonly kind: 'session'; readonly seq: number; readonly session: number }
+  /** Damage: `points + records` sequence numbers from `seq` on are gone. */
+  | { readonly kind: 'corrupt'; readonly seq: number; readonly points: number; readonly records: number }
+
+/** Reads one run's journal forward. Series are known before the first point that uses them. */
+export interface JournalReader {
+  /** Sequence number of the next entry. */
+  readonly seq: number
+  /** The next entry, or undefined when the journal (as written so far) has been read to its end. */
+  next(): JournalEntry | undefined
+  series(id: SeriesId): Series
+  close(): void
+}
+
+/** How far a destination has settled a run's journal; replaced atomically, forward only. */
+export interface Cursor {
+  /** Everything before this sequence number is settled (row sinks: see `back`). */
+  readonly seq: number
+  /** Where reading must start to rebuild rows that were open at `seq`; equals `seq` for point sinks. */
+  readonly back: number
+  /** Points and records already settled, by outcome; continues the conservation law after a restart. */
+  readonly settled: SettledCounts
+  /** The sink's own, opaque, JSON, at most 64 KiB: remote ids, line counts, byte lengths. */
+  readonly state: SinkState
+}
+export interface SettledCounts {
+  readonly delivered: number
+  readonly superseded: number
+  readonly filtered: number
+  readonly rejected: number
+  readonly corrupt: number
+  readonly recordsDelivered: number
+  readonly recordsFiltered: number
+  readonly recordsRejected: number
+  readonly recordsCorrupt: number
+}
+export type SinkState = Readonly<Record<string, unknown>> | undefined
+
+// ── the contract of a sink ───────────────────────────────────────────────────────────────────────────
+
+/** What every destination may know of a run. Stands in `run.json`; holds no secret. */
+export interface RunInfo {
+  readonly id: RunId
+  /** Shown by backends; defaults to the id. */
+  readonly name: string
+  readonly project: string
+  /** The user's `expName`; backends without experiments show it as a tag or ignore it. */
+  readonly experiment: string
+  readonly group?: string
+  /** Run id of the parent: nested runs. */
+  readonly parent?: RunId
+  readonly createdAt: WallMs
+  /** Random, made before the first remote create and sent with it: a create whose answer was lost is found by it. */
+  readonly nonce: string
+  /** The run's own folder; file sinks write below it. */
+  readonly folder: string
+}
+
+/** Points for one `write`. Valid until the returned promise settles. */
+export interface Batch extends PointColumns {
+  /** Sequence number of the first item: the same batch has the same number after a crash. */
+  readonly seq: number
+  /** Row sinks only: row i is the points `rows[i] … rows[i + 1] − 1`, all of one step; one more entry than rows. */
+  readonly rows?: Uint32Array
+  describe(id: SeriesId): Series
+}
+
+/** Something of the batch that the backend will never take. Index of a point, or of a row where `rows` is set. */
+export interface Rejection {
+  readonly index: number
+  readonly code: string
+  readonly reason: string
+}
+
+/**
+ * A sink's answer. A throw is a bug, not an answer: it is treated as `split` and reported as such.
+ * `state` replaces the cursor's state when this answer is committed.
+ */
+export type WriteResult =
+  /** Stored. `superseded`: how many of the items the backend merged into others. */
+  | { readonly status: 'accepted'; readonly superseded?: number; readonly state?: SinkState }
+  /** Stored but for some, by index. */
+  | {
+      readonly status: 'partial'
+      readonly rejected: readonly Rejection[]
+      readonly superseded?: number
+      readonly state?: SinkState
+    }
+  /** Maybe stored; the same batch comes again, after `afterMs` if given, else after a back-off. */
+  | { readonly status: 'retry'; readonly reason: string; readonly afterMs?: number }
+  /** Some item is bad and the backend does not say which: the pipeline halves; one item alone is rejected. */
+  | { readonly status: 'split'; readonly code: string; readonly reason: string }
+  /** Nothing will be taken until somebody acts: revoked key, deleted run, quota. The cursor stands. */
+  | { readonly status: 'blocked'; readonly scope: 'run' | 'account'; readonly code: string; readonly reason: string }
+
+export type OpenResult =
+  | { readonly status: 'ready'; readonly state?: SinkState; readonly url?: string }
+  | Extract<WriteResult, { status: 'retry' | 'blocked' }>
+
+export interface SinkLimits {
+  /** Most points (rows where `shape` is 'rows') in one write. */
+  readonly maxItems: number
+  /** Most bytes of one write, by the bound that `pointBytes` gives. */
+  readonly maxBytes: number
+  /** Upper bound of one point's encoded size, from the UTF-8 length of its series' name and context. */
+  readonly pointBytes: (nameBytes: number) => number
+  /** Writes of one run that may be under way at once. More than 1 only if their order does not matter. */
+  readonly inFlight: number
+  /** How long a batch may wait to be filled while the journal has no more. */
+  readonly lingerMs: number
+}
+
+/** What a backend can do; tests and the README's table decide by this, never by name. */
+export interface SinkCapabilities {
+  /** 'points': fragments are sent at once. 'rows': each row once, when complete. */
+  readonly shape: 'points' | 'rows'
+  /** Why sending again is harmless: the backend's own identity, a position it keeps, or our file's length. */
+  readonly rewrite: 'identity' | 'offset' | 'append'
+  readonly records: readonly RecordKind[]
+  /** What arrives for values that a double holds and the backend may not. */
+  readonly values: {
+    readonly nan: 'kept' | 'mapped' | 'rejected'
+    readonly infinity: 'kept' | 'mapped' | 'rejected'
+    readonly negativeZero: 'kept' | 'mapped'
+    readonly precision: 'double' | 'float32'
+  }
+  readonly maxNameLength: number
+}
+
+/** One run at one destination. Only translates: no retry, timer, buffer or log of its own. */
+export interface Sink {
+  /** Finds the remote run by our nonce or makes it; called again after a restart, with the state last committed. */
+  open(state: SinkState, signal: AbortSignal): Promise<OpenResult>
+  /** At most `limits.inFlight` at once; never before `open` was ready, never after `close`. */
+  write(batch: Batch, signal: AbortSignal): Promise<WriteResult>
+  /** A record of a kind the sink declared. Alone in flight when `limits.inFlight` is 1. */
+  writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult>
+  /** After an unclear failure: is this batch there already? Absent where sending again costs nothing. */
+  stored?(batch: Batch, signal: AbortSignal): Promise<boolean>
+  /** Frees what open() took; everything worth telling the backend came as a record. Twice is harmless. */
+  close(): Promise<void>
+}
+
+export interface SinkContext<Options> {
+  readonly run: RunInfo
+  readonly options: Options
+  /** Reported to the user once, without stopping anything: a mapped name, a clamped value. */
+  readonly notice: (code: string, message: string) => void
+}
+
+// ── what the user reads ──────────────────────────────────────────────────────────────────────────────
+
+/** Sums of one destination: `journaled = delivered + filtered + rejected + corrupt + pending`. */
+export interface DestinationStats {
+  readonly delivered: number
+  /** Part of `delivered` that the backend's identity rule merged into other points. */
+  readonly superseded: number
+  readonly filtered: number
+  /** Each stands with its reason in the run's dead-letter file. */
+  readonly rejected: number
+  readonly corrupt: number
+  readonly pending: number
+  readonly records: {
+    readonly delivered: number
+    readonly filtered: number
+    readonly rejected: number
+    readonly corrupt: number
+    readonly pending: number
+  }
+  readonly state: DestinationState
+  /** Where to look at the run; '' until the backend told. */
+  readonly url: string
+  /** Why it is retrying or blocked; '' when it is not. */
+  readonly reason: string
+}
+export type DestinationState = 'opening' | 'live' | 'retrying' | 'blocked' | 'closed'
+
+/** Sums of a run in this process: `accepted = journaled + coalesced + lost.laneFull + lost.disk + inRing`. */
+export interface Stats {
+  /** Points that `log()` took. */
+  readonly accepted: number
+  /** Points still between `log()` and the journal; 0 after `flush()`. */
+  readonly inRing: number
+  readonly journaled: number
+  /** Points replaced by a later one of the same series, step and time before they were journaled. */
+  readonly coalesced: number
+  readonly lost: { readonly laneFull: number; readonly disk: number }
+  /** Points that `log()` refused with an error code: never accepted. */
+  readonly refused: number
+  /** Points that came after `finish()`; part of `accepted`. */
+  readonly late: number
+  readonly records: { readonly accepted: number; readonly journaled: number; readonly lost: number }
+  /** Calls that waited for room in the ring, and for how long in all. */
+  readonly stalls: { readonly count: number; readonly totalMs: number }
+  /** Age of the oldest byte not yet safe from power loss; 0 when all is. */
+  readonly unsyncedMs: number
+  readonly destinations: Readonly<Record<DestinationName, DestinationStats>>
+}

@@ -1,0 +1,31 @@
+/**
+ * How a backend is declared: one folder, one `defineSink`, one line in `index.ts`.
+ * The pipeline asks nothing else of a backend and knows none by name.
+ */
+import type { GivenOptions, OptionsOf, OptionTable } from '../core/options.ts'
+import type { RunInfo, Sink, SinkCapabilities, SinkContext, SinkLimits } from '../core/types.ts'
+
+export interface SinkDefinition<Table extends OptionTable = OptionTable> {
+  /** The word users write: `mlflow`. */
+  readonly kind: string
+  readonly title: string
+  readonly options: Table
+  readonly limits: SinkLimits
+  readonly capabilities: SinkCapabilities
+  /**
+   * Where exactly a run goes: origin and project or experiment, without secrets. Another text is another
+   * destination, whose cursor starts at 0.
+   */
+  readonly address: (options: OptionsOf<Table>, run: RunInfo) => string
+  /** Runs with the same text share connections, rate limits and back-off: origin and user, without secrets. */
+  readonly account: (options: OptionsOf<Table>) => string
+  /** Must not do I/O: that is for `open()`. */
+  readonly create: (context: SinkContext<OptionsOf<Table>>) => Sink
+}
+
+export function defineSink<const Table extends OptionTable>(definition: SinkDefinition<Table>): SinkDefinition<Table> {
+  return Object.freeze(definition)
+}
+
+export type { GivenOptions, OptionsOf, OptionTable } from '../core/options.ts'
+export type * from '../core/types.ts'
