@@ -34,12 +34,14 @@ type ValueOf<Row extends OptionRow> = Row['type'] extends 'number'
         : string
 /** What resolving a table gives: options with a default are always there. */
 export type OptionsOf<Table extends OptionTable> = {
-  readonly [Name in keyof Table]: Table[Name] extends { readonly default: unknown }
+  readonly [Name in keyof Table]: Table[Name] extends { readonly default: string | number | boolean }
     ? ValueOf<Table[Name]>
     : ValueOf<Table[Name]> | undefined
 }
 /** What a user may give for a table. */
-export type GivenOptions<Table extends OptionTable> = { readonly [Name in keyof Table]?: ValueOf<Table[Name]> | undefined }
+export type GivenOptions<Table extends OptionTable> = {
+  readonly [Name in keyof Table]?: ValueOf<Table[Name]> | undefined
+}
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -57,7 +59,10 @@ export function resolveOptions<Table extends OptionTable>(
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(table, name)) {
       const near = nearest(name, Object.keys(table))
-      throw new TraceletError('ERR_OPTION', `${where}: unknown option '${name}'${near ? `; did you mean '${near}'?` : ''}`)
+      throw new TraceletError(
+        'ERR_OPTION',
+        `${where}: unknown option '${name}'${near ? `; did you mean '${near}'?` : ''}`,
+      )
     }
   }
   const resolved: Record<string, unknown> = {}
@@ -79,19 +84,37 @@ export function resolveOptions<Table extends OptionTable>(
 }
 
 /** The options that may be written down: all but secrets and undefined ones. */
-export function withoutSecrets(table: OptionTable, options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).filter(([name, value]) => value !== undefined && !table[name]?.secret))
+export function withoutSecrets(
+  table: OptionTable,
+  options: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).filter(([name, value]) => value !== undefined && !table[name]?.secret),
+  )
 }
 
 function fromText(row: OptionRow, text: string, source: string, where: string): unknown {
   if (row.type === 'string') return text
-  if (row.type === 'strings') return text.split(',').map((part) => part.trim()).filter((part) => part !== '')
+  if (row.type === 'strings')
+    return text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '')
   if (row.type === 'number') {
     const number = Number(text)
     if (text.trim() === '' || Number.isNaN(number)) throw bad(row, text, source, where, 'a number')
     return number
   }
-  const truth = { true: true, '1': true, yes: true, on: true, false: false, '0': false, no: false, off: false } as const
+  const truth = {
+    true: true,
+    '1': true,
+    yes: true,
+    on: true,
+    false: false,
+    '0': false,
+    no: false,
+    off: false,
+  } as const
   const value = truth[text.toLowerCase() as keyof typeof truth]
   if (value === undefined) throw bad(row, text, source, where, 'true or false')
   return value
@@ -106,9 +129,16 @@ function check(row: OptionRow, value: unknown, source: string, where: string): v
   }
   // biome-ignore lint/suspicious/useValidTypeof: the row's type is one of typeof's words
   if (typeof value !== row.type || Number.isNaN(value)) throw bad(row, value, source, where, `a ${row.type}`)
-  if (row.values && !row.values.includes(value as string)) throw bad(row, value, source, where, `one of ${row.values.join(', ')}`)
+  if (row.values && !row.values.includes(value as string))
+    throw bad(row, value, source, where, `one of ${row.values.join(', ')}`)
   if (typeof value === 'number' && (value < (row.min ?? -Infinity) || value > (row.max ?? Infinity))) {
-    throw bad(row, value, source, where, `between ${row.min ?? '-∞'} and ${row.max ?? '∞'}${row.unit ? ` ${row.unit}` : ''}`)
+    throw bad(
+      row,
+      value,
+      source,
+      where,
+      `between ${row.min ?? '-∞'} and ${row.max ?? '∞'}${row.unit ? ` ${row.unit}` : ''}`,
+    )
   }
 }
 

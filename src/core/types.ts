@@ -149,7 +149,12 @@ export type WriteResult =
   /** Some item is bad and the backend does not say which: the pipeline halves; one item alone is rejected. */
   | { readonly status: 'split'; readonly code: string; readonly reason: string }
   /** Nothing will be taken until somebody acts: revoked key, deleted run, quota. The cursor stands. */
-  | { readonly status: 'blocked'; readonly scope: 'run' | 'account'; readonly code: string; readonly reason: string }
+  | {
+      readonly status: 'blocked'
+      readonly scope: 'run' | 'account'
+      readonly code: string
+      readonly reason: string
+    }
 
 export type OpenResult =
   | { readonly status: 'ready'; readonly state?: SinkState; readonly url?: string }

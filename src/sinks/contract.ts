@@ -23,7 +23,9 @@ export interface SinkDefinition<Table extends OptionTable = OptionTable> {
   readonly create: (context: SinkContext<OptionsOf<Table>>) => Sink
 }
 
-export function defineSink<const Table extends OptionTable>(definition: SinkDefinition<Table>): SinkDefinition<Table> {
+export function defineSink<const Table extends OptionTable>(
+  definition: SinkDefinition<Table>,
+): SinkDefinition<Table> {
   return Object.freeze(definition)
 }
 

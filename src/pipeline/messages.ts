@@ -1,0 +1,61 @@
+/** Everything that is posted between threads. Points never are: they travel by ring and journal. */
+import type { ErrorRecord } from '../core/errors.ts'
+import type { DestinationName, RunId, RunInfo } from '../core/types.ts'
+
+/** One destination of a run, options resolved. Holds secrets: posted between threads, never written down. */
+export interface DestinationSpec {
+  readonly name: DestinationName
+  /** Its block in the run's counters. */
+  readonly index: number
+  /** Word of a sink in `sinks/index.ts`, or of the sink that `module` exports. */
+  readonly kind: string
+  /** Absolute path, file URL or package name of an ES module whose default export is a `defineSink(…)`. */
+  readonly module?: string
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+/** What the delivery thread must know to deliver one run. */
+export interface DeliveryOrder {
+  readonly run: RunInfo
+  readonly counters: SharedArrayBuffer
+  readonly destinations: readonly DestinationSpec[]
+  /**
+   * True while a writer appends to the journal: then `RUN.seq` tells how far it can be read and a torn end is
+   * not damage. False for a run at rest (`sync`).
+   */
+  readonly live: boolean
+}
+
+/** drain thread → delivery thread */
+export type ToDelivery =
+  | { readonly type: 'open'; readonly order: DeliveryOrder }
+  /** The journal of some run has grown. Sent only while the shared IDLE word says that nobody looks. */
+  | { readonly type: 'wake' }
+  /**
+   * The run's last record is journaled: deliver without waiting to fill batches, then close; give up what is
+   * under way at `deadlineAt` (monotonic ms, `monotonicNow()`).
+   */
+  | { readonly type: 'finish'; readonly run: RunId; readonly deadlineAt: number }
+  | { readonly type: 'stop' }
+
+/** delivery thread → drain thread → main thread */
+export type FromDelivery =
+  | { readonly type: 'ready' }
+  /** Where to look at the run. */
+  | { readonly type: 'url'; readonly run: RunId; readonly destination: DestinationName; readonly url: string }
+  /** Something the user should know; `recovered` ends an earlier one of the same destination. */
+  | {
+      readonly type: 'issue'
+      readonly run: RunId
+      readonly destination: DestinationName
+      readonly issue: ErrorRecord
+      readonly severity: 'notice' | 'failing' | 'blocked' | 'recovered'
+    }
+  /** The destination is settled to the end, or the deadline passed; its cursor is on disk, its guard released. */
+  | {
+      readonly type: 'closed'
+      readonly run: RunId
+      readonly destination: DestinationName
+      readonly complete: boolean
+      readonly reason: string
+    }
