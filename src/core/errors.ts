@@ -51,5 +51,8 @@ export interface ErrorRecord {
 
 export function toErrorRecord(error: unknown, fallback: ErrorCode): ErrorRecord {
   if (error instanceof TraceletError) return { code: error.code, message: error.message }
-  return { code: fallback, message: error instanceof Error ? error.message : String(error) }
+  return {
+    code: fallback,
+    message: error instanceof Error ? error.message : String(error),
+  }
 }

@@ -34,7 +34,9 @@ type ValueOf<Row extends OptionRow> = Row['type'] extends 'number'
         : string
 /** What resolving a table gives: options with a default are always there. */
 export type OptionsOf<Table extends OptionTable> = {
-  readonly [Name in keyof Table]: Table[Name] extends { readonly default: string | number | boolean }
+  readonly [Name in keyof Table]: Table[Name] extends {
+    readonly default: string | number | boolean
+  }
     ? ValueOf<Table[Name]>
     : ValueOf<Table[Name]> | undefined
 }
@@ -127,7 +129,6 @@ function check(row: OptionRow, value: unknown, source: string, where: string): v
     }
     return
   }
-  // biome-ignore lint/suspicious/useValidTypeof: the row's type is one of typeof's words
   if (typeof value !== row.type || Number.isNaN(value)) throw bad(row, value, source, where, `a ${row.type}`)
   if (row.values && !row.values.includes(value as string))
     throw bad(row, value, source, where, `one of ${row.values.join(', ')}`)

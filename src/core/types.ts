@@ -24,9 +24,16 @@ export type RunOutcome = 'finished' | 'failed' | 'killed'
 
 /** Everything a run says besides points. One record is one unit of the conservation law for records. */
 export type RunRecord =
-  | { readonly kind: 'params'; readonly params: Readonly<Record<string, ParamValue>> }
+  | {
+      readonly kind: 'params'
+      readonly params: Readonly<Record<string, ParamValue>>
+    }
   | { readonly kind: 'tags'; readonly tags: Readonly<Record<string, string>> }
-  | { readonly kind: 'state'; readonly state: 'running' | RunOutcome; readonly time: WallMs }
+  | {
+      readonly kind: 'state'
+      readonly state: 'running' | RunOutcome
+      readonly time: WallMs
+    }
 export type RecordKind = RunRecord['kind']
 
 /** Points of one run as columns, index by index. Steps are integers in ±(2^53 − 1). */
@@ -54,11 +61,20 @@ export type JournalEntry =
       /** Whether points may name rows that an earlier frame began. */
       readonly session: number
     }
-  | { readonly kind: 'record'; readonly seq: number; readonly record: RunRecord }
+  | {
+      readonly kind: 'record'
+      readonly seq: number
+      readonly record: RunRecord
+    }
   /** A writer took over (start, resume, restarted drain): every row of earlier sessions is complete. */
   | { readonly kind: 'session'; readonly seq: number; readonly session: number }
   /** Damage: `points + records` sequence numbers from `seq` on are gone. */
-  | { readonly kind: 'corrupt'; readonly seq: number; readonly points: number; readonly records: number }
+  | {
+      readonly kind: 'corrupt'
+      readonly seq: number
+      readonly points: number
+      readonly records: number
+    }
 
 /** Reads one run's journal forward. Series are known before the first point that uses them. */
 export interface JournalReader {
@@ -136,7 +152,11 @@ export interface Rejection {
  */
 export type WriteResult =
   /** Stored. `superseded`: how many of the items the backend merged into others. */
-  | { readonly status: 'accepted'; readonly superseded?: number; readonly state?: SinkState }
+  | {
+      readonly status: 'accepted'
+      readonly superseded?: number
+      readonly state?: SinkState
+    }
   /** Stored but for some, by index. */
   | {
       readonly status: 'partial'
@@ -145,7 +165,11 @@ export type WriteResult =
       readonly state?: SinkState
     }
   /** Maybe stored; the same batch comes again, after `afterMs` if given, else after a back-off. */
-  | { readonly status: 'retry'; readonly reason: string; readonly afterMs?: number }
+  | {
+      readonly status: 'retry'
+      readonly reason: string
+      readonly afterMs?: number
+    }
   /** Some item is bad and the backend does not say which: the pipeline halves; one item alone is rejected. */
   | { readonly status: 'split'; readonly code: string; readonly reason: string }
   /** Nothing will be taken until somebody acts: revoked key, deleted run, quota. The cursor stands. */
@@ -157,7 +181,11 @@ export type WriteResult =
     }
 
 export type OpenResult =
-  | { readonly status: 'ready'; readonly state?: SinkState; readonly url?: string }
+  | {
+      readonly status: 'ready'
+      readonly state?: SinkState
+      readonly url?: string
+    }
   | Extract<WriteResult, { status: 'retry' | 'blocked' }>
 
 export interface SinkLimits {
@@ -252,7 +280,11 @@ export interface Stats {
   readonly refused: number
   /** Points that came after `finish()`; part of `accepted`. */
   readonly late: number
-  readonly records: { readonly accepted: number; readonly journaled: number; readonly lost: number }
+  readonly records: {
+    readonly accepted: number
+    readonly journaled: number
+    readonly lost: number
+  }
   /** Calls that waited for room in the ring, and for how long in all. */
   readonly stalls: { readonly count: number; readonly totalMs: number }
   /** Age of the oldest byte not yet safe from power loss; 0 when all is. */
