@@ -90,8 +90,13 @@ export interface JournalReader {
 export interface Cursor {
   /** Everything before this sequence number is settled (row sinks: see `back`). */
   readonly seq: number
-  /** Where reading must start to rebuild rows that were open at `seq`; equals `seq` for point sinks. */
+  /** Where reading must start to rebuild the rows that were unsettled at `seq`; equals `seq` for point sinks. */
   readonly back: number
+  /**
+   * Row sinks: the rows with points below `seq` that are not settled, as inclusive ranges, ascending. Points
+   * between `back` and `seq` of any other row, and records there, are settled. Absent when there are none.
+   */
+  readonly rows?: readonly (readonly [first: number, last: number])[]
   /** Points and records already settled, by outcome; continues the conservation law after a restart. */
   readonly settled: SettledCounts
   /** The sink's own, opaque, JSON, at most 64 KiB: remote ids, line counts, byte lengths. */
@@ -132,14 +137,17 @@ export interface RunInfo {
 
 /** Points for one `write`. Valid until the returned promise settles. */
 export interface Batch extends PointColumns {
-  /** Sequence number of the first item: the same batch has the same number after a crash. */
+  /** Sequence number of the first point: the same point has the same number after a crash. */
   readonly seq: number
   /** Row sinks only: row i is the points `rows[i] … rows[i + 1] − 1`, all of one step; one more entry than rows. */
   readonly rows?: Uint32Array
   describe(id: SeriesId): Series
 }
 
-/** Something of the batch that the backend will never take. Index of a point, or of a row where `rows` is set. */
+/**
+ * Something of the batch that the backend will never take. Index of a point, or of a row where `rows` is set; of
+ * the parameter or tag within a record. A record of which any part is rejected counts as rejected, in one letter.
+ */
 export interface Rejection {
   readonly index: number
   readonly code: string
@@ -197,6 +205,8 @@ export interface SinkLimits {
   readonly pointBytes: (nameBytes: number) => number
   /** Writes of one run that may be under way at once. More than 1 only if their order does not matter. */
   readonly inFlight: number
+  /** Writes that may be under way at once for all runs of one account together. Default: 4 × `inFlight`. */
+  readonly accountInFlight?: number
   /** How long a batch may wait to be filled while the journal has no more. */
   readonly lingerMs: number
 }
@@ -226,7 +236,10 @@ export interface Sink {
   write(batch: Batch, signal: AbortSignal): Promise<WriteResult>
   /** A record of a kind the sink declared. Alone in flight when `limits.inFlight` is 1. */
   writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult>
-  /** After an unclear failure: is this batch there already? Absent where sending again costs nothing. */
+  /**
+   * After an unclear failure: is this batch there already? false when it cannot tell. Absent where sending again
+   * costs nothing.
+   */
   stored?(batch: Batch, signal: AbortSignal): Promise<boolean>
   /** Frees what open() took; everything worth telling the backend came as a record. Twice is harmless. */
   close(): Promise<void>

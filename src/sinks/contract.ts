@@ -12,6 +12,8 @@ export interface SinkDefinition<Table extends OptionTable = OptionTable> {
   readonly options: Table
   readonly limits: SinkLimits
   readonly capabilities: SinkCapabilities
+  /** The journal itself is this destination's store: nothing is read or written for it, what is journaled is delivered. */
+  readonly inJournal?: true
   /**
    * Where exactly a run goes: origin and project or experiment, without secrets. Another text is another
    * destination, whose cursor starts at 0.

@@ -1,0 +1,73 @@
+/**
+ * What the conformance suite asks of a backend's test double: a real store behind the real sink, and faults on
+ * request. `test/sinks/<kind>/harness.ts` exports `start`. The suite decides by `definition.capabilities` and by
+ * the faults a harness lists, never by name.
+ */
+import type { RunInfo, Series } from '../../src/core/types.ts'
+import type { SinkDefinition } from '../../src/sinks/contract.ts'
+
+/** Fault → what the sink must answer when a `write` meets it. */
+export const FAULTS = {
+  /** Nothing reached the store: connection refused or cut before anything was applied. → retry */
+  cut: 'retry',
+  /** Applied, but the answer never came. → retry; writing again leaves every point stored once */
+  lostAnswer: 'retry',
+  /** 429 with `Retry-After: 2`, nothing applied. → retry with afterMs 2000 */
+  tooMany: 'retry after 2 s',
+  /** 503 with `Retry-After: 2`, nothing applied. → retry with afterMs 2000 */
+  unavailable: 'retry after 2 s',
+  /** A 500 with an HTML body, nothing applied. → retry */
+  serverError: 'retry',
+  /** A success status (or the file's counterpart: fewer bytes written) with nothing applied. → anything but accepted */
+  falseSuccess: 'not accepted',
+  /** Credentials refused. → blocked, scope account */
+  unauthorized: 'blocked account',
+  /** The remote run (or file) was deleted. → blocked, scope run. Stays until the harness stops. */
+  gone: 'blocked run',
+  /** No room, quota used up. → retry or blocked */
+  full: 'retry or blocked',
+  /** No answer at all, for ever. The suite aborts: the promise must settle within a second, with any answer. */
+  hang: 'settles on abort',
+} as const
+export type Fault = keyof typeof FAULTS
+
+export interface StoredPoint {
+  /** As the backend names the series; compared with `keyOf`. */
+  readonly key: string
+  readonly step: number
+  /** Milliseconds since 1970; the suite logs whole milliseconds. */
+  readonly time: number
+  readonly value: number
+}
+
+/** What the backend holds of one run, read from its store, not from what the sink said. */
+export interface StoredRun {
+  /** Points of one series in the order the backend keeps them; twice when stored twice. */
+  readonly points: readonly StoredPoint[]
+  readonly params: Readonly<Record<string, string>>
+  readonly tags: Readonly<Record<string, string>>
+  /** State as last told; undefined where the backend cannot hold one or was not told. */
+  readonly outcome: 'running' | 'finished' | 'failed' | 'killed' | undefined
+}
+
+export interface SinkHarness {
+  readonly definition: SinkDefinition
+  /** As a user would give them. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Texts within the options that must never be seen in an answer, notice or error. */
+  readonly secrets: readonly string[]
+  /** Those that can befall this backend; `cut` or `full` at least. */
+  readonly faults: readonly Fault[]
+  /** The next `write` of the run meets the fault, once. Called after `open` was ready. */
+  failNext(fault: Fault, run: RunInfo): void | Promise<void>
+  /** Empty when the backend knows no such run. */
+  stored(run: RunInfo): Promise<StoredRun>
+  keyOf(series: Series): string
+  /** A point that the backend itself refuses for good; absent when it takes all that a double and a text can be. */
+  readonly poison?: { readonly name: string; readonly value: number }
+  /** Requests so far that were larger, in items or bytes, than the backend allows. */
+  oversize(): number
+  stop(): Promise<void>
+}
+
+export type StartHarness = () => Promise<SinkHarness>
