@@ -18,11 +18,11 @@ export interface SinkDefinition<Table extends OptionTable = OptionTable> {
    * Where exactly a run goes: origin and project or experiment, without secrets. Another text is another
    * destination, whose cursor starts at 0.
    */
-  readonly address: (options: OptionsOf<Table>, run: RunInfo) => string
+  address(options: OptionsOf<Table>, run: RunInfo): string
   /** Runs with the same text share connections, rate limits and back-off: origin and user, without secrets. */
-  readonly account: (options: OptionsOf<Table>) => string
+  account(options: OptionsOf<Table>): string
   /** Must not do I/O: that is for `open()`. */
-  readonly create: (context: SinkContext<OptionsOf<Table>>) => Sink
+  create(context: SinkContext<OptionsOf<Table>>): Sink
 }
 
 export function defineSink<const Table extends OptionTable>(
