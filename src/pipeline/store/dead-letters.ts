@@ -1,0 +1,140 @@
+/**
+ * `dead-letters.jsonl`: what a destination refused for good and why, one JSON object a line, append-only.
+ * Letters are appended before the cursor moves over their items, so after a crash one may stand there twice:
+ * readers take the first of each (destination, seq). The journal keeps the item itself, unchanged.
+ */
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { TraceletError } from '../../core/errors.ts'
+import type { DestinationName, RecordKind, WallMs } from '../../core/types.ts'
+import { FILE_MODE } from './folder.ts'
+
+export const DEAD_LETTERS_FILE = 'dead-letters.jsonl'
+/** A reason often quotes an answer of the backend, which may be a page of HTML. */
+const MAX_REASON_LENGTH = 1000
+const CHUNK_BYTES = 64 * 1024
+const NEWLINE = 10
+
+interface Refusal {
+  readonly destination: DestinationName
+  /** Number of the item in the run's journal. */
+  readonly seq: number
+  readonly code: string
+  readonly reason: string
+  /** When it was refused. */
+  readonly at: WallMs
+}
+export interface DeadPoint extends Refusal {
+  readonly kind: 'point'
+  readonly name: string
+  readonly context: string
+  readonly step: number
+  readonly time: WallMs
+  readonly value: number
+}
+export interface DeadRecord extends Refusal {
+  readonly kind: RecordKind
+  /** Names of the parameters or tags that were refused; the others of the record were stored. */
+  readonly items?: readonly string[]
+}
+export type DeadLetter = DeadPoint | DeadRecord
+
+/**
+ * Appends letters with one write; several destinations and processes may do so at once.
+ * @throws TraceletError ERR_JOURNAL_WRITE: then the cursor must not move over their items
+ */
+export function appendDeadLetters(folder: string, letters: readonly DeadLetter[]): void {
+  if (letters.length === 0) return
+  const path = join(folder, DEAD_LETTERS_FILE)
+  const lines = letters.map((letter) => `${JSON.stringify(letter, toLine)}\n`).join('')
+  try {
+    const fd = openSync(path, 'a+', FILE_MODE)
+    try {
+      // A line that a crash or a full disk tore off must not swallow the next one.
+      const content = Buffer.from(endsInLine(fd) ? lines : `\n${lines}`)
+      const written = writeSync(fd, content)
+      if (written < content.length) throw new Error(`only ${written} of ${content.length} bytes were taken`)
+    } finally {
+      closeSync(fd)
+    }
+  } catch (cause) {
+    throw new TraceletError('ERR_JOURNAL_WRITE', `cannot write ${path}: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+}
+
+/** Each dead letter of a run once, oldest first; none when there is no file. Torn lines are passed over. */
+export function* readDeadLetters(folder: string): Generator<DeadLetter> {
+  const seen = new Set<string>()
+  for (const line of readLines(join(folder, DEAD_LETTERS_FILE))) {
+    const letter = parseLetter(line)
+    if (letter === undefined) continue
+    const identity = `${letter.seq} ${letter.destination}`
+    if (seen.has(identity)) continue
+    seen.add(identity)
+    yield letter
+  }
+}
+
+function toLine(key: string, value: unknown): unknown {
+  if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))) {
+    return Object.is(value, -0) ? '-0' : String(value)
+  }
+  if (typeof value !== 'string') return value
+  const text = withoutControls(value)
+  return key === 'reason' && text.length > MAX_REASON_LENGTH
+    ? `${text.slice(0, MAX_REASON_LENGTH - 1)}…`
+    : text
+}
+
+/** A terminal that shows a letter must not obey it: control and bidirectional characters become spaces. */
+function withoutControls(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
+}
+
+function parseLetter(line: string): DeadLetter | undefined {
+  let letter: DeadLetter
+  try {
+    letter = JSON.parse(line)
+  } catch {
+    return undefined
+  }
+  if (typeof letter?.destination !== 'string' || typeof letter.seq !== 'number') return undefined
+  // Number() gives back what toLine wrote for NaN, the infinities and -0.
+  return letter.kind === 'point'
+    ? { ...letter, step: Number(letter.step), value: Number(letter.value) }
+    : letter
+}
+
+function endsInLine(fd: number): boolean {
+  const { size } = fstatSync(fd)
+  if (size === 0) return true
+  const last = Buffer.alloc(1)
+  readSync(fd, last, 0, 1, size - 1)
+  return last[0] === NEWLINE
+}
+
+function* readLines(path: string): Generator<string> {
+  let fd: number
+  try {
+    fd = openSync(path, 'r')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  try {
+    const chunk = Buffer.alloc(CHUNK_BYTES)
+    let rest = Buffer.alloc(0)
+    for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk)) {
+      let content = Buffer.concat([rest, chunk.subarray(0, length)])
+      for (let end = content.indexOf(NEWLINE); end >= 0; end = content.indexOf(NEWLINE)) {
+        yield content.toString('utf8', 0, end)
+        content = content.subarray(end + 1)
+      }
+      rest = content
+    }
+  } finally {
+    closeSync(fd)
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * The thread that waits for disks, so that the drain thread never does: a sync takes 0.2–36 ms, more on a busy
+ * disk. It knows nothing of runs: it syncs what it is told, in that order, and answers.
+ *
+ * Descriptors are numbers of the whole process; this thread syncs those of its owner and never closes one, since
+ * Node closes what a thread opened when that thread ends, whatever the number stands for by then.
+ */
+import { closeSync, fdatasyncSync, fsyncSync, openSync } from 'node:fs'
+import { type MessagePort, workerData } from 'node:worker_threads'
+
+/** owner → sync thread */
+export type SyncRequest =
+  | { readonly ticket: number; readonly fd: number }
+  /** Makes the names in a folder durable. */
+  | { readonly ticket: number; readonly folder: string }
+
+/** sync thread → owner */
+export interface SyncAnswer {
+  readonly ticket: number
+  /** System's code and text of a failure; '' when it is safe now. */
+  readonly failure: string
+}
+
+export interface SyncStart {
+  readonly port: MessagePort
+  /** Number of answers posted so far: the owner looks at it before it asks the port, or waits on it. */
+  readonly answers: Int32Array
+}
+
+const { port, answers } = workerData as SyncStart
+port.on('message', (request: SyncRequest) => {
+  port.postMessage({ ticket: request.ticket, failure: perform(request) } satisfies SyncAnswer)
+  Atomics.add(answers, 0, 1)
+  Atomics.notify(answers, 0)
+})
+
+function perform(request: SyncRequest): string {
+  try {
+    if ('fd' in request) fdatasyncSync(request.fd)
+    else syncFolder(request.folder)
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+function syncFolder(folder: string): void {
+  if (process.platform === 'win32') return // Folders cannot be opened there, and need not be synced.
+  const fd = openSync(folder, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
