@@ -35,6 +35,10 @@ export type RunRecord =
       readonly time: WallMs
     }
 export type RecordKind = RunRecord['kind']
+/** A record of a kind that only later versions know: no sink takes it, it is counted as filtered. */
+export interface UnknownRecord {
+  readonly kind: 'unknown'
+}
 
 /** Points of one run as columns, index by index. Steps are integers in ±(2^53 − 1). */
 export interface PointColumns {
@@ -64,7 +68,7 @@ export type JournalEntry =
   | {
       readonly kind: 'record'
       readonly seq: number
-      readonly record: RunRecord
+      readonly record: RunRecord | UnknownRecord
     }
   /** A writer took over (start, resume, restarted drain): every row of earlier sessions is complete. */
   | { readonly kind: 'session'; readonly seq: number; readonly session: number }
