@@ -5,12 +5,11 @@
  * The points, params, tags and the outcome stand in the journal; `state` here is a hint for listings.
  * It holds no secret: options come here without them, and credentials are found anew where they are needed.
  */
-import { readFileSync } from 'node:fs'
+import { closeSync, fdatasyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
 import type { DestinationName, RunInfo, RunOutcome, WallMs } from '../../core/types.ts'
-import { RUN_FILE } from './folder.ts'
-import { replaceFile } from './replace-file.ts'
+import { FILE_MODE, RUN_FILE } from './folder.ts'
 
 const FORMAT = 'tracelet-run'
 const VERSION = 1
@@ -47,7 +46,7 @@ export function writeRunFile(folder: string, file: RunFile): void {
   const text = `${JSON.stringify({ format: FORMAT, version: VERSION, ...file, run }, null, 2)}\n`
   try {
     // Losing the nonce to a power cut would make a second remote run; it is written once or twice in a run.
-    replaceFile(path, Buffer.from(text), true)
+    replaceSynced(path, text)
   } catch (cause) {
     throw new TraceletError('ERR_JOURNAL_WRITE', `cannot write ${path}: ${(cause as Error).message}`, {
       cause,
@@ -131,6 +130,19 @@ export function latestDestinations(file: RunFile): Map<DestinationName, RunDesti
     if (known === undefined || destination.usedAt >= known.usedAt) latest.set(destination.name, destination)
   }
   return latest
+}
+
+/** A reader, a crash or a power cut finds the old content or the new. */
+function replaceSynced(path: string, text: string): void {
+  const beside = `${path}.tmp`
+  const fd = openSync(beside, 'w', FILE_MODE)
+  try {
+    writeFileSync(fd, text)
+    fdatasyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+  renameSync(beside, path)
 }
 
 /** Path of the first part that a version 1 file must have and this one has not; undefined when it is sound. */
