@@ -3,28 +3,45 @@
  * Each word is a double written by one thread only; aligned 8-byte stores do not tear on 64-bit machines.
  *
  *   words 0 …            RUN block, written by the drain thread
- *   words RUN_WORDS + d · DESTINATION_WORDS …   block of destination d, written by its delivery thread
+ *   then PRODUCERS blocks of PRODUCER_WORDS, each written by one producer's thread
+ *   then a block of DESTINATION_WORDS for each destination, written by its delivery thread
  */
 
 export const RUN = {
-  /** Points the drain thread took from lanes for this run. */
-  taken: 0,
+  /** Int32: the number of the next producer. */
+  nextProducer: 0,
   journaled: 1,
   coalesced: 2,
   lostDisk: 3,
   /** Points that came after finish(). */
   late: 4,
-  recordsTaken: 5,
-  recordsJournaled: 6,
-  recordsLostDisk: 7,
+  recordsJournaled: 5,
+  recordsLostDisk: 6,
   /** Next sequence number of the journal: everything below can be read from the files. */
-  seq: 8,
+  seq: 7,
   /** Monotonic ms of the oldest append not yet synced; 0 when all is. */
-  unsyncedSince: 9,
+  unsyncedSince: 8,
   /** 1 once the writer has closed the run's journal. */
-  closed: 10,
+  closed: 9,
+  /** What the journal held before this process: cursors count from the first record on. */
+  pointsBefore: 10,
+  recordsBefore: 11,
 } as const
 export const RUN_WORDS = 16
+
+export const PRODUCER = {
+  /** Points that log() took. */
+  accepted: 0,
+  /** Those of them that found the lane full. */
+  lostLaneFull: 1,
+  /** Points refused with an error code; not accepted. */
+  refused: 2,
+  recordsAccepted: 3,
+  recordsLost: 4,
+} as const
+export const PRODUCER_WORDS = 8
+/** Producers a run can have over its life, terminated ones included. */
+export const PRODUCERS = 512
 
 export const DESTINATION = {
   delivered: 0,
@@ -44,12 +61,34 @@ export const DESTINATION = {
 export const DESTINATION_WORDS = 16
 export const DESTINATION_STATES = ['opening', 'live', 'retrying', 'blocked', 'closed'] as const
 
+const DESTINATIONS_FROM = RUN_WORDS + PRODUCERS * PRODUCER_WORDS
+
 export function createCounters(destinations: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((RUN_WORDS + destinations * DESTINATION_WORDS) * 8)
+  return new SharedArrayBuffer((DESTINATIONS_FROM + destinations * DESTINATION_WORDS) * 8)
 }
 export function runCounters(counters: SharedArrayBuffer): Float64Array {
   return new Float64Array(counters, 0, RUN_WORDS)
 }
+export function producerCounters(counters: SharedArrayBuffer, producer: number): Float64Array {
+  return new Float64Array(counters, (RUN_WORDS + producer * PRODUCER_WORDS) * 8, PRODUCER_WORDS)
+}
 export function destinationCounters(counters: SharedArrayBuffer, destination: number): Float64Array {
-  return new Float64Array(counters, (RUN_WORDS + destination * DESTINATION_WORDS) * 8, DESTINATION_WORDS)
+  return new Float64Array(
+    counters,
+    (DESTINATIONS_FROM + destination * DESTINATION_WORDS) * 8,
+    DESTINATION_WORDS,
+  )
+}
+
+/** Numbers a new producer; PRODUCERS or more when there is no block left. */
+export function takeProducer(counters: SharedArrayBuffer): number {
+  return Atomics.add(new Int32Array(counters, RUN.nextProducer * 8, 1), 0, 1)
+}
+
+/** Sum of one word over all producers of a run. */
+export function sumOverProducers(counters: SharedArrayBuffer, word: number): number {
+  const all = new Float64Array(counters, RUN_WORDS * 8, PRODUCERS * PRODUCER_WORDS)
+  let sum = 0
+  for (let at = word; at < all.length; at += PRODUCER_WORDS) sum += all[at]!
+  return sum
 }

@@ -1,4 +1,5 @@
 /** Everything that is posted between threads. Points never are: they travel by ring and journal. */
+import type { MessagePort } from 'node:worker_threads'
 import type { ErrorRecord } from '../core/errors.ts'
 import type { DestinationName, RunId, RunInfo } from '../core/types.ts'
 
@@ -13,6 +14,57 @@ export interface DestinationSpec {
   readonly module?: string
   readonly options: Readonly<Record<string, unknown>>
 }
+
+/** What the drain thread must know of a run. */
+export interface RunOrder {
+  /** The run's number in lanes: unique within the process. */
+  readonly number: number
+  readonly run: RunInfo
+  readonly counters: SharedArrayBuffer
+  readonly destinations: readonly DestinationSpec[]
+  /** What `flush()` waits for: the append, or the sync that survives power loss. */
+  readonly durability: 'process' | 'power'
+  readonly rowMaxAgeMs: number
+}
+
+/** A series as its producer defined it in a lane: kept by main, should the drain thread have to be replaced. */
+export interface SeriesDefinition {
+  readonly lane: number
+  /** The producer's own number of the series. */
+  readonly local: number
+  readonly run: number
+  readonly name: string
+  readonly context: string
+}
+
+/** What a drain thread starts with. After a restart: everything that its predecessor knew. */
+export interface DrainStart {
+  /** To main. Transferred; main reads it by event, and synchronously when it replaces a dead drain thread. */
+  readonly port: MessagePort
+  readonly control: SharedArrayBuffer
+  readonly epoch: number
+  /** BroadcastChannel on which producers in other threads announce lanes. */
+  readonly channel: string
+  /** 1 while the delivery threads look at nothing and want a 'wake'. */
+  readonly idle: SharedArrayBuffer
+  readonly deliveryThreads: number
+  readonly lanes: readonly SharedArrayBuffer[]
+  readonly runs: readonly RunOrder[]
+  readonly definitions: readonly SeriesDefinition[]
+}
+
+/** main thread → drain thread */
+export type ToDrain =
+  | { readonly type: 'run'; readonly order: RunOrder }
+  | { readonly type: 'lane'; readonly lane: SharedArrayBuffer }
+
+/** drain thread → main thread */
+export type FromDrain =
+  | FromDelivery
+  | { readonly type: 'definitions'; readonly definitions: readonly SeriesDefinition[] }
+  /** Every destination of the run has answered 'closed'. */
+  | { readonly type: 'finished'; readonly number: number }
+  | { readonly type: 'drain-issue'; readonly number: number; readonly issue: ErrorRecord }
 
 /** What the delivery thread must know to deliver one run. */
 export interface DeliveryOrder {
@@ -35,14 +87,23 @@ export type ToDelivery =
    * The run's last record is journaled: deliver without waiting to fill batches, then close; give up what is
    * under way at `deadlineAt` (monotonic ms, `monotonicNow()`).
    */
-  | { readonly type: 'finish'; readonly run: RunId; readonly deadlineAt: number }
+  | {
+      readonly type: 'finish'
+      readonly run: RunId
+      readonly deadlineAt: number
+    }
   | { readonly type: 'stop' }
 
 /** delivery thread → drain thread → main thread */
 export type FromDelivery =
   | { readonly type: 'ready' }
   /** Where to look at the run. */
-  | { readonly type: 'url'; readonly run: RunId; readonly destination: DestinationName; readonly url: string }
+  | {
+      readonly type: 'url'
+      readonly run: RunId
+      readonly destination: DestinationName
+      readonly url: string
+    }
   /** Something the user should know; `recovered` ends an earlier one of the same destination. */
   | {
       readonly type: 'issue'

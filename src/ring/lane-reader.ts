@@ -22,6 +22,10 @@ export interface LaneRecord {
   readonly slots: number
 }
 
+export function laneId(lane: SharedArrayBuffer): number {
+  return new Int32Array(lane, 0, SLOTS_OFFSET / 4)[LANE.id]!
+}
+
 export class LaneReader {
   readonly id: number
   readonly buffer: SharedArrayBuffer
@@ -38,10 +42,10 @@ export class LaneReader {
   #tail: number
 
   /**
-   * @param position slots of this lane that were freed before, when a former drain thread read it
+   * @param journaledTo how far the journals say the lane was taken by a former drain thread; 0 for a new lane
    * @throws TraceletError ERR_HANDLE for a buffer that is not a lane of this version
    */
-  constructor(buffer: SharedArrayBuffer, epoch: number, position: number) {
+  constructor(buffer: SharedArrayBuffer, epoch: number, journaledTo: number) {
     this.buffer = buffer
     this.#words = new Int32Array(buffer, 0, SLOTS_OFFSET / 4)
     this.#totals = new Float64Array(buffer, 0, SLOTS_OFFSET / 8)
@@ -54,7 +58,8 @@ export class LaneReader {
     this.f64 = new Float64Array(buffer, SLOTS_OFFSET)
     this.#tail = Atomics.load(this.#words, LANE.tail)
     this.read = this.#tail
-    this.position = position
+    // TAIL as a count that does not wrap: the one next to what the journals say
+    this.position = Math.max(0, journaledTo + ((this.#tail - (journaledTo | 0)) | 0))
     Atomics.store(this.#words, LANE.adopted, epoch)
   }
 
@@ -102,8 +107,10 @@ export class LaneReader {
     }
   }
 
-  get isClosed(): boolean {
-    return Atomics.load(this.#words, LANE.state) === LANE_STATE.closed
+  /** Closed by its producer, read to its end and freed. */
+  get isDone(): boolean {
+    if (Atomics.load(this.#words, LANE.state) !== LANE_STATE.closed) return false
+    return this.available() === 0 && this.unfreed === 0
   }
   get dropped(): number {
     return this.#totals[LANE_F64.dropped]!

@@ -138,6 +138,7 @@ export class LaneWriter {
   pushRecord(kind: LaneRecordKind, a: number, b: number, bytes: Uint8Array): boolean {
     const slots = recordSlots(bytes.length)
     this.#totals[LANE_F64.dropped] = this.#dropped
+    this.#announceIfForgotten()
     if (((this.#head + slots - this.#tail) | 0) > this.capacity && !this.#makeRoom(slots)) return false
     this.#writeSlot((CONTROL_BIT | kind) >>> 0, bytes.length, a, b)
     const target = new Uint8Array(this.buffer)

@@ -1,0 +1,327 @@
+/**
+ * The drain: takes points from every lane, coalesces them into rows and appends them to the journal of their run.
+ * Synchronous from end to end; the thread around it (`drain-thread.ts`) decides when it runs and how it sleeps.
+ *
+ * D1  A slot is freed only after the append that holds it (or after its loss to the disk is counted).
+ * D2  What a lane says is handled in its order: a series is known before its points.
+ * D3  One run's failing disk costs that run only.
+ * D4  A drain whose EPOCH has passed stops before the next append; the segment its successor begins has sealed
+ *     what it may have written since.
+ */
+import { toErrorRecord } from '../core/errors.ts'
+import { LaneReader, laneId } from '../ring/lane-reader.ts'
+import { CONTROL, CONTROL_BIT, CONTROL_F64, LANE_RECORD } from '../ring/layout.ts'
+import type { Producer } from './drain-producer.ts'
+import { DrainRun } from './drain-run.ts'
+import type { RunOrder, SeriesDefinition } from './messages.ts'
+import type { Syncer } from './store/syncer.ts'
+
+/** Slots taken from one lane before the next gets its turn. */
+const TURN_SLOTS = 8192
+/** The journal is appended to when so many points are staged (≈ 256 KiB) … */
+const APPEND_POINTS = 16_384
+/** … or when the oldest is this old; above MANY_RUNS active runs, the longer time. */
+const APPEND_AGE_MS = 20
+const APPEND_AGE_MANY_RUNS_MS = 100
+const MANY_RUNS = 500
+const ROW_AGE_CHECK_MS = 1000
+
+export interface DrainHooks {
+  /** Looks for runs and lanes announced since; called when a lane names an unknown run. */
+  readonly receive: () => void
+  /** Series defined since the last call; must be handed on before their slots are freed. */
+  readonly onDefinitions: (definitions: readonly SeriesDefinition[]) => void
+  readonly onAppend: () => void
+  readonly onFinish: (run: DrainRun) => void
+  readonly onIssue: (run: DrainRun, issue: { code: string; message: string }) => void
+}
+
+interface Lane {
+  readonly reader: LaneReader
+  /** Positions below it may be in some run's journal already. */
+  readonly journaledTo: number
+  /** By the producer's own number of a series. */
+  readonly targets: { producer: Producer; series: number }[]
+  readonly producers: Map<number, Producer>
+}
+
+export class Drain {
+  readonly runs = new Map<number, DrainRun>()
+  readonly #lanes = new Map<number, Lane>()
+  readonly #control: Int32Array
+  readonly #controlF64: Float64Array
+  readonly #epoch: number
+  readonly #syncer: Syncer
+  readonly #hooks: DrainHooks
+  readonly #dirty = new Set<DrainRun>()
+  #definitions: SeriesDefinition[] = []
+  /** What each lane's numbers mean; outlives the lane's reader, since its producer defines a series once. */
+  readonly #known = new Map<number, SeriesDefinition[]>()
+  readonly #decoder = new TextDecoder()
+  /** Monotonic ms of the pass under way. */
+  #now = 0
+  /** Slots taken since the last append. */
+  #staged = 0
+  #stagedSince = 0
+  #rowsCheckedAt = 0
+  /** Runs whose FINISH was met: closed when every lane has been read to where it stood then. */
+  #finishing: DrainRun[] = []
+
+  constructor(
+    control: SharedArrayBuffer,
+    epoch: number,
+    inherited: readonly SeriesDefinition[],
+    syncer: Syncer,
+    hooks: DrainHooks,
+  ) {
+    this.#control = new Int32Array(control)
+    this.#controlF64 = new Float64Array(control)
+    this.#epoch = epoch
+    this.#syncer = syncer
+    this.#hooks = hooks
+    for (const definition of inherited) this.#remember(definition)
+  }
+
+  /** Milliseconds until staged points are due in the journal; Infinity when none are. */
+  dueInMs(now: number): number {
+    return this.#dirty.size === 0 ? Infinity : Math.max(0, this.#stagedSince + this.#appendAgeMs - now)
+  }
+  get isFenced(): boolean {
+    return Atomics.load(this.#control, CONTROL.epoch) !== this.#epoch
+  }
+  /** Whether some lane holds published slots, or somebody waits for a flush. */
+  get hasWork(): boolean {
+    for (const lane of this.#lanes.values()) if (lane.reader.available() !== 0) return true
+    return this.#flushTicket !== Atomics.load(this.#control, CONTROL.flushDone)
+  }
+
+  addRun(order: RunOrder): void {
+    if (this.runs.has(order.number)) return
+    this.runs.set(order.number, new DrainRun(order, this.#epoch, this.#syncer))
+  }
+
+  addLane(buffer: SharedArrayBuffer): void {
+    const id = laneId(buffer)
+    if (this.#lanes.has(id)) return
+    let journaledTo = 0
+    for (const run of this.runs.values()) journaledTo = Math.max(journaledTo, run.journaledPosition(id))
+    const reader = new LaneReader(buffer, this.#epoch, journaledTo)
+    const lane: Lane = { reader, journaledTo, targets: [], producers: new Map() }
+    this.#lanes.set(id, lane)
+    for (const definition of this.#known.get(id) ?? []) this.#define(lane, definition)
+  }
+
+  /** One round over all lanes. Returns the slots taken. */
+  pass(now: number): number {
+    this.#controlF64[CONTROL_F64.clock] = Date.now()
+    this.#controlF64[CONTROL_F64.heartbeat] = now
+    const flush = this.#flushTicket
+    const flushing = flush !== Atomics.load(this.#control, CONTROL.flushDone)
+    const finishing = this.#finishing
+    const settling = flushing || finishing.length > 0
+    if (settling) this.#finishing = []
+    this.#now = now
+    let taken = 0
+    for (const lane of this.#lanes.values()) taken += this.#takeFrom(lane, settling)
+    if (now - this.#rowsCheckedAt >= ROW_AGE_CHECK_MS) this.#closeOldRows(now)
+    if (settling || this.#staged >= APPEND_POINTS || this.dueInMs(now) === 0) this.append(now)
+    if (finishing.length > 0) this.#finish(finishing, now)
+    if (flushing) this.#answerFlush(flush)
+    return taken
+  }
+
+  /** Appends everything staged and frees its slots. */
+  append(now: number): void {
+    if (this.isFenced) return
+    if (this.#definitions.length > 0) {
+      this.#hooks.onDefinitions(this.#definitions)
+      this.#definitions = []
+    }
+    for (const run of this.#dirty) {
+      const failure = run.append(now)
+      if (failure !== undefined) this.#hooks.onIssue(run, toErrorRecord(failure, 'ERR_JOURNAL_WRITE'))
+    }
+    if (this.isFenced) return
+    for (const lane of this.#lanes.values()) {
+      lane.reader.free()
+      if (lane.reader.isDone) this.#forget(lane, true)
+    }
+    if (this.#dirty.size > 0) this.#hooks.onAppend()
+    this.#dirty.clear()
+    this.#staged = 0
+  }
+
+  get #flushTicket(): number {
+    return Atomics.load(this.#control, CONTROL.flushRequest)
+  }
+  get #appendAgeMs(): number {
+    return this.runs.size > MANY_RUNS ? APPEND_AGE_MANY_RUNS_MS : APPEND_AGE_MS
+  }
+
+  /** @param all everything published by now, not just one turn */
+  #takeFrom(lane: Lane, all: boolean): number {
+    const reader = lane.reader
+    let left = reader.available()
+    if (!all && left > TURN_SLOTS) left = TURN_SLOTS
+    const before = reader.position
+    while (left > 0) {
+      const points = this.#takePoints(lane, left)
+      left -= points
+      if (left <= 0) break
+      const slots = this.#takeRecord(lane)
+      if (slots === 0) break
+      left -= slots
+      if (reader.unfreed > reader.mask >> 1) this.append(this.#now)
+    }
+    const taken = reader.position - before
+    this.#staged += taken
+    if (reader.unfreed > reader.mask >> 1) this.append(this.#now)
+    return taken
+  }
+
+  /** Takes points up to the next record; returns how many. The loop that every point goes through. */
+  #takePoints(lane: Lane, most: number): number {
+    const { reader, targets } = lane
+    const { u32, f64, mask } = reader
+    const from = reader.read
+    const recovering = reader.position < lane.journaledTo
+    let taken = 0
+    while (taken < most) {
+      const slot = (from + taken) & mask
+      const id = u32[slot * 8 + 1]!
+      if (id >= CONTROL_BIT) break
+      const target = targets[id]!
+      const producer = target.producer
+      if (producer.isClean) this.#soil(producer)
+      if (!recovering || reader.position + taken >= producer.journaledTo) {
+        producer.stage.add(target.series, f64[slot * 4 + 1]!, f64[slot * 4 + 2]!, f64[slot * 4 + 3]!)
+      }
+      taken++
+    }
+    reader.take(taken)
+    return taken
+  }
+
+  /** Takes one record; returns its slots, 0 when its run is not known yet. */
+  #takeRecord(lane: Lane): number {
+    const { reader } = lane
+    const kind = reader.u32[(reader.read & reader.mask) * 8 + 1]! & ~CONTROL_BIT
+    const { a, b, bytes, slots } = reader.record()
+    const number = kind === LANE_RECORD.series ? b : a
+    if (!this.runs.has(number)) this.#hooks.receive()
+    const run = this.runs.get(number)
+    if (!run) return 0
+    reader.take(slots)
+    if (kind === LANE_RECORD.series) {
+      const [name, context] = this.#decoder.decode(bytes).split('\0') as [string, string]
+      const definition = { lane: reader.id, local: a, run: number, name, context }
+      this.#remember(definition)
+      this.#definitions.push(definition)
+      this.#define(lane, definition)
+      return slots
+    }
+    const producer = this.#producer(lane, run)
+    if (producer.isClean) this.#soil(producer)
+    if (reader.position <= producer.journaledTo) return slots
+    if (kind === LANE_RECORD.record) run.stageRecord(producer, bytes)
+    else if (kind === LANE_RECORD.mark) {
+      producer.stage.closeRows()
+      const issue = producer.check(b)
+      if (issue) this.#hooks.onIssue(run, issue)
+    } else if (kind === LANE_RECORD.finish) {
+      run.finishBy = b
+      this.#finishing.push(run)
+    }
+    return slots
+  }
+
+  #define(lane: Lane, definition: SeriesDefinition): void {
+    const run = this.runs.get(definition.run)
+    if (!run) return
+    const producer = this.#producer(lane, run)
+    lane.targets[definition.local] = { producer, series: run.series(definition.name, definition.context) }
+  }
+
+  #remember(definition: SeriesDefinition): void {
+    const ofLane = this.#known.get(definition.lane)
+    if (ofLane) ofLane.push(definition)
+    else this.#known.set(definition.lane, [definition])
+  }
+
+  #producer(lane: Lane, run: DrainRun): Producer {
+    let producer = lane.producers.get(run.order.number)
+    if (!producer) {
+      producer = run.addProducer(lane.reader)
+      lane.producers.set(run.order.number, producer)
+    }
+    return producer
+  }
+
+  /** Marks a producer as holding something to append. */
+  #soil(producer: Producer): void {
+    producer.isClean = false
+    producer.stage.passAt = this.#now
+    if (this.#dirty.size === 0) this.#stagedSince = this.#now
+    producer.run.dirty.push(producer)
+    this.#dirty.add(producer.run)
+  }
+
+  #closeOldRows(now: number): void {
+    this.#rowsCheckedAt = now
+    for (const run of this.runs.values()) {
+      for (const producer of run.producers) {
+        if (!producer.stage.hasOpenRows) continue
+        producer.stage.closeRows(now - run.order.rowMaxAgeMs)
+        if (producer.stage.closedLength > 0 && producer.isClean) this.#soil(producer)
+      }
+    }
+  }
+
+  /** Every lane has been read to where it stood when FINISH was met, or further. */
+  #finish(finishing: readonly DrainRun[], now: number): void {
+    for (const run of finishing) {
+      for (const producer of run.producers) {
+        producer.stage.closeRows()
+        if (producer.isClean) this.#soil(producer)
+      }
+    }
+    this.append(now)
+    for (const run of finishing) {
+      run.close()
+      this.#hooks.onFinish(run)
+    }
+  }
+
+  #answerFlush(ticket: number): void {
+    for (const run of this.runs.values()) {
+      if (run.order.durability === 'power') run.syncNow()
+    }
+    if (this.isFenced) return
+    Atomics.store(this.#control, CONTROL.flushDone, ticket)
+    Atomics.notify(this.#control, CONTROL.flushDone)
+  }
+
+  /**
+   * Stops looking at a lane whose runs are all finished: a thread that was terminated never closes its lane.
+   * If its producer lives and writes again, it announces the lane anew (R6).
+   */
+  forgetIdleLanes(): void {
+    for (const lane of this.#lanes.values()) {
+      const runs = [...lane.producers.values()]
+      if (
+        runs.length > 0 &&
+        runs.every((producer) => producer.run.isClosed) &&
+        lane.reader.available() === 0
+      ) {
+        this.#forget(lane, false)
+      }
+    }
+  }
+
+  #forget(lane: Lane, forGood: boolean): void {
+    this.#lanes.delete(lane.reader.id)
+    if (forGood) this.#known.delete(lane.reader.id)
+    lane.reader.release()
+    for (const producer of lane.producers.values()) producer.run.removeProducer(producer)
+  }
+}

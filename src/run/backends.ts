@@ -1,0 +1,87 @@
+/** What the user wrote under `backend`, made into destinations. */
+import { ERROR_CODES, TraceletError } from '../core/errors.ts'
+import { type Environment, resolveOptions, withoutSecrets } from '../core/options.ts'
+import type { RunInfo } from '../core/types.ts'
+import type { DestinationSpec } from '../pipeline/messages.ts'
+import type { RunDestination } from '../pipeline/store/run-file.ts'
+import { findSink } from '../sinks/index.ts'
+
+/** Options of one backend: its own table, or `module` and what that module's table says. */
+export type BackendOptions = Readonly<Record<string, unknown>>
+/**
+ * A word, several words, or words with options. A word may carry a name of yours after a colon, so that one kind
+ * can be there twice: `{ 'mlflow:prod': { uri }, 'mlflow:team': { uri } }`.
+ */
+export type Backend = string | readonly string[] | Readonly<Record<string, BackendOptions | undefined>>
+
+/** Journal and event files: what a run has when nobody says anything. */
+const EMBEDDED_DEFAULT = ['local', 'tensorboard']
+
+/** @throws TraceletError ERR_BACKEND_UNKNOWN, ERR_OPTION */
+export function resolveBackends(given: Backend | undefined, environment: Environment): DestinationSpec[] {
+  const entries = entriesOf(given ?? fromEnvironment(environment) ?? EMBEDDED_DEFAULT)
+  if (entries.length === 0)
+    throw new TraceletError('ERR_OPTION', "backend must name at least one, such as 'local'")
+  return entries.map(([name, options], index) => {
+    const kind = name.split(':', 1)[0]!
+    if (typeof options.module === 'string') {
+      const { module, ...own } = options
+      return { name, index, kind, module, options: own }
+    }
+    return {
+      name,
+      index,
+      kind,
+      options: resolveOptions(findSink(kind).options, options, environment, `backend ${name}`),
+    }
+  })
+}
+
+/** How a destination stands in `run.json`: no secrets. */
+export function toRunDestination(
+  { name, kind, module, options }: DestinationSpec,
+  run: RunInfo,
+): Omit<RunDestination, 'addedAt' | 'usedAt'> {
+  if (module !== undefined) return { name, kind, module, options, address: `module ${module}` }
+  const sink = findSink(kind)
+  return {
+    name,
+    kind,
+    options: withoutSecrets(sink.options, options),
+    address: sink.address(options as never, run),
+  }
+}
+
+function fromEnvironment(environment: Environment): string[] | undefined {
+  const words = environment.TRACELET_BACKEND?.split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '')
+  return words?.length ? words : undefined
+}
+
+function entriesOf(backend: Backend): [string, BackendOptions][] {
+  if (typeof backend === 'string') return [[backend, {}]]
+  if (Array.isArray(backend)) {
+    const words = backend as readonly unknown[]
+    const bad = words.find((word) => typeof word !== 'string')
+    if (bad !== undefined)
+      throw new TraceletError('ERR_OPTION', `backend: ${String(bad)} is not the word of a backend`)
+    const twice = words.find((word, index) => words.indexOf(word) !== index)
+    if (twice !== undefined) {
+      throw new TraceletError(
+        'ERR_OPTION',
+        `backend: '${String(twice)}' stands there twice; name them apart: '${String(twice)}:a'`,
+      )
+    }
+    return (words as string[]).map((word) => [word, {}])
+  }
+  if (typeof backend !== 'object' || backend === null) {
+    throw new TraceletError('ERR_BACKEND_UNKNOWN', `${ERROR_CODES.ERR_BACKEND_UNKNOWN}: ${String(backend)}`)
+  }
+  return Object.entries(backend as Record<string, unknown>).map(([name, options]) => {
+    if (options !== undefined && (typeof options !== 'object' || options === null)) {
+      throw new TraceletError('ERR_OPTION', `backend ${name}: options must be an object`)
+    }
+    return [name, (options ?? {}) as BackendOptions]
+  })
+}

@@ -1,0 +1,98 @@
+/**
+ * The machinery behind the runs of one thread that called `startLogging`: one drain thread, one lane, made with
+ * the first run and kept for the next ones. It keeps no process alive: only an awaited `flush` or `finish` does.
+ */
+import type { ErrorRecord } from '../core/errors.ts'
+import { DrainHost } from '../pipeline/drain-host.ts'
+import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
+import { isFlushed, requestFlush, waitForFlush } from '../ring/doorbell.ts'
+import { Issues } from './issues.ts'
+import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
+
+const FLUSH_POLL_MS = 1
+
+/** What a run wants to hear from the threads behind it. */
+export interface EngineClient {
+  readonly order: RunOrder
+  readonly onMessage: (message: FromDrain) => void
+}
+
+export class Engine {
+  readonly issues = new Issues()
+  readonly lane: ThreadLane
+  /** How lanes of other threads are to be made. */
+  readonly laneOptions: ThreadLaneOptions
+  readonly host: DrainHost
+  readonly #words: Int32Array
+  readonly #clients = new Map<number, EngineClient>()
+  #waiting = 0
+  static #lastRunNumber = 0
+
+  constructor(options: ThreadLaneOptions & { readonly deliveryThreads: number }) {
+    this.host = new DrainHost(options.deliveryThreads, (message) => this.#dispatch(message))
+    this.#words = new Int32Array(this.host.control)
+    const { laneSlots, overflow, blockMaxMs } = options
+    this.laneOptions = { laneSlots, overflow, blockMaxMs }
+    this.lane = new ThreadLane(
+      this.host.control,
+      options,
+      (lane) => this.host.announce(lane),
+      (issue) => this.report(issue),
+      () => this.host.watch(),
+    )
+  }
+
+  static takeRunNumber(): number {
+    return ++Engine.#lastRunNumber
+  }
+
+  open(client: EngineClient): void {
+    this.#clients.set(client.order.number, client)
+    this.host.openRun(client.order)
+  }
+
+  forget(number: number): void {
+    this.#clients.delete(number)
+    this.host.forgetRun(number)
+  }
+
+  report(issue: ErrorRecord, key?: string): void {
+    this.issues.report(issue, key)
+  }
+
+  /** Everything published so far is journaled when this resolves; false when `timeoutMs` passed first. */
+  async flush(timeoutMs: number): Promise<boolean> {
+    const ticket = requestFlush(this.#words)
+    const deadline = performance.now() + timeoutMs
+    while (!isFlushed(this.#words, ticket)) {
+      if (performance.now() > deadline) return false
+      this.host.watch()
+      await new Promise((resolve) => setTimeout(resolve, FLUSH_POLL_MS))
+    }
+    return true
+  }
+
+  /** The same, blocking this thread: for the end of the process. */
+  flushSync(timeoutMs: number): boolean {
+    return waitForFlush(this.#words, requestFlush(this.#words), timeoutMs, () => this.host.watch())
+  }
+
+  /** Runs `work` with the process kept alive for the answers it waits for. */
+  async keepAlive<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#waiting++ === 0) this.host.ref()
+    try {
+      return await work()
+    } finally {
+      if (--this.#waiting === 0) this.host.unref()
+    }
+  }
+
+  #dispatch(message: FromDrain): void {
+    if ('number' in message) this.#clients.get(message.number)?.onMessage(message)
+    else if ('run' in message) {
+      for (const client of this.#clients.values())
+        if (client.order.run.id === message.run) client.onMessage(message)
+      if (message.type === 'issue' && message.run === '') this.report(message.issue)
+    }
+  }
+}

@@ -1,0 +1,84 @@
+/** Joining a run from another thread. */
+import { BroadcastChannel } from 'node:worker_threads'
+import { type ErrorRecord, TraceletError } from '../core/errors.ts'
+import type { RunId } from '../core/types.ts'
+import { isFlushed, requestFlush, ring } from '../ring/doorbell.ts'
+import { Issues } from './issues.ts'
+import { RunLogger } from './logger.ts'
+import { RunProducer } from './producer.ts'
+import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
+
+/** Plain data: a MessagePort in it would have to be transferred, and to one thread only. */
+export interface RunHandle extends ThreadLaneOptions {
+  readonly tracelet: 1
+  readonly id: RunId
+  readonly number: number
+  readonly control: SharedArrayBuffer
+  readonly channel: string
+  readonly counters: SharedArrayBuffer
+}
+
+const FLUSH_POLL_MS = 1
+const issues = new Issues()
+/** This thread's lane by the channel of the drain thread it leads to; its producers by run. */
+const lanes = new Map<string, { lane: ThreadLane; runs: Map<number, AttachedRun> }>()
+
+/**
+ * Logs to a run of another thread: `attachRun(workerData.handle).log({ loss }, { step })`. Each thread gets a lane
+ * of its own, so threads never wait for each other.
+ * @param handle what `run.handle()` gave
+ * @throws TraceletError ERR_HANDLE
+ */
+export function attachRun(handle: RunHandle): AttachedRun {
+  if (handle?.tracelet !== 1 || !(handle.control instanceof SharedArrayBuffer)) {
+    throw new TraceletError(
+      'ERR_HANDLE',
+      'attachRun() takes what run.handle() gave, sent by workerData or postMessage',
+    )
+  }
+  const report = (issue: ErrorRecord) => issues.report(issue)
+  let thread = lanes.get(handle.channel)
+  if (!thread) {
+    const channel = new BroadcastChannel(handle.channel)
+    channel.unref()
+    const words = new Int32Array(handle.control)
+    const announce = (lane: SharedArrayBuffer) => {
+      channel.postMessage(lane)
+      ring(words)
+    }
+    thread = { lane: new ThreadLane(handle.control, handle, announce, report), runs: new Map() }
+    lanes.set(handle.channel, thread)
+    const { writer } = thread.lane
+    process.once('exit', () => writer.close())
+  }
+  let run = thread.runs.get(handle.number)
+  if (!run) {
+    run = new AttachedRun(handle, thread.lane, report)
+    thread.runs.set(handle.number, run)
+  }
+  return run
+}
+
+export class AttachedRun extends RunLogger {
+  readonly id: RunId
+  readonly #control: Int32Array
+
+  /** @internal made by `attachRun` */
+  constructor(handle: RunHandle, lane: ThreadLane, report: (issue: ErrorRecord) => void) {
+    super(new RunProducer(lane.writer, handle.number, handle.counters, lane.takeSeries, report), report)
+    this.id = handle.id
+    this.#control = new Int32Array(handle.control)
+  }
+
+  /** Everything this thread logged so far is in the journal when this resolves; false when the time was up first. */
+  async flush(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
+    this.mark()
+    const ticket = requestFlush(this.#control)
+    const deadline = performance.now() + (options.timeoutMs ?? 30_000)
+    while (!isFlushed(this.#control, ticket)) {
+      if (performance.now() > deadline) return false
+      await new Promise((resolve) => setTimeout(resolve, FLUSH_POLL_MS))
+    }
+    return true
+  }
+}

@@ -1,0 +1,97 @@
+/** The options of `startLogging`, a row each. The structured ones (backend, tags, params) are read by `backends.ts` and `records.ts`. */
+import type { OptionTable } from '../core/options.ts'
+import { MAX_LANE_SLOTS, MIN_LANE_SLOTS } from '../ring/layout.ts'
+
+export const RUN_OPTIONS = {
+  project: {
+    type: 'string',
+    default: 'default',
+    env: ['TRACELET_PROJECT'],
+    doc: 'Groups experiments; a folder under `dir`.',
+  },
+  expName: {
+    type: 'string',
+    default: 'default',
+    env: ['TRACELET_EXPERIMENT'],
+    doc: 'Experiment the run belongs to, in every backend that has experiments.',
+  },
+  name: { type: 'string', doc: 'Shown by backends; defaults to the run id.' },
+  runId: { type: 'string', doc: 'Identifies the run everywhere; made from time and chance when not given.' },
+  group: {
+    type: 'string',
+    env: ['TRACELET_GROUP'],
+    doc: 'Runs that belong together, such as the processes of one job.',
+  },
+  parent: { type: 'string', doc: 'Run id of the parent: nested runs.' },
+  dir: {
+    type: 'string',
+    default: './.tracelet',
+    env: ['TRACELET_DIR'],
+    doc: 'Root folder; a run lives in `<dir>/<project>/<run id>/`.',
+  },
+  durability: {
+    type: 'string',
+    default: 'process',
+    values: ['process', 'power'],
+    env: ['TRACELET_DURABILITY'],
+    doc: "What `flush()` waits for: 'process' survives the death of the process, 'power' that of the machine.",
+  },
+  overflow: {
+    type: 'string',
+    default: 'block',
+    values: ['block', 'drop'],
+    env: ['TRACELET_OVERFLOW'],
+    doc: "When the ring is full: 'block' waits for the local journal up to `blockMaxMs`, 'drop' counts the point as lost at once.",
+  },
+  blockMaxMs: {
+    type: 'number',
+    default: 1000,
+    unit: 'ms',
+    min: 0,
+    max: 60_000,
+    env: ['TRACELET_BLOCK_MAX_MS'],
+    doc: 'Longest wait of one call for room in the ring; then points are counted as lost until there is room again.',
+  },
+  laneSlots: {
+    type: 'number',
+    default: 65_536,
+    unit: 'slots',
+    min: MIN_LANE_SLOTS,
+    max: MAX_LANE_SLOTS,
+    env: ['TRACELET_LANE_SLOTS'],
+    doc: 'Room of each producer in the ring, 32 bytes a slot; a power of two.',
+  },
+  rowMaxAgeMs: {
+    type: 'number',
+    default: 10_000,
+    unit: 'ms',
+    min: 10,
+    max: 3_600_000,
+    env: ['TRACELET_ROW_MAX_AGE_MS'],
+    doc: 'A step nobody continues is complete after this long; matters for backends that take whole rows.',
+  },
+  finishDeadlineMs: {
+    type: 'number',
+    default: 60_000,
+    unit: 'ms',
+    min: 0,
+    max: 86_400_000,
+    env: ['TRACELET_FINISH_DEADLINE_MS'],
+    doc: 'Longest wait of `finish()` and of the natural end of the process; the rest stays in the journal.',
+  },
+  deliveryThreads: {
+    type: 'number',
+    default: 1,
+    unit: 'threads',
+    min: 1,
+    max: 16,
+    env: ['TRACELET_DELIVERY_THREADS'],
+    doc: 'Threads that encode and send; read when the first run of the process starts.',
+  },
+  signals: {
+    type: 'boolean',
+    default: false,
+    env: ['TRACELET_SIGNALS'],
+    doc: 'Flush on SIGINT, SIGTERM and SIGHUP, then let the signal end the process. Off: a signal may cost 20 ms of points.',
+  },
+} as const satisfies OptionTable

@@ -1,0 +1,253 @@
+/** One thread's way of logging to one run: names to series, rows and records into the thread's lane. */
+import { PRODUCER, PRODUCERS, producerCounters, takeProducer } from '../core/counters.ts'
+import { type ErrorCode, type ErrorRecord, TraceletError } from '../core/errors.ts'
+import type { RunRecord } from '../core/types.ts'
+import { encodeRecord } from '../pipeline/journal/records.ts'
+import type { LaneWriter } from '../ring/lane-writer.ts'
+import { LANE_RECORD, maxRecordBytes } from '../ring/layout.ts'
+import { Metric } from './metric.ts'
+
+/** Longest name of a series, parameter or tag, in UTF-8 bytes. Backends with less room say how they shorten. */
+export const MAX_NAME_BYTES = 4096
+const encoder = new TextEncoder()
+const NOTHING = new Uint8Array(0)
+/** In place of a series: its name cannot be logged; it could not be defined yet. */
+const BAD_NAME = -1
+export const UNDEFINED = -2
+
+export interface LogPlace {
+  /** Integer in ±(2^53 − 1); by default a counter per run and producer, from 0. */
+  readonly step?: number | undefined
+  /** Wall time in ms since 1970; by default the time of the call. */
+  readonly time?: number | undefined
+}
+
+/** The keys of an object as met last time, with their series: names are compared by identity, not looked up. */
+interface Shape {
+  readonly keys: string[]
+  readonly series: number[]
+}
+
+export class RunProducer {
+  readonly lane: LaneWriter
+  readonly runNumber: number
+  readonly #counts: Float64Array
+  readonly #metrics = new Map<string, Metric>()
+  readonly #series = new Map<string, number>()
+  readonly #shapes = new Map<string, Shape>()
+  readonly #takeSeries: () => number
+  readonly #report: (issue: ErrorRecord) => void
+  #shape: Shape = { keys: [], series: [] }
+  #nextStep = 0
+
+  /** @param takeSeries numbers series within the lane, over all its runs */
+  constructor(
+    lane: LaneWriter,
+    runNumber: number,
+    counters: SharedArrayBuffer,
+    takeSeries: () => number,
+    report: (issue: ErrorRecord) => void,
+  ) {
+    const number = takeProducer(counters)
+    if (number >= PRODUCERS) {
+      throw new TraceletError(
+        'ERR_HANDLE',
+        `a run takes at most ${PRODUCERS} producers; use a run per group of threads`,
+      )
+    }
+    this.lane = lane
+    this.runNumber = runNumber
+    this.#counts = producerCounters(counters, number)
+    this.#takeSeries = takeSeries
+    this.#report = report
+  }
+
+  get accepted(): number {
+    return this.#counts[PRODUCER.accepted]!
+  }
+  set accepted(count: number) {
+    this.#counts[PRODUCER.accepted] = count
+  }
+  get lost(): number {
+    return this.#counts[PRODUCER.lostLaneFull]!
+  }
+  set lost(count: number) {
+    this.#counts[PRODUCER.lostLaneFull] = count
+  }
+
+  /** One row: all values get one step and one time. */
+  log(values: Readonly<Record<string, number>>, place?: LogPlace): void {
+    const lane = this.lane
+    let step = place?.step
+    if (step === undefined) step = this.#nextStep++
+    else if (!Number.isSafeInteger(step)) return this.#refuseRow(values, stepIssue(step))
+    let time = place?.time
+    if (time === undefined) time = lane.now()
+    else if (!Number.isFinite(time)) return this.#refuseRow(values, timeIssue(time))
+    if (typeof values !== 'object' || values === null) return this.#refuse('ERR_VALUE', rowMessage(values), 1)
+    let shape = this.#shape
+    let index = 0
+    let accepted = 0
+    let lost = 0
+    for (const key in values) {
+      const value = values[key]
+      let series: number
+      if (shape.keys[index] === key) series = shape.series[index]!
+      else {
+        shape = this.#shapeFor(shape, index, key)
+        series = shape.series[index]!
+      }
+      index++
+      if (typeof value !== 'number' || series === BAD_NAME) {
+        this.#refuseValue(key, value, series)
+        continue
+      }
+      accepted++
+      if (series === UNDEFINED || !lane.push(series, step, value, time)) lost++
+    }
+    if (lost > 0) shape = this.#forgetShape(shape)
+    this.#shape = shape
+    const counts = this.#counts
+    counts[PRODUCER.accepted]! += accepted
+    if (lost > 0) counts[PRODUCER.lostLaneFull]! += lost
+    lane.publish()
+  }
+
+  metric(name: string, context = ''): Metric {
+    const key = context === '' ? name : `${name}\0${context}`
+    let metric = this.#metrics.get(key)
+    if (!metric) {
+      const issue = nameIssue(name) ?? (context === '' ? undefined : nameIssue(context))
+      if (issue) throw new TraceletError(issue.code, issue.message)
+      metric = new Metric(this, name, context)
+      this.#metrics.set(key, metric)
+    }
+    return metric
+  }
+
+  fits(record: RunRecord): boolean {
+    return encodeRecord(record).length <= maxRecordBytes(this.lane.capacity)
+  }
+
+  /** Puts a record into the lane, behind everything logged so far; a loss is counted. */
+  record(record: RunRecord): void {
+    this.#counts[PRODUCER.recordsAccepted]!++
+    if (!this.lane.pushRecord(LANE_RECORD.record, this.runNumber, 0, encodeRecord(record))) {
+      this.#counts[PRODUCER.recordsLost]!++
+    }
+  }
+
+  /** Rows logged so far are complete. */
+  mark(): void {
+    this.lane.pushRecord(LANE_RECORD.mark, this.runNumber, this.accepted - this.lost, NOTHING)
+  }
+
+  finish(deadlineAt: number): boolean {
+    return this.lane.pushRecord(LANE_RECORD.finish, this.runNumber, deadlineAt, NOTHING)
+  }
+
+  refusePoint(name: string, step: unknown, value: unknown): void {
+    if (typeof value !== 'number') this.#refuseValue(name, value, 0)
+    else this.#refuse('ERR_STEP', stepIssue(step).message, 1)
+  }
+
+  /** Counts and reports something that was never accepted. */
+  #refuse(code: ErrorCode, message: string, points: number): void {
+    this.#counts[PRODUCER.refused]! += points
+    this.#report({ code, message })
+  }
+
+  #refuseRow(values: object, issue: ErrorRecord): void {
+    this.#refuse(issue.code, issue.message, Math.max(1, Object.keys(values ?? {}).length))
+  }
+
+  #refuseValue(name: string, value: unknown, series: number): void {
+    const bad = series === BAD_NAME ? nameIssue(name) : undefined
+    const message = `'${name.slice(0, 100)}' was given ${describe(value)}; only numbers can be logged as a metric`
+    this.#refuse(bad?.code ?? 'ERR_VALUE', bad?.message ?? message, 1)
+  }
+
+  /** The shape that has `key` at `index` after the same keys before; remembered by the first key. */
+  #shapeFor(shape: Shape, index: number, key: string): Shape {
+    if (index === 0) {
+      const known = this.#shapes.get(key)
+      if (known) return known
+      const fresh = { keys: [key], series: [this.#seriesOf(key)] }
+      this.#shapes.set(key, fresh)
+      return fresh
+    }
+    // another row with the same beginning: from here on the new keys stand in the shape
+    shape.keys.length = index
+    shape.series.length = index
+    shape.keys.push(key)
+    shape.series.push(this.#seriesOf(key))
+    return shape
+  }
+
+  #seriesOf(name: string): number {
+    const known = this.#series.get(name)
+    if (known !== undefined) return known
+    return nameIssue(name) ? BAD_NAME : this.define(name, '')
+  }
+
+  /**
+   * The lane's number of a series, told to the drain thread ahead of the series' first point.
+   * @returns UNDEFINED when the lane had no room: points that need it are lost, the next one tries again
+   * @internal
+   */
+  define(name: string, context: string): number {
+    const key = context === '' ? name : `${name}\0${context}`
+    const known = this.#series.get(key)
+    if (known !== undefined) return known
+    const series = this.#takeSeries()
+    const bytes = encoder.encode(`${name}\0${context}`)
+    if (!this.lane.pushRecord(LANE_RECORD.series, series, this.runNumber, bytes)) return UNDEFINED
+    this.#series.set(key, series)
+    return series
+  }
+
+  /** Lost points may mean a series that could not be defined: its place in the shape must not stay. */
+  #forgetShape(shape: Shape): Shape {
+    if (!shape.series.includes(UNDEFINED)) return shape
+    this.#shapes.delete(shape.keys[0]!)
+    return { keys: [], series: [] }
+  }
+}
+
+/** What is wrong with a name, if anything. */
+export function nameIssue(name: unknown): ErrorRecord | undefined {
+  if (typeof name !== 'string')
+    return { code: 'ERR_NAME', message: `a name must be a string, but is ${describe(name)}` }
+  if (name === '') return { code: 'ERR_NAME', message: 'a name must not be empty' }
+  if (name.includes('\0')) return { code: 'ERR_NAME', message: 'a name must not hold the character U+0000' }
+  const bytes = name.length * 3 > MAX_NAME_BYTES ? encoder.encode(name).length : 0
+  if (bytes <= MAX_NAME_BYTES) return undefined
+  return {
+    code: 'ERR_NAME',
+    message: `a name must not be longer than ${MAX_NAME_BYTES} bytes in UTF-8, but '${name.slice(0, 40)}…' has ${bytes}`,
+  }
+}
+
+function stepIssue(step: unknown): ErrorRecord {
+  return {
+    code: 'ERR_STEP',
+    message: `a step must be an integer between -(2^53 - 1) and 2^53 - 1, but is ${describe(step)}; round it or log it as a metric of its own`,
+  }
+}
+
+function timeIssue(time: unknown): ErrorRecord {
+  return {
+    code: 'ERR_TIME',
+    message: `a time must be a finite number of milliseconds, but is ${describe(time)}`,
+  }
+}
+
+function rowMessage(values: unknown): string {
+  return `log() takes an object of numbers, but was given ${describe(values)}`
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return `the text '${value.slice(0, 40)}'`
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  return String(value)
+}

@@ -1,0 +1,201 @@
+/** A run as its owner sees it: the thread that called `startLogging`. */
+
+import { monotonicNow } from '../core/clock.ts'
+import { createCounters } from '../core/counters.ts'
+import type { ErrorRecord } from '../core/errors.ts'
+import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
+import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
+import type { Engine } from './engine.ts'
+import type { RunHandle } from './handle.ts'
+import { say } from './issues.ts'
+import { RunLogger } from './logger.ts'
+import { RunProducer } from './producer.ts'
+import { type DestinationNews, readStats } from './stats.ts'
+
+/** Above the deadline of finish(): for the last cursors and the answers of the threads. */
+const FINISH_GRACE_MS = 500
+const DEFAULT_FLUSH_TIMEOUT_MS = 30_000
+
+export interface FinishOptions {
+  /** Longest wait for the backends; default the run's `finishDeadlineMs`. The rest stays in the journal. */
+  readonly deadlineMs?: number
+}
+export interface FlushOptions {
+  /** Longest wait for the journal; default 30 s. */
+  readonly timeoutMs?: number
+}
+
+export class Run extends RunLogger implements AsyncDisposable {
+  readonly info: RunInfo
+  readonly #engine: Engine
+  readonly #order: RunOrder
+  readonly #finishDeadlineMs: number
+  readonly #news = new Map<string, DestinationNews>()
+  readonly #onFinished: () => void
+  #finishing: Promise<Stats> | undefined
+  #answered!: () => void
+  readonly #allAnswered: Promise<void>
+  #lateReported = false
+
+  /** @internal made by `startLogging` */
+  constructor(
+    engine: Engine,
+    order: Omit<RunOrder, 'counters' | 'number'> & { readonly number: number },
+    finishDeadlineMs: number,
+    onFinished: () => void,
+  ) {
+    const counters = createCounters(order.destinations.length)
+    const report = (issue: ErrorRecord) => engine.report(issue)
+    super(new RunProducer(engine.lane.writer, order.number, counters, engine.lane.takeSeries, report), report)
+    this.info = order.run
+    this.#engine = engine
+    this.#order = { ...order, counters }
+    this.#finishDeadlineMs = finishDeadlineMs
+    this.#onFinished = onFinished
+    for (const { name } of order.destinations) this.#news.set(name, { url: '', reason: '' })
+    this.#allAnswered = new Promise((resolve) => {
+      this.#answered = resolve
+    })
+    engine.open({ order: this.#order, onMessage: (message) => this.#receive(message) })
+    this.record({ kind: 'state', state: 'running', time: order.run.createdAt })
+  }
+
+  get id(): RunId {
+    return this.info.id
+  }
+  get isFinished(): boolean {
+    return this.#finishing !== undefined
+  }
+
+  /** For another thread: `attachRun(handle)` there logs to this run. Plain data; send it by workerData or postMessage. */
+  handle(): RunHandle {
+    return {
+      tracelet: 1,
+      id: this.id,
+      number: this.#order.number,
+      control: this.#engine.host.control,
+      channel: this.#engine.host.channel,
+      counters: this.#order.counters,
+      ...this.#engine.laneOptions,
+    }
+  }
+
+  /** Sums so far. Reads shared memory only. */
+  stats(): Stats {
+    const { stalls, stalledMs } = this.#engine.lane.writer
+    const names = this.#order.destinations.map(({ name }) => name)
+    return readStats(this.#order.counters, names, this.#news, { count: stalls, totalMs: stalledMs })
+  }
+
+  /**
+   * Everything logged so far by this thread, and everything other threads have published, is in the journal when
+   * this resolves (with `durability: 'power'`: on the disk). Rows so far are complete. Waits for no backend.
+   * @throws never; when the time is up, `stats().inRing` tells what is still on its way
+   */
+  async flush(options: FlushOptions = {}): Promise<Stats> {
+    this.mark()
+    await this.#engine.keepAlive(() => this.#engine.flush(options.timeoutMs ?? DEFAULT_FLUSH_TIMEOUT_MS))
+    return this.stats()
+  }
+
+  /**
+   * Ends the run: journals everything, delivers until the deadline, closes the backends. What is pending then
+   * stays in the journal, and the command that sends it is printed. Calling it again gives the same answer.
+   * @param outcome default 'finished'
+   */
+  finish(outcome: RunOutcome = 'finished', options: FinishOptions = {}): Promise<Stats> {
+    this.#finishing ??= this.#engine.keepAlive(() =>
+      this.#finish(outcome, options.deadlineMs ?? this.#finishDeadlineMs),
+    )
+    return this.#finishing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.finish()
+  }
+
+  /**
+   * The end of the process, without an event loop: journals everything and waits for that, not for backends.
+   * @internal
+   */
+  endSync(outcome: RunOutcome, timeoutMs: number): void {
+    if (!this.isFinished) this.record({ kind: 'state', state: outcome, time: Date.now() })
+    this.mark()
+    this.#engine.flushSync(timeoutMs)
+    this.#tellPending(this.stats())
+  }
+
+  async #finish(outcome: RunOutcome, deadlineMs: number): Promise<Stats> {
+    const deadlineAt = monotonicNow() + deadlineMs
+    this.record({ kind: 'state', state: outcome, time: Date.now() })
+    this.mark()
+    this.producer.finish(deadlineAt)
+    await this.#untilAnswered(deadlineAt + FINISH_GRACE_MS)
+    const stats = this.stats()
+    this.#tellPending(stats)
+    this.#engine.forget(this.#order.number)
+    this.#onFinished()
+    return stats
+  }
+
+  async #untilAnswered(giveUpAt: number): Promise<void> {
+    let answered = false
+    let timer: NodeJS.Timeout | undefined
+    const tick = new Promise<void>((resolve) => {
+      timer = setInterval(() => {
+        this.#engine.host.watch()
+        if (answered || monotonicNow() >= giveUpAt) resolve()
+      }, 50)
+    })
+    await Promise.race([this.#allAnswered, tick])
+    answered = true
+    clearInterval(timer)
+  }
+
+  #tellPending(stats: Stats): void {
+    const pending = Object.entries(stats.destinations).filter(
+      ([, { pending, records }]) => pending + records.pending > 0,
+    )
+    if (pending.length === 0) return
+    const list = pending.map(([name, { pending, records, reason }]) => {
+      const what =
+        records.pending > 0 ? `${pending} points and ${records.pending} records` : `${pending} points`
+      return `${what} for ${name}${reason === '' ? '' : ` (${reason})`}`
+    })
+    say(`run ${this.id}: pending: ${list.join(', ')}; send with: npx tracelet sync ${this.info.folder}`)
+  }
+
+  #receive(message: FromDrain): void {
+    if (message.type === 'finished') this.#answered()
+    else if (message.type === 'url') this.#hear(message.destination).url = message.url
+    else if (message.type === 'drain-issue') this.#engine.report(message.issue)
+    else if (message.type === 'issue') this.#hearIssue(message)
+    else if (message.type === 'closed' && !message.complete)
+      this.#hear(message.destination).reason ||= message.reason
+    if (!this.#lateReported && this.isFinished && this.stats().late > 0) {
+      this.#lateReported = true
+      say(
+        `run ${this.id}: points came after finish(); they are journaled and go out with: npx tracelet sync ${this.info.folder}`,
+      )
+    }
+  }
+
+  #hearIssue({ destination, issue, severity }: Extract<FromDrain, { type: 'issue' }>): void {
+    const key = `${this.id} ${destination}`
+    const text = `${destination}: ${issue.message}`
+    if (severity === 'notice')
+      return this.#engine.report({ ...issue, message: text }, `${key} ${issue.code} ${issue.message}`)
+    this.#hear(destination).reason = severity === 'recovered' ? '' : issue.message
+    if (severity === 'recovered') this.#engine.issues.resolve(key, text)
+    else this.#engine.report({ ...issue, message: text }, key)
+  }
+
+  #hear(destination: string): DestinationNews {
+    let news = this.#news.get(destination)
+    if (!news) {
+      news = { url: '', reason: '' }
+      this.#news.set(destination, news)
+    }
+    return news
+  }
+}
