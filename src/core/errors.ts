@@ -24,6 +24,8 @@ export const ERROR_CODES = {
   ERR_LAW: 'the sums do not add up: a defect in tracelet, please report it',
   ERR_SINK_BUG: 'a sink threw or broke its contract: a defect in that sink',
   ERR_PARAM_CONFLICT: 'the backend holds another value for this parameter and cannot change it',
+  ERR_MAPPED:
+    'the backend cannot hold it as it is and stores the nearest it can; the journal keeps the truth',
   ERR_REFUSED: 'the backend will never take this item',
   ERR_AUTH: 'the backend does not accept the credentials',
   ERR_REMOTE_RUN_GONE: 'the run was deleted at the backend',

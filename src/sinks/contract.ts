@@ -15,6 +15,12 @@ export interface SinkDefinition<Table extends OptionTable = OptionTable> {
   /** The journal itself is this destination's store: nothing is read or written for it, what is journaled is delivered. */
   readonly inJournal?: true
   /**
+   * Checks and completes resolved options as soon as they are known, before anything is written down: secrets are
+   * moved to where the table marks them. Given its own result, it changes nothing.
+   * @throws TraceletError ERR_OPTION
+   */
+  readonly prepare?: (options: OptionsOf<Table>) => OptionsOf<Table>
+  /**
    * Where exactly a run goes: origin and project or experiment, without secrets. Another text is another
    * destination, whose cursor starts at 0.
    */
