@@ -51,9 +51,15 @@ export function maxPointBytes(nameBytes: number): number {
   return MAX_EVENT_BYTES + MAX_VALUE_BYTES + maxTagBytes(nameBytes)
 }
 
+/** What stands before a series' float, as little-endian words; the last may be longer than the bytes. */
+interface Prefix {
+  readonly words: Int32Array
+  readonly bytes: number
+}
+
 /** Writes one run's points; keeps of each series the bytes that stand before its float. */
 export class ScalarEncoder {
-  readonly #prefixes: (Uint8Array | undefined)[] = []
+  readonly #prefixes: (Prefix | undefined)[] = []
   #overflowed = false
 
   /** Whether a finite value beyond float32's range has become an infinity. */
@@ -65,7 +71,7 @@ export class ScalarEncoder {
   bound(batch: Batch): number {
     const { series, length } = batch
     let bytes = length * (MAX_EVENT_BYTES + FLOAT_BYTES)
-    for (let index = 0; index < length; index++) bytes += this.#prefix(series[index]!, batch).length
+    for (let index = 0; index < length; index++) bytes += this.#prefix(series[index]!, batch).bytes
     return bytes
   }
 
@@ -80,7 +86,7 @@ export class ScalarEncoder {
       let end = index
       let summaryBytes = 0
       do {
-        summaryBytes += this.#prefix(series[end]!, batch).length + FLOAT_BYTES
+        summaryBytes += this.#prefix(series[end]!, batch).bytes + FLOAT_BYTES
         end++
       } while (end < length && step[end] === eventStep && time[end] === eventTime)
 
@@ -97,9 +103,10 @@ export class ScalarEncoder {
       to = putVarint(out, to, summaryBytes)
       for (; index < end; index++) {
         const prefix = this.#prefixes[series[index]!]!
-        const prefixBytes = prefix.length
-        for (let byte = 0; byte < prefixBytes; byte++) out[to + byte] = prefix[byte]!
-        to += prefixBytes
+        const { words } = prefix
+        // Four bytes at a time; what goes beyond the prefix is overwritten by what follows it.
+        for (let word = 0; word < words.length; word++) view.setInt32(to + word * 4, words[word]!, true)
+        to += prefix.bytes
         const point = value[index]!
         if ((point > FLOAT32_MAX || point < -FLOAT32_MAX) && Number.isFinite(point)) this.#noteOverflow(point)
         view.setFloat32(to, point, true)
@@ -110,15 +117,16 @@ export class ScalarEncoder {
     return at
   }
 
-  #prefix(id: SeriesId, batch: Batch): Uint8Array {
+  #prefix(id: SeriesId, batch: Batch): Prefix {
     return this.#prefixes[id] ?? this.#layPrefix(id, batch)
   }
 
-  #layPrefix(id: SeriesId, batch: Batch): Uint8Array {
+  #layPrefix(id: SeriesId, batch: Batch): Prefix {
     const { name, context } = batch.describe(id)
     const tag = Buffer.from(tagOf(name, context))
     const valueBytes = 1 + varintBytes(tag.length) + tag.length + 1 + FLOAT_BYTES
-    const prefix = new Uint8Array(1 + varintBytes(valueBytes) + valueBytes - FLOAT_BYTES)
+    const prefixBytes = 1 + varintBytes(valueBytes) + valueBytes - FLOAT_BYTES
+    const prefix = Buffer.alloc(Math.ceil(prefixBytes / 4) * 4)
     prefix[0] = KEY_VALUE
     let at = putVarint(prefix, 1, valueBytes)
     prefix[at++] = KEY_TAG
@@ -127,8 +135,8 @@ export class ScalarEncoder {
     prefix[at + tag.length] = KEY_SIMPLE_VALUE
     // Ids are dense; filling the gap keeps the array free of holes, which are slow to read.
     while (this.#prefixes.length < id) this.#prefixes.push(undefined)
-    this.#prefixes[id] = prefix
-    return prefix
+    const words = Int32Array.from({ length: prefix.length / 4 }, (_, word) => prefix.readInt32LE(word * 4))
+    return (this.#prefixes[id] = { words, bytes: prefixBytes })
   }
 
   #noteOverflow(value: number): void {

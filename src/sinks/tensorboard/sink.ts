@@ -33,7 +33,7 @@ export const tensorboard = defineSink({
     rewrite: 'append',
     records: ['params', 'tags', 'state'],
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'float32' },
-    maxNameLength: 65_536,
+    maxNameLength: 65_535,
   },
   // Relative to the run's folder where that holds the file: a copied folder must find its cursor again.
   address: ({ logDir }) => (logDir === undefined ? 'run-folder' : `file:${resolve(logDir)}`),
