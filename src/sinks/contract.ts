@@ -19,7 +19,7 @@ export interface SinkDefinition<Table extends OptionTable = OptionTable> {
    * moved to where the table marks them. Given its own result, it changes nothing.
    * @throws TraceletError ERR_OPTION
    */
-  readonly prepare?: (options: OptionsOf<Table>) => OptionsOf<Table>
+  prepare?(options: OptionsOf<Table>): OptionsOf<Table>
   /**
    * Where exactly a run goes: origin and project or experiment, without secrets. Another text is another
    * destination, whose cursor starts at 0.

@@ -35,9 +35,10 @@ export const tensorboard = defineSink({
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'float32' },
     maxNameLength: 65_535,
   },
+  prepare: ({ logDir }) => ({ logDir: logDir === undefined ? undefined : resolve(logDir) }),
   // Relative to the run's folder where that holds the file: a copied folder must find its cursor again.
-  address: ({ logDir }) => (logDir === undefined ? 'run-folder' : `file:${resolve(logDir)}`),
-  account: ({ logDir }) => (logDir === undefined ? 'run-folder' : `file:${resolve(logDir)}`),
+  address: ({ logDir }) => (logDir === undefined ? 'run-folder' : `file:${logDir}`),
+  account: ({ logDir }) => (logDir === undefined ? 'run-folder' : `file:${logDir}`),
   create: ({ run, options, notice }) => new TensorBoardSink(run, options.logDir, notice),
 })
 
@@ -170,7 +171,7 @@ class TensorBoardSink implements Sink {
 
   #sayLaterParams(): void {
     this.#notice(
-      'ERR_PARAM_CONFLICT',
+      'ERR_MAPPED',
       "TensorBoard's HParams table shows a run's first parameters; later ones stand in its Text tab only",
     )
   }
@@ -178,7 +179,7 @@ class TensorBoardSink implements Sink {
   #sayOverflow(): void {
     if (this.#overflowSaid || !this.#encoder.overflowed) return
     this.#overflowSaid = true
-    this.#notice('ERR_VALUE', 'finite values beyond float32 (±3.4e38) are ±Infinity in TensorBoard')
+    this.#notice('ERR_MAPPED', 'finite values beyond float32 (±3.4e38) are ±Infinity in TensorBoard')
   }
 }
 
@@ -211,7 +212,7 @@ function planOf(run: RunInfo, logDir: string | undefined): EventFilePlan {
   const seconds = String(Math.floor(run.createdAt / 1000)).padStart(10, '0')
   const suffix = `.tracelet.${fileNamePart(run.id, 80)}`
   return {
-    directory: logDir === undefined ? run.folder : join(resolve(logDir), basename(run.folder)),
+    directory: logDir === undefined ? run.folder : join(logDir, basename(run.folder)),
     name: `events.out.tfevents.${seconds}.${fileNamePart(hostname(), 64)}${suffix}`,
     suffix,
     tieBreak: `.${fileNamePart(run.nonce, 16)}`,
