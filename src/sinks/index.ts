@@ -3,11 +3,13 @@ import { ERROR_CODES, TraceletError } from '../core/errors.ts'
 import { nearest } from '../core/options.ts'
 import type { SinkDefinition } from './contract.ts'
 import { local } from './local/sink.ts'
+import { mlflow } from './mlflow/sink.ts'
 import { tensorboard } from './tensorboard/sink.ts'
 
 export const SINKS: readonly SinkDefinition[] = [
   local, //
   tensorboard,
+  mlflow,
 ]
 
 /** @throws TraceletError ERR_BACKEND_UNKNOWN, with a suggestion */
