@@ -1,0 +1,75 @@
+import type { RunInfo } from '../../../src/core/types.ts'
+import { keyOf } from '../../../src/sinks/mlflow/keys.ts'
+import { mlflow } from '../../../src/sinks/mlflow/sink.ts'
+import type { Fault, SinkHarness, StoredPoint, StoredRun } from '../harness.ts'
+import { FakeMlflow, type FakeRequest, type ServerFault } from './fake-server.ts'
+import type { FakeRun } from './fake-store.ts'
+
+const PASSWORD = 'open sesame'
+const POISON = 'refused by this server'
+
+const retryLater = { 'retry-after': '2' }
+const html = { 'content-type': 'text/html' }
+const FAULTS: Partial<Record<Fault, ServerFault>> = {
+  cut: { kind: 'cut' },
+  lostAnswer: { kind: 'lostAnswer' },
+  hang: { kind: 'hang' },
+  tooMany: { kind: 'answer', status: 429, headers: retryLater, body: '' },
+  unavailable: { kind: 'answer', status: 503, headers: retryLater, body: 'no healthy upstream' },
+  serverError: {
+    kind: 'answer',
+    status: 500,
+    headers: html,
+    body: '<title>500 Internal Server Error</title>',
+  },
+  falseSuccess: { kind: 'answer', status: 200, headers: html, body: '<h1>Sign in</h1>' },
+  unauthorized: { kind: 'answer', status: 401, headers: html, body: `wrong password ${PASSWORD}` },
+}
+
+export async function start(): Promise<SinkHarness> {
+  const fake = await FakeMlflow.start({
+    basicAuth: `ann:${PASSWORD}`,
+    refuseKey: new RegExp(`^${POISON}$`),
+  })
+  const find = (run: RunInfo): FakeRun | undefined =>
+    [...fake.store.runs.values()].find(({ tags }) => tags.get('tracelet.nonce') === run.nonce)
+  return {
+    definition: mlflow,
+    options: { uri: fake.uri, username: 'ann', password: PASSWORD },
+    secrets: [PASSWORD, Buffer.from(`ann:${PASSWORD}`).toString('base64')],
+    faults: [...(Object.keys(FAULTS) as Fault[]), 'gone'],
+    failNext(fault, run) {
+      const remote = find(run)
+      if (fault === 'gone') remote!.stage = 'deleted'
+      else fake.failNext(FAULTS[fault]!, (request) => isWrite(request, remote?.runId))
+    },
+    async stored(run) {
+      const remote = find(run)
+      return remote ? storedRun(remote) : { points: [], params: {}, tags: {}, outcome: undefined }
+    },
+    keyOf: ({ name, context }) => keyOf(name, context).key,
+    poison: { name: POISON, value: 1 },
+    // A batch or text that the server cut in silence is as bad as one that is too large.
+    oversize: () => fake.store.oversize + fake.oversizeBodies + fake.store.silentLosses,
+    stop: () => fake.stop(),
+  }
+}
+
+function isWrite({ route, body }: FakeRequest, runId: string | undefined): boolean {
+  return route === 'runs/log-batch' && body.run_id === runId && Array.isArray(body.metrics)
+}
+
+function storedRun(run: FakeRun): StoredRun {
+  const points: StoredPoint[] = []
+  for (const [key, history] of run.metrics) {
+    history.value.forEach((value, i) => {
+      points.push({ key, step: history.step[i]!, time: history.timestamp[i]!, value })
+    })
+  }
+  return {
+    points,
+    params: Object.fromEntries(run.params),
+    tags: Object.fromEntries(run.tags),
+    outcome: run.status.toLowerCase() as StoredRun['outcome'],
+  }
+}
