@@ -93,13 +93,13 @@ export function takeGuard(folder: string, name: GuardName, options: GuardOptions
 
 /** A guard that this process holds. */
 export class Guard {
-  readonly #path: string
+  readonly path: string
   readonly #nextPath: string
   readonly #content: Buffer
   readonly #inode: string
 
   constructor(path: string, nextPath: string, content: Buffer, inode: string) {
-    this.#path = path
+    this.path = path
     this.#nextPath = nextPath
     this.#content = content
     this.#inode = inode
@@ -111,7 +111,7 @@ export class Guard {
    */
   touch(): boolean {
     try {
-      const fd = openSync(this.#path, 'r+')
+      const fd = openSync(this.path, 'r+')
       try {
         if (inodeOf(fd) !== this.#inode) return false
         // The same bytes again, not utimes: so the time is the file server's own, which others compare with.
@@ -132,10 +132,10 @@ export class Guard {
   /** Removes the guard if it is still ours. Twice is harmless. */
   release(): void {
     try {
-      const fd = openSync(this.#path, 'r')
+      const fd = openSync(this.path, 'r')
       const isOurs = inodeOf(fd) === this.#inode
       closeSync(fd)
-      if (isOurs) rmSync(this.#path, { force: true })
+      if (isOurs) rmSync(this.path, { force: true })
     } catch {
       // Gone already, or it will be found dead when this process has ended.
     }
