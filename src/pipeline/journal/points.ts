@@ -97,6 +97,8 @@ export interface ReadPoints extends PointCounts {
   readonly points: PointColumns
   readonly row: Uint32Array
   readonly closed: Uint32Array
+  /** Highest series among the points, -1 for none. */
+  readonly highestSeries: number
 }
 
 /**
@@ -138,6 +140,7 @@ export function readPoints(
     points: columns,
     row,
     closed: new Uint32Array(payload.buffer, payload.byteOffset + closed.at, closed.length).slice(),
+    highestSeries: highest,
     coalesced: counter(view, 4),
     lost: counter(view, 5),
     lostRecords: counter(view, 6),
@@ -161,7 +164,7 @@ function expand(
     const fragmentRow = view.getUint32(at + 16, true)
     const end = next + view.getUint32(at + 20, true)
     if (end > count - skip) return false
-    for (let index = next < 0 ? 0 : next; index < end; index++) {
+    for (let index = Math.max(next, 0); index < end; index++) {
       step[index] = fragmentStep
       time[index] = fragmentTime
       row[index] = fragmentRow

@@ -109,7 +109,12 @@ function encodeParam(builder: Builder, name: string, value: ParamValue): number 
       : typeof value === 'number'
         ? TYPE.number
         : TYPE[`${value}` as const]
-  return Param.createParam(builder, nameOffset, type, typeof value === 'number' ? value : 0, text)
+  Param.startParam(builder)
+  Param.addName(builder, nameOffset)
+  Param.addType(builder, type)
+  if (typeof value === 'number') Param.addNumber(builder, value)
+  if (text !== 0) Param.addText(builder, text)
+  return Param.endParam(builder)
 }
 
 function decodeParam(param: Param): ParamValue | undefined {
@@ -215,7 +220,7 @@ export function decodeSegment(bytes: Uint8Array): SegmentStart | undefined {
   }
 }
 
-/** Defaults are written too: the library takes -0 for the default 0 and would drop it. */
+/** Defaults are written too: the library takes -0 for the default 0 and would drop it. So set no absent offset. */
 function newBuilder(): Builder {
   const builder = new Builder(256)
   builder.forceDefaults(true)

@@ -1,0 +1,304 @@
+/**
+ * Reads a run's journal forward, while it is written or at rest; format.ts tells what it may meet (J1 …).
+ * It goes by the numbers: whatever is missing before the next intact frame is one 'corrupt' entry.
+ */
+import { TraceletError } from '../../core/errors.ts'
+import type { JournalEntry, JournalReader, Series, SeriesId } from '../../core/types.ts'
+import { FRAME, type FrameHeader, isPoints } from './format.ts'
+import { readPoints } from './points.ts'
+import { decodeRecord, decodeSeries } from './records.ts'
+import { checkVersion } from './scan.ts'
+import { nextFrame, SegmentFile } from './segment-file.ts'
+import { Segments } from './segments.ts'
+
+export interface OpenJournalOptions {
+  /** Sequence number to start at. Default 0. */
+  readonly fromSeq?: number
+  /** Nothing at or after this sequence number is read: what the writer has published. Default: no limit. */
+  readonly limitSeq?: () => number
+  /**
+   * True while a writer may be appending: then what cannot be read at the growing end is waited for. False for a
+   * journal at rest: then it is a torn end and ignored.
+   */
+  readonly live: boolean
+}
+
+/** Counts that frames carry beside points; sums of the frames read so far. */
+export interface CarriedCounts {
+  coalesced: number
+  lost: number
+  lostRecords: number
+}
+
+/**
+ * @param folder the run's folder
+ * @throws TraceletError ERR_JOURNAL_FORMAT for a newer format (also from `next()`); ERR_HISTORY_GONE when retention
+ *   removed `fromSeq`: `cause.firstSeq` is the first one left
+ */
+export function openJournal(folder: string, options: OpenJournalOptions): JournalFileReader {
+  return new JournalFileReader(folder, options)
+}
+
+/** Entries and their columns are the caller's to keep. */
+export class JournalFileReader implements JournalReader {
+  readonly carried: CarriedCounts = { coalesced: 0, lost: 0, lostRecords: 0 }
+
+  readonly #segments: Segments
+  readonly #isLive: boolean
+  readonly #limitSeq: () => number
+  readonly #series: (Series | undefined)[] = []
+  /** Every series below it is known. */
+  #knownSeries = 0
+  #hasLookedAhead = false
+
+  #file: SegmentFile | undefined
+  #position = 0
+  /** Bytes of #file that count; Infinity while it may grow. */
+  #end = 0
+  /** Payload of the frame at #position, when it was looked at already. */
+  #payload: Uint8Array | 'short' | 'damaged' | undefined
+
+  #seq: number
+  #session = 0
+  /** End of an intact header at or before #seq, and how many points are before it; -1 while none was met. */
+  #knownSeq: number
+  #knownPoints = 0
+  /** Sequence numbers below it belong to a frame that this version does not know. */
+  #unknownTo = 0
+
+  constructor(folder: string, options: OpenJournalOptions) {
+    this.#segments = new Segments(folder)
+    this.#isLive = options.live
+    this.#limitSeq = options.limitSeq ?? (() => Infinity)
+    this.#seq = options.fromSeq ?? 0
+    this.#knownSeq = this.#seq === 0 ? 0 : -1
+    this.#begin()
+  }
+
+  get seq(): number {
+    return this.#seq
+  }
+
+  /** @throws TypeError for an id that no entry so far has named */
+  series(id: SeriesId): Series {
+    const series = this.#series[id]
+    if (!series) throw new TypeError(`no point below sequence number ${this.#seq} names a series ${id}`)
+    return series
+  }
+
+  /** `next()` begins anew at `seq` if it is called again. */
+  close(): void {
+    this.#file?.close()
+    this.#file = undefined
+  }
+
+  next(): JournalEntry | undefined {
+    if (this.#file === undefined && !this.#begin()) return undefined
+    const limit = this.#limitSeq()
+    for (;;) {
+      if (this.#seq < this.#unknownTo) return this.#tellUnknown()
+      const header = this.#findFrame(limit)
+      if (header === undefined) return undefined
+      if (header.firstSeq > this.#seq) return this.#tellGap(header)
+      if (this.#isNewSession(header)) return { kind: 'session', seq: this.#seq, session: this.#session }
+      const entry = this.#readFrame(header)
+      if (entry !== undefined) return entry
+    }
+  }
+
+  /** Opens the segment to begin with; false while there is none. */
+  #begin(): boolean {
+    const found = this.#segments.find(this.#seq)
+    if (found === undefined) return false
+    if (found.firstSeq > this.#seq) {
+      throw new TraceletError(
+        'ERR_HISTORY_GONE',
+        `records ${this.#seq} to ${found.firstSeq - 1} were removed by retention, ${found.firstSeq} is the first one left`,
+        { cause: { firstSeq: found.firstSeq } },
+      )
+    }
+    this.#enter(new SegmentFile(this.#segments.folder, found.number))
+    return true
+  }
+
+  #enter(file: SegmentFile): void {
+    this.#file?.close()
+    this.#file = file
+    this.#position = 0
+    this.#findEnd(file)
+  }
+  #findEnd(file: SegmentFile): void {
+    this.#end = this.#segments.endOf(file) ?? (this.#isLive ? Infinity : file.sizeBytes)
+  }
+
+  /** Moves to the next frame that is to be read; undefined when there is none (yet). */
+  #findFrame(limit: number): FrameHeader | undefined {
+    let isFresh = false
+    this.#payload = undefined
+    for (;;) {
+      const file = this.#file!
+      const header = this.#position < this.#end ? file.header(this.#position) : undefined
+      if (header && nextFrame(this.#position, header) <= this.#end) {
+        checkVersion(this.#segments.folder, file.number, header)
+        file.stamp = header.stamp
+        if (this.#isOld(header)) {
+          this.#skip(header)
+          isFresh = false
+          continue
+        }
+        if (this.#isLive && header.firstSeq + header.count > limit) return this.#wait()
+        if (this.#end !== Infinity || this.#isWritten(header, isFresh)) return header
+      }
+      if (this.#end !== Infinity) {
+        if (!this.#passDamage(file, this.#end) && !this.#follow()) return undefined
+        continue
+      }
+      if (!isFresh) {
+        // What was read ahead may be older than what is there now, and the segment may have been ended since.
+        isFresh = true
+        file.forget()
+        if (this.#segments.hasNext(file.number)) this.#findEnd(file)
+        continue
+      }
+      // Below the limit all was written: what cannot be read is damaged.
+      if (this.#seq >= limit || !this.#passDamage(file, Infinity)) return this.#wait()
+      isFresh = false
+    }
+  }
+
+  /** Whether a frame of a growing segment can be taken: not while it is just being appended. */
+  #isWritten(header: FrameHeader, isFresh: boolean): boolean {
+    const payload = this.#file!.payload(this.#position, header)
+    this.#payload = payload
+    return payload !== 'short' && (payload !== 'damaged' || (isFresh && header.count > 0))
+  }
+
+  /** Goes on to the next intact header; false when there is none before `end`. */
+  #passDamage(file: SegmentFile, end: number): boolean {
+    const at = this.#position < end ? file.search(this.#position + 8, end) : -1
+    if (at >= 0) this.#position = at
+    else if (end !== Infinity) this.#position = end
+    return at >= 0
+  }
+
+  #follow(): boolean {
+    const next = this.#segments.openNext(this.#file!.number)
+    if (next) this.#enter(next)
+    return next !== undefined
+  }
+
+  #wait(): undefined {
+    this.#file!.forget()
+    return undefined
+  }
+
+  /** Whether the frame has nothing that has not been read, or been left out by beginning later. */
+  #isOld(header: FrameHeader): boolean {
+    if (header.count > 0) return header.firstSeq + header.count <= this.#seq
+    return header.firstSeq < this.#seq && header.type !== FRAME.segment && header.type !== FRAME.series
+  }
+
+  #skip(header: FrameHeader): void {
+    this.#session = Math.max(this.#session, header.session)
+    const end = header.firstSeq + header.count
+    if (end <= this.#seq && end >= this.#knownSeq) this.#know(end, header)
+    this.#position = nextFrame(this.#position, header)
+  }
+
+  #know(seq: number, header: FrameHeader): void {
+    this.#knownSeq = seq
+    this.#knownPoints = header.pointsBefore + (isPoints(header.type) ? seq - header.firstSeq : 0)
+  }
+
+  #isNewSession(header: FrameHeader): boolean {
+    if (header.session <= this.#session) return false
+    this.#session = header.session
+    return header.firstSeq === this.#seq
+  }
+
+  #readFrame(header: FrameHeader): JournalEntry | undefined {
+    const { type, firstSeq, count } = header
+    const payload = this.#payload ?? this.#file!.payload(this.#position, header)
+    const entry = typeof payload === 'string' ? undefined : this.#entry(header, payload)
+    this.#position = nextFrame(this.#position, header)
+    if (count === 0) {
+      if (firstSeq >= this.#knownSeq && firstSeq <= this.#seq) this.#know(firstSeq, header)
+      return entry
+    }
+    const from = this.#seq
+    const end = firstSeq + count
+    this.#know(end, header)
+    if (type !== FRAME.points && type !== FRAME.record) {
+      this.#unknownTo = end
+      return undefined
+    }
+    this.#seq = end
+    if (entry !== undefined) return entry
+    const points = isPoints(type) ? end - from : 0
+    return { kind: 'corrupt', seq: from, points, records: end - from - points }
+  }
+
+  /** What an intact payload says to the caller; undefined also when it is not what the header promised. */
+  #entry(header: FrameHeader, payload: Uint8Array): JournalEntry | undefined {
+    if (header.type === FRAME.points) return this.#pointsEntry(header, payload)
+    if (header.type === FRAME.record) {
+      const record = decodeRecord(payload)
+      return record && header.count === 1 ? { kind: 'record', seq: header.firstSeq, record } : undefined
+    }
+    if (header.type === FRAME.series) this.#define(decodeSeries(payload) ?? [])
+    return undefined
+  }
+
+  #pointsEntry(header: FrameHeader, payload: Uint8Array): JournalEntry | undefined {
+    const { count, nextSeries, session } = header
+    const skip = count === 0 ? 0 : this.#seq - header.firstSeq
+    const read = readPoints(payload, count, skip, nextSeries)
+    if (!read || !this.#areKnown(read.points.series, read.highestSeries)) return undefined
+    this.carried.coalesced += read.coalesced
+    this.carried.lost += read.lost
+    this.carried.lostRecords += read.lostRecords
+    return {
+      kind: 'points',
+      seq: this.#seq,
+      points: read.points,
+      row: read.row,
+      closed: read.closed,
+      session,
+    }
+  }
+
+  #define(series: readonly Series[]): void {
+    for (const one of series) this.#series[one.id] ??= one
+    while (this.#series[this.#knownSeries] !== undefined) this.#knownSeries++
+  }
+
+  /** Both frames that defined a series may be damaged: later segments define it again. */
+  #areKnown(ids: Uint32Array, highest: number): boolean {
+    if (highest < this.#knownSeries) return true
+    if (!this.#hasLookedAhead) {
+      this.#hasLookedAhead = true
+      this.#define(this.#segments.seriesAfter(this.#file!.number))
+    }
+    return ids.every((id) => this.#series[id] !== undefined)
+  }
+
+  /** Everything from #seq to the frame at #position is gone. */
+  #tellGap(header: FrameHeader): JournalEntry {
+    const seq = this.#seq
+    const lost = header.firstSeq - seq
+    // What was lost before #seq, where reading began, is taken for points: only they share a frame.
+    const points =
+      this.#knownSeq < 0
+        ? header.pointsBefore
+        : header.pointsBefore - this.#knownPoints - (seq - this.#knownSeq)
+    const lostPoints = Math.min(Math.max(points, 0), lost)
+    this.#seq = header.firstSeq
+    this.#knownSeq = header.firstSeq
+    this.#knownPoints = header.pointsBefore
+    return { kind: 'corrupt', seq, points: lostPoints, records: lost - lostPoints }
+  }
+
+  #tellUnknown(): JournalEntry {
+    return { kind: 'record', seq: this.#seq++, record: { kind: 'unknown' } }
+  }
+}

@@ -1,0 +1,110 @@
+/** What a writer must know of the journal it continues, from its headers and series definitions alone. */
+import { TraceletError } from '../../core/errors.ts'
+import type { Series } from '../../core/types.ts'
+import { FORMAT_VERSION, FRAME, type FrameHeader, isPoints, NO_LANE, segmentName } from './format.ts'
+import { decodeSegment, decodeSeries, type SegmentStart } from './records.ts'
+import { listSegments, nextFrame, SegmentFile } from './segment-file.ts'
+
+export interface JournalEnd {
+  /** Highest number of a segment, readable or not. */
+  readonly lastNumber: number
+  /** Next sequence number, and how many below it are points. */
+  readonly seq: number
+  readonly points: number
+  readonly nextRow: number
+  readonly nextSeries: number
+  readonly session: number
+  /** All that could be found, below nextSeries. */
+  readonly series: ReadonlyMap<number, Series>
+  /** Positions of the lanes of the process with that stamp. */
+  readonly lanes: ReadonlyMap<number, number>
+  /** Segment number → its bytes that count, for the latest segments, the last one included. */
+  readonly seals: ReadonlyMap<number, number>
+  /** The latest readable SEGMENT frame of the process with that stamp. */
+  readonly start: SegmentStart | undefined
+}
+
+/** @param stamp of the process that continues; what others said of their lanes is not taken */
+export function scanJournal(folder: string, stamp: number): JournalEnd {
+  const numbers = listSegments(folder)
+  const series = new Map<number, Series>()
+  const lanes = new Map<number, number>()
+  const seals = new Map<number, number>()
+  let end: FrameHeader | undefined
+  let start: SegmentStart | undefined
+  for (const number of numbers.reverse()) {
+    const segment = scanSegment(folder, number, seals.get(number) ?? Infinity)
+    if (!seals.has(number)) seals.set(number, segment.goodBytes)
+    for (const [sealed, bytes] of segment.start?.seals ?? []) if (!seals.has(sealed)) seals.set(sealed, bytes)
+    for (const one of segment.series) if (!series.has(one.id)) series.set(one.id, one)
+    const isOurs = segment.last?.stamp === stamp
+    if (isOurs) {
+      start ??= segment.start
+      for (const positions of [segment.lanes, segment.start?.lanes ?? []]) {
+        for (const [lane, position] of positions) {
+          if (position > (lanes.get(lane) ?? 0)) lanes.set(lane, position)
+        }
+      }
+    }
+    end ??= segment.last
+    if (end && series.size >= end.nextSeries && (!isOurs || start !== undefined)) break
+  }
+  return {
+    lastNumber: numbers[0] ?? 0,
+    seq: end ? end.firstSeq + end.count : 0,
+    points: end ? end.pointsBefore + (isPoints(end.type) ? end.count : 0) : 0,
+    nextRow: end?.nextRow ?? 0,
+    nextSeries: Math.max(end?.nextSeries ?? 0, ...[...series.keys()].map((id) => id + 1)),
+    session: end?.session ?? 0,
+    series,
+    lanes,
+    seals,
+    start,
+  }
+}
+
+interface SegmentScan {
+  readonly start: SegmentStart | undefined
+  readonly last: FrameHeader | undefined
+  readonly series: readonly Series[]
+  readonly lanes: ReadonlyMap<number, number>
+  /** End of its last whole frame. */
+  readonly goodBytes: number
+}
+
+function scanSegment(folder: string, number: number, seal: number): SegmentScan {
+  const file = new SegmentFile(folder, number)
+  try {
+    const end = Math.min(seal, file.sizeBytes)
+    const series: Series[] = []
+    const lanes = new Map<number, number>()
+    let start: SegmentStart | undefined
+    let last: FrameHeader | undefined
+    let goodBytes = 0
+    for (let at = file.search(0, end); at >= 0; at = file.search(goodBytes, end)) {
+      const header = file.header(at)!
+      checkVersion(folder, number, header)
+      if (nextFrame(at, header) > end) break
+      goodBytes = nextFrame(at, header)
+      file.stamp = header.stamp
+      last = header
+      if (header.lane !== NO_LANE) lanes.set(header.lane, header.position)
+      if (header.type !== FRAME.segment && header.type !== FRAME.series) continue
+      const payload = file.payload(at, header)
+      if (typeof payload === 'string') continue
+      if (header.type === FRAME.segment) start ??= decodeSegment(payload)
+      else series.push(...(decodeSeries(payload) ?? []))
+    }
+    return { start, last, series, lanes, goodBytes }
+  } finally {
+    file.close()
+  }
+}
+
+export function checkVersion(folder: string, number: number, header: FrameHeader): void {
+  if (header.type !== FRAME.segment || header.version <= FORMAT_VERSION) return
+  throw new TraceletError(
+    'ERR_JOURNAL_FORMAT',
+    `${folder}/${segmentName(number)} has format version ${header.version}, this tracelet reads up to ${FORMAT_VERSION}: use a newer tracelet`,
+  )
+}

@@ -1,0 +1,135 @@
+/** One segment, read through a window that is moved over it; nothing it returns has been believed unchecked. */
+import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import {
+  FRAME_HEADER_BYTES,
+  FRAME_MAGIC,
+  type FrameHeader,
+  frameBytes,
+  readHeader,
+  segmentName,
+  segmentNumber,
+} from './format.ts'
+
+const MOST_BYTES_PER_READ: number = 1024 * 1024
+/** While frames are skipped over by their headers. */
+const HOP_BYTES = 4096
+
+/** Numbers of the segments in a run's folder, ascending. */
+export function listSegments(folder: string): number[] {
+  const numbers: number[] = []
+  for (const name of readdirSync(folder)) {
+    const number = segmentNumber(name)
+    if (number !== undefined) numbers.push(number)
+  }
+  return numbers.sort((a, b) => a - b)
+}
+
+export class SegmentFile {
+  readonly number: number
+  /** When known, headers with another stamp are not of this journal. */
+  stamp: number | undefined
+  readonly #fd: number
+  #bytes: Uint8Array
+  #view: DataView
+  #words: Int32Array
+  /** Bytes from #start to #end of the file are in the window; #start is a multiple of 8. */
+  #start = 0
+  #end = 0
+
+  constructor(folder: string, number: number) {
+    this.number = number
+    this.#fd = openSync(join(folder, segmentName(number)), 'r')
+    const buffer = new ArrayBuffer(HOP_BYTES)
+    this.#bytes = new Uint8Array(buffer)
+    this.#view = new DataView(buffer)
+    this.#words = new Int32Array(buffer)
+  }
+
+  get sizeBytes(): number {
+    return fstatSync(this.#fd).size
+  }
+
+  /** The intact header at `position`, or undefined. */
+  header(position: number): FrameHeader | undefined {
+    if (!this.#load(position, FRAME_HEADER_BYTES, HOP_BYTES)) return undefined
+    return this.#headerAt(position)
+  }
+
+  /**
+   * The payload of the frame at `position`, in the window: valid until the next call. 'short' when the file ends
+   * before it does, 'damaged' when its CRC does not hold.
+   */
+  payload(position: number, header: FrameHeader): Uint8Array | 'short' | 'damaged' {
+    const from = position + FRAME_HEADER_BYTES
+    if (!this.#load(from, header.payloadBytes, MOST_BYTES_PER_READ)) return 'short'
+    const at = from - this.#start
+    const payload = this.#bytes.subarray(at, at + header.payloadBytes)
+    return crc32(payload) === header.payloadCrc ? payload : 'damaged'
+  }
+
+  /** Where the first intact header at or after `position` and wholly before `end` stands; -1 if none does. */
+  search(position: number, end: number): number {
+    let from = Math.ceil(position / 8) * 8
+    while (from + FRAME_HEADER_BYTES <= end && this.#load(from, FRAME_HEADER_BYTES, MOST_BYTES_PER_READ)) {
+      const last = Math.min(this.#end, end) - FRAME_HEADER_BYTES
+      for (; from <= last; from += 8) {
+        if (this.#words[(from - this.#start) >> 2] === FRAME_MAGIC && this.#headerAt(from)) return from
+      }
+    }
+    return -1
+  }
+
+  /** Drops the window: a file that is being written may have more by now. */
+  forget(): void {
+    this.#end = this.#start
+  }
+
+  /** Copies bytes of the file, all of them, past the window. */
+  copy(position: number, into: Uint8Array): boolean {
+    return readFully(this.#fd, into, into.length, position) === into.length
+  }
+
+  close(): void {
+    closeSync(this.#fd)
+  }
+
+  #headerAt(position: number): FrameHeader | undefined {
+    const header = readHeader(this.#bytes, this.#view, position - this.#start)
+    return header === undefined || (this.stamp !== undefined && header.stamp !== this.stamp)
+      ? undefined
+      : header
+  }
+
+  /** Gets `length` bytes from `position` (a multiple of 8) into the window, reading ahead to `ahead` bytes. */
+  #load(position: number, length: number, ahead: number): boolean {
+    if (position >= this.#start && position + length <= this.#end) return true
+    const want = Math.max(ahead, (length + 7) & ~7)
+    if (want > this.#bytes.length) {
+      const buffer = new ArrayBuffer(want)
+      this.#bytes = new Uint8Array(buffer)
+      this.#view = new DataView(buffer)
+      this.#words = new Int32Array(buffer)
+    }
+    this.#start = position
+    this.#end = position + readFully(this.#fd, this.#bytes, want, position)
+    return position + length <= this.#end
+  }
+}
+
+/** Reads until `length` bytes are there or the file ends, in calls of bounded size. Returns the bytes read. */
+function readFully(fd: number, bytes: Uint8Array, length: number, position: number): number {
+  let done = 0
+  while (done < length) {
+    const read = readSync(fd, bytes, done, Math.min(length - done, MOST_BYTES_PER_READ), position + done)
+    if (read === 0) break
+    done += read
+  }
+  return done
+}
+
+/** Position of the frame after the one at `position`. */
+export function nextFrame(position: number, header: FrameHeader): number {
+  return position + frameBytes(header.payloadBytes)
+}

@@ -1,0 +1,535 @@
+/**
+ * Appends one run's points and records to its journal: frames are staged, then committed by one write.
+ * format.ts tells what is written and why (J1 …). Synchronous; lives in the drain thread.
+ */
+import { closeSync, fstatSync, openSync, unlinkSync, writeSync, writevSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { monotonicNow } from '../../core/clock.ts'
+import { TraceletError } from '../../core/errors.ts'
+import type { RunRecord, SeriesId } from '../../core/types.ts'
+import type { StagedPoints } from '../coalesce.ts'
+import { FILE_MODE } from '../store/folder.ts'
+import {
+  FORMAT_VERSION,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  frameBytes,
+  MAX_PAYLOAD_BYTES,
+  NO_LANE,
+  segmentName,
+  stampOf,
+  writeHeader,
+} from './format.ts'
+import { layPoints, pointsBytes } from './points.ts'
+import { decodeRecord, encodeRecord, encodeSegment, encodeSeries, type SegmentStart } from './records.ts'
+import { framesSince } from './rewrite.ts'
+import { scanJournal } from './scan.ts'
+import { SeriesTable } from './series-table.ts'
+import { Staging, type Stretch } from './staging.ts'
+
+export const SEGMENT_BYTES: number = 64 * 1024 * 1024
+/** Seals that each segment repeats: so many segments may be lost without one before them losing its end. */
+const KEPT_SEALS = 8
+
+const processStaging = new Staging()
+
+export interface JournalWriterOptions {
+  /** The run's folder; must be there. */
+  readonly folder: string
+  readonly runId: string
+  /** 'drain': the same process as before, its drain thread was restarted: its lanes go on. */
+  readonly session: 'process' | 'drain'
+  /** Random text of the process: the same in each of its drain threads, another in every other process. */
+  readonly nonce: string
+  /** Bytes of frames after which a segment is ended. Default 64 MiB. */
+  readonly segmentBytes?: number
+  /**
+   * How far some destination has settled the run (the largest cursor: its sequence number, and how many of those
+   * below it were points). Numbers below it are not used again, even if a power cut took that part of the journal.
+   */
+  readonly floor?: { readonly seq: number; readonly points: number }
+  /** Told of every append; closes descriptors when they are synced. Absent: nothing is synced. */
+  readonly syncer?: WriterSyncer
+  /** Default: one descriptor of its own, open until `close()`. */
+  readonly descriptors?: WriterDescriptors
+}
+
+/** What the sync thread's reports come back with. */
+export interface JournalSyncId {
+  readonly writer: JournalWriter
+  readonly segment: number
+}
+export interface WriterSyncer {
+  dirty(fd: number, id: JournalSyncId, bytes: number, now: number): void
+  dirtyFolder(folder: string): void
+  syncNow(fd: number): void
+  closeAfterSync(fd: number): void
+}
+export interface WriterDescriptors {
+  acquire(path: string): number
+  close(path: string): void
+}
+
+export class JournalWriter {
+  /** Position below which each of this process's lanes is in the journal. A restarted drain skips slots below it. */
+  readonly lanePositions: Map<number, number>
+  readonly session: number
+
+  readonly #options: JournalWriterOptions
+  readonly #stamp: number
+  readonly #series: SeriesTable
+  readonly #seals: Map<number, number>
+  /** Where this process took over. */
+  readonly #processSeq: number
+  readonly #processPoints: number
+  #seq: number
+  #points: number
+  #nextRow: number
+  #number: number
+  #fd = -1
+  #committedBytes = 0
+  /** Of them: SEGMENT and the series known at its beginning. */
+  #startBytes = 0
+  #syncedBytes = 0
+  /** Part of a frame may stand after #committedBytes: the next commit begins a new segment. */
+  #isTorn = false
+
+  readonly #stretches: Stretch[] = []
+  readonly #stagedLanes = new Map<number, number>()
+  #stagedPoints = 0
+  #stagedRecords = 0
+  #stagedCoalesced = 0
+  /** For the next POINTS frame. */
+  #coalesced = 0
+  #lost = 0
+  #lostRecords = 0
+
+  private constructor(options: JournalWriterOptions) {
+    this.#options = options
+    this.#stamp = stampOf(options.runId, options.nonce)
+    const end = scanJournal(options.folder, this.#stamp)
+    const start = options.session === 'drain' ? end.start : undefined
+    const floor = options.floor ?? { seq: 0, points: 0 }
+    this.#seq = Math.max(end.seq, floor.seq)
+    this.#points = Math.min(Math.max(end.points, floor.points), end.points + this.#seq - end.seq)
+    this.#processSeq = start?.processSeq ?? this.#seq
+    this.#processPoints = start?.processPoints ?? this.#points
+    this.#nextRow = end.nextRow
+    this.#number = end.lastNumber
+    this.#series = new SeriesTable(end.series.values(), end.nextSeries)
+    this.#seals = new Map(end.seals)
+    this.session = end.session + 1
+    this.lanePositions = new Map(options.session === 'drain' ? end.lanes : [])
+    this.#beginSegment(this.#seq, this.#points)
+  }
+
+  /**
+   * Takes the run's journal over, whatever state it was left in, and begins a session. The caller holds the run's
+   * `writer` guard. Throws ERR_JOURNAL_FORMAT for a newer format, ERR_JOURNAL_WRITE when nothing can be written.
+   */
+  static open(options: JournalWriterOptions): JournalWriter {
+    return new JournalWriter(options)
+  }
+
+  /** The sequence number after the last one committed. */
+  get seq(): number {
+    return this.#seq
+  }
+  /** What the journal held when this process took over. */
+  get pointsBefore(): number {
+    return this.#processPoints
+  }
+  get recordsBefore(): number {
+    return this.#processSeq - this.#processPoints
+  }
+  /** What this process has journaled, in all its sessions. */
+  get sessionPoints(): number {
+    return this.#points - this.#processPoints
+  }
+  get sessionRecords(): number {
+    return this.#seq - this.#processSeq - this.sessionPoints
+  }
+  /** Bytes staged and not yet committed. */
+  get stagedBytes(): number {
+    return this.#stretches.reduce((sum, { from, to }) => sum + to - from, 0)
+  }
+  get stagedPoints(): number {
+    return this.#stagedPoints
+  }
+  get stagedRecords(): number {
+    return this.#stagedRecords
+  }
+  /** Of the segment being written: its number, descriptor and length. */
+  get segment(): number {
+    return this.#number
+  }
+  get fd(): number {
+    return this.#options.descriptors?.acquire(this.#path) ?? this.#fd
+  }
+  get committedBytes(): number {
+    return this.#committedBytes
+  }
+
+  /** A new row's number: serial within the run, modulo 2^32. */
+  takeRow(): number {
+    const row = this.#nextRow
+    this.#nextRow = (row + 1) >>> 0
+    return row
+  }
+
+  /** The number of a series; the journal defines it ahead of the next frame. */
+  series(name: string, context: string): SeriesId {
+    return this.#series.id(name, context)
+  }
+
+  /**
+   * One frame of points, at most 64 MiB: better ≤ 256 KiB, since damage costs whole frames.
+   * `position`: after this frame every slot of `lane` below it that belongs to this run is in the journal.
+   */
+  stagePoints(block: StagedPoints, lane: number = NO_LANE, position = 0): void {
+    this.#stageSeries()
+    const counts = {
+      coalesced: this.#coalesced + block.coalesced,
+      lost: this.#lost,
+      lostRecords: this.#lostRecords,
+    }
+    const payloadBytes = pointsBytes(block)
+    const at = this.#takeFrame(payloadBytes)
+    layPoints(processStaging.memory, at + FRAME_HEADER_BYTES, block, counts)
+    this.#finishFrame(at, FRAME.points, payloadBytes, block.length, lane, position)
+    this.#stagedPoints += block.length
+    this.#stagedCoalesced += counts.coalesced
+    this.#coalesced = 0
+    this.#stagedLost.points += counts.lost
+    this.#stagedLost.records += counts.lostRecords
+    this.#lost = 0
+    this.#lostRecords = 0
+  }
+
+  /** @param record or its bytes as made by `encodeRecord` */
+  stageRecord(record: RunRecord | Uint8Array, lane: number = NO_LANE, position = 0): void {
+    const bytes = record instanceof Uint8Array ? record : encodeRecord(record)
+    if (record instanceof Uint8Array && decodeRecord(record) === undefined) {
+      throw new TypeError('not a record as encodeRecord makes it')
+    }
+    this.#stageFrame(FRAME.record, bytes, 1, lane, position)
+    this.#stagedRecords++
+  }
+
+  /**
+   * Points and records of this run that will never be journaled, for want of disk: the journal keeps the sum.
+   * Those of a failed commit are counted by themselves.
+   */
+  countLost(points: number, records: number): void {
+    this.#lost += points
+    this.#lostRecords += records
+  }
+
+  /**
+   * Appends everything staged with one write. Throws ERR_JOURNAL_WRITE when that fails: what was staged is then
+   * lost, and nothing of it will be read.
+   * @param now monotonic ms
+   */
+  commit(now: number = monotonicNow()): void {
+    if (this.#stretches.length === 0) return
+    try {
+      if (this.#isTorn || this.#committedBytes - this.#startBytes >= this.#segmentBytes) {
+        this.#beginSegment(this.#seq, this.#points)
+      }
+      this.#append(now)
+    } catch (error) {
+      this.#forgetStaged(false)
+      throw this.#writeError(error)
+    }
+    this.#seq += this.#stagedPoints + this.#stagedRecords
+    this.#points += this.#stagedPoints
+    for (const [lane, position] of this.#stagedLanes) this.lanePositions.set(lane, position)
+    this.#forgetStaged(true)
+  }
+
+  /** Asks the sync thread to make everything committed safe from power loss now. */
+  syncNow(): void {
+    if (this.#fd >= 0 || this.#options.descriptors) this.#options.syncer?.syncNow(this.fd)
+  }
+
+  /** Takes in what the sync thread reported for this writer's id. */
+  handleSync(report: { id: JournalSyncId; syncedBytes: number; failure: string }): void {
+    if (report.id.segment !== this.#number) return
+    if (report.failure === '') this.#syncedBytes = Math.max(this.#syncedBytes, report.syncedBytes)
+    else this.resealAfterFailedSync(this.#syncedBytes)
+  }
+
+  /**
+   * After a failed sync the system may have dropped what it had not written and call the file clean: the segment is
+   * sealed where it was last known to be safe, and everything since is written again into a new one.
+   */
+  resealAfterFailedSync(syncedBytes: number): void {
+    const since = framesSince(this.#options.folder, this.#number, syncedBytes, this.#committedBytes)
+    const whole = this.#committedBytes
+    this.#committedBytes = syncedBytes
+    try {
+      this.#beginSegment(since.seq ?? this.#seq, since.points ?? this.#points, since.frames)
+    } catch (error) {
+      this.#committedBytes = whole
+      throw this.#writeError(error)
+    }
+  }
+
+  /** Commits what is staged and a clean end. The journal stays readable whether this succeeds or throws. */
+  close(): void {
+    if (this.#number === 0 || this.#isClosed) return
+    this.#isClosed = true
+    try {
+      if (this.#lost > 0 || this.#lostRecords > 0 || this.#coalesced > 0) this.stagePoints(NO_POINTS)
+      this.#stageFrame(FRAME.end, new Uint8Array(0), 0, NO_LANE, 0)
+      this.commit()
+    } finally {
+      this.#release()
+    }
+  }
+
+  #isClosed = false
+  readonly #stagedLost = { points: 0, records: 0 }
+
+  get #path(): string {
+    return join(this.#options.folder, segmentName(this.#number))
+  }
+  get #segmentBytes(): number {
+    return this.#options.segmentBytes ?? SEGMENT_BYTES
+  }
+
+  #stageSeries(): void {
+    for (const series of this.#series.takeUndefined()) {
+      const bytes = encodeSeries(series)
+      for (let copy = 0; copy < 2; copy++) this.#stageFrame(FRAME.series, bytes, 0, NO_LANE, 0)
+    }
+  }
+
+  #stageFrame(type: number, payload: Uint8Array, count: number, lane: number, position: number): void {
+    const at = this.#takeFrame(payload.length)
+    processStaging.memory.bytes.set(payload, at + FRAME_HEADER_BYTES)
+    this.#finishFrame(at, type, payload.length, count, lane, position)
+  }
+
+  #takeFrame(payloadBytes: number): number {
+    if (payloadBytes > MAX_PAYLOAD_BYTES) {
+      throw new TraceletError('ERR_VALUE_TOO_LONG', `${payloadBytes} bytes, at most ${MAX_PAYLOAD_BYTES}`)
+    }
+    return processStaging.take(frameBytes(payloadBytes), this.#stretches)
+  }
+
+  #finishFrame(
+    at: number,
+    type: number,
+    payloadBytes: number,
+    count: number,
+    lane: number,
+    position: number,
+  ): void {
+    const { bytes, view } = processStaging.memory
+    const from = at + FRAME_HEADER_BYTES
+    bytes.fill(0, from + payloadBytes, at + frameBytes(payloadBytes))
+    writeHeader(bytes, view, at, {
+      type,
+      version: FORMAT_VERSION,
+      payloadBytes,
+      payloadCrc: crc32(bytes.subarray(from, from + payloadBytes)),
+      stamp: this.#stamp,
+      firstSeq: this.#seq + this.#stagedPoints + this.#stagedRecords,
+      pointsBefore: this.#points + this.#stagedPoints,
+      position,
+      lane,
+      count,
+      nextRow: this.#nextRow,
+      nextSeries: this.#series.next,
+      session: this.session,
+    })
+    if (lane !== NO_LANE) this.#stagedLanes.set(lane, position)
+  }
+
+  #append(now: number): void {
+    const fd = this.fd
+    try {
+      writeStretches(fd, processStaging.memory.bytes, this.#stretches)
+    } catch (error) {
+      this.#isTorn = sizeOf(fd) !== this.#committedBytes
+      throw error
+    }
+    this.#committedBytes += this.stagedBytes
+    this.#options.syncer?.dirty(fd, { writer: this, segment: this.#number }, this.#committedBytes, now)
+  }
+
+  #forgetStaged(isJournaled: boolean): void {
+    if (isJournaled) {
+      this.#series.stagedWritten()
+    } else {
+      this.#series.stagedLost()
+      this.#lost += this.#stagedPoints + this.#stagedLost.points
+      this.#lostRecords += this.#stagedRecords + this.#stagedLost.records
+      this.#coalesced += this.#stagedCoalesced
+    }
+    processStaging.giveBack(this.#stretches)
+    this.#stagedLanes.clear()
+    this.#stagedPoints = 0
+    this.#stagedRecords = 0
+    this.#stagedCoalesced = 0
+    this.#stagedLost.points = 0
+    this.#stagedLost.records = 0
+  }
+
+  /** Seals the present segment at #committedBytes and goes on in a new one. Changes nothing when it throws. */
+  #beginSegment(firstSeq: number, pointsBefore: number, frames: Iterable<Uint8Array> = []): void {
+    const { folder, runId, nonce, descriptors, syncer } = this.#options
+    if (this.#fd >= 0 || this.#startBytes > 0) this.#seals.set(this.#number, this.#committedBytes)
+    const number = this.#number + 1
+    const path = join(folder, segmentName(number))
+    const start = this.#startFrames(
+      {
+        runId,
+        nonce,
+        number,
+        createdAt: Date.now(),
+        lanes: this.lanePositions,
+        seals: new Map([...this.#seals].sort(([a], [b]) => b - a).slice(0, KEPT_SEALS)),
+        processSeq: this.#processSeq,
+        processPoints: this.#processPoints,
+      },
+      firstSeq,
+      pointsBefore,
+    )
+    let fd = this.#create(path)
+    let committedBytes = start.length
+    try {
+      writeWhole(fd, start)
+      for (const bytes of frames) {
+        writeWhole(fd, bytes)
+        committedBytes += bytes.length
+      }
+    } catch (error) {
+      closeSync(fd)
+      unlinkSync(path)
+      throw this.#writeError(error)
+    }
+    this.#release()
+    if (descriptors) {
+      closeSync(fd)
+      fd = -1
+    }
+    this.#number = number
+    this.#fd = fd
+    this.#committedBytes = committedBytes
+    this.#startBytes = start.length
+    this.#syncedBytes = 0
+    this.#isTorn = false
+    this.#series.allWritten()
+    syncer?.dirtyFolder(folder)
+    syncer?.dirty(this.fd, { writer: this, segment: number }, committedBytes, monotonicNow())
+  }
+
+  #create(path: string): number {
+    try {
+      return openSync(path, 'ax+', FILE_MODE)
+    } catch (error) {
+      throw this.#writeError(error)
+    }
+  }
+
+  /** SEGMENT and all series, each twice (J3, J4). */
+  #startFrames(segment: SegmentStart, firstSeq: number, pointsBefore: number): Uint8Array {
+    const payloads: [number, Uint8Array][] = [[FRAME.segment, encodeSegment(segment)]]
+    for (const series of this.#series.all()) payloads.push([FRAME.series, encodeSeries(series)])
+    const bytes = new Uint8Array(
+      payloads.reduce((sum, [, payload]) => sum + 2 * frameBytes(payload.length), 0),
+    )
+    const view = new DataView(bytes.buffer)
+    let at = 0
+    for (const [type, payload] of payloads) {
+      for (let copy = 0; copy < 2; copy++) {
+        bytes.set(payload, at + FRAME_HEADER_BYTES)
+        writeHeader(bytes, view, at, {
+          type,
+          version: FORMAT_VERSION,
+          payloadBytes: payload.length,
+          payloadCrc: crc32(payload),
+          stamp: this.#stamp,
+          firstSeq,
+          pointsBefore,
+          position: 0,
+          lane: NO_LANE,
+          count: 0,
+          nextRow: this.#nextRow,
+          nextSeries: this.#series.next,
+          session: this.session,
+        })
+        at += frameBytes(payload.length)
+      }
+    }
+    return bytes
+  }
+
+  #release(): void {
+    const { descriptors, syncer } = this.#options
+    if (this.#startBytes === 0) return
+    if (descriptors) descriptors.close(this.#path)
+    else if (syncer) syncer.closeAfterSync(this.#fd)
+    else closeSync(this.#fd)
+    this.#fd = -1
+  }
+
+  #writeError(cause: unknown): TraceletError {
+    if (cause instanceof TraceletError) return cause
+    const taken = (cause as NodeJS.ErrnoException).code === 'EEXIST'
+    const reason = taken ? 'another writer has taken over' : (cause as Error).message
+    return new TraceletError('ERR_JOURNAL_WRITE', `journal of run ${this.#options.runId}: ${reason}`, {
+      cause,
+    })
+  }
+}
+
+const NO_POINTS: StagedPoints = {
+  length: 0,
+  series: new Uint32Array(0),
+  value: new Float64Array(0),
+  fragments: {
+    length: 0,
+    step: new Float64Array(0),
+    time: new Float64Array(0),
+    row: new Uint32Array(0),
+    count: new Uint32Array(0),
+  },
+  closed: new Uint32Array(0),
+  closedLength: 0,
+  coalesced: 0,
+}
+
+/** One write for all; what the system left over of it, if it says no error, is tried again. */
+function writeStretches(fd: number, bytes: Uint8Array, stretches: readonly Stretch[]): void {
+  if (stretches.length === 1) {
+    writeWhole(fd, bytes.subarray(stretches[0]!.from, stretches[0]!.to))
+    return
+  }
+  const parts = stretches.map(({ from, to }) => bytes.subarray(from, to))
+  let written = writevSync(fd, parts)
+  for (const part of parts) {
+    const done = Math.min(written, part.length)
+    written -= done
+    if (done < part.length) writeWhole(fd, part.subarray(done))
+  }
+}
+
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) {
+    const written = writeSync(fd, bytes, at, bytes.length - at)
+    if (written === 0) throw new Error('the disk took nothing')
+    at += written
+  }
+}
+
+function sizeOf(fd: number): number {
+  try {
+    return fstatSync(fd).size
+  } catch {
+    return -1
+  }
+}
