@@ -41,7 +41,7 @@ export const PRODUCER = {
 } as const
 export const PRODUCER_WORDS = 8
 /** Producers a run can have over its life, terminated ones included. */
-export const PRODUCERS = 512
+export const PRODUCERS = 128
 
 export const DESTINATION = {
   delivered: 0,

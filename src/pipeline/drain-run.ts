@@ -2,10 +2,20 @@
 import { RUN, runCounters } from '../core/counters.ts'
 import type { LaneReader } from '../ring/lane-reader.ts'
 import { Producer } from './drain-producer.ts'
-import { decodeRecord } from './journal/records.ts'
-import { JournalWriter } from './journal/writer.ts'
+import { type JournalSyncId, JournalWriter } from './journal/writer.ts'
 import type { RunOrder } from './messages.ts'
+import type { Descriptors } from './store/descriptors.ts'
+import { type Guard, takeGuard } from './store/guard.ts'
 import type { Syncer } from './store/syncer.ts'
+
+/** Longest wait for the disk at the end of a run with `durability: 'power'`. */
+const POWER_CLOSE_MS = 5000
+
+/** What all runs of a drain thread write with. */
+export interface Disk {
+  readonly syncer: Syncer<JournalSyncId>
+  readonly descriptors: Descriptors
+}
 
 export class DrainRun {
   readonly order: RunOrder
@@ -15,21 +25,39 @@ export class DrainRun {
   readonly dirty: Producer[] = []
   /** Monotonic ms until which delivery may take after `finish()`. */
   finishBy = 0
-  readonly #writer: JournalWriter
-  readonly #isFirstDrain: boolean
-  #recordsStaged = 0
+  readonly #disk: Disk
+  readonly #isInherited: boolean
+  #writer: JournalWriter
+  #guard: Guard
+  /** Journaled by writers of this process that are closed. */
+  #pointsBefore = 0
+  #recordsBefore = 0
+  #isReopened = false
+  /** Why late points cannot be journaled. */
+  #unusable: unknown
 
-  constructor(order: RunOrder, epoch: number, syncer: Syncer) {
+  /** @param isInherited whether a former drain thread of this process had the run */
+  constructor(order: RunOrder, isInherited: boolean, disk: Disk) {
     this.order = order
     this.counters = runCounters(order.counters)
-    this.#isFirstDrain = epoch === 1
-    this.#writer = JournalWriter.open({
-      folder: order.run.folder,
-      runId: order.run.id,
-      session: this.#isFirstDrain ? 'process' : 'drain',
-      syncer,
-    })
+    this.#disk = disk
+    this.#isInherited = isInherited
+    // whoever started the run in this process holds the guard until here
+    this.#guard = takeGuard(order.run.folder, 'writer', { replaceOwn: true })
+    this.#writer = this.#openWriter(isInherited ? 'drain' : 'process')
+    if (this.isClosed) {
+      this.#isReopened = true
+      this.#pointsBefore = this.counters[RUN.journaled]!
+      this.#recordsBefore = this.counters[RUN.recordsJournaled]!
+    } else {
+      this.counters[RUN.pointsBefore] = this.#writer.pointsBefore
+      this.counters[RUN.recordsBefore] = this.#writer.recordsBefore
+    }
     this.#publish()
+  }
+
+  get isClosed(): boolean {
+    return this.counters[RUN.closed] === 1
   }
 
   series(name: string, context: string): number {
@@ -41,13 +69,9 @@ export class DrainRun {
   }
 
   addProducer(lane: LaneReader): Producer {
-    const producer = new Producer(this, lane, () => this.#writer.takeRow(), this.#isFirstDrain)
+    const producer = new Producer(this, lane, () => this.#writer.takeRow(), !this.#isInherited)
     this.producers.push(producer)
     return producer
-  }
-
-  get isClosed(): boolean {
-    return this.counters[RUN.closed] === 1
   }
 
   removeProducer(producer: Producer): void {
@@ -56,61 +80,124 @@ export class DrainRun {
 
   /** A record follows the points its producer logged before it. */
   stageRecord(producer: Producer, bytes: Uint8Array): void {
+    if (this.#unusable !== undefined) {
+      this.counters[RUN.recordsLostDisk]!++
+      return
+    }
     this.#stagePoints(producer)
-    this.#writer.stageRecord(decodeRecord(bytes), producer.lane.id, producer.lane.position)
-    this.#recordsStaged++
+    this.#writer.stageRecord(bytes, producer.lane.id, producer.lane.position)
+  }
+
+  /** Before anything is staged: late points open the journal of a finished run once more. */
+  prepare(): void {
+    if (!this.isClosed || this.#isReopened) return
+    this.#isReopened = true
+    const { sessionPoints, sessionRecords } = this.#writer
+    try {
+      this.#guard = takeGuard(this.order.run.folder, 'writer')
+      this.#writer = this.#openWriter('process')
+      this.#pointsBefore += sessionPoints
+      this.#recordsBefore += sessionRecords
+    } catch (error) {
+      this.#unusable = error
+    }
   }
 
   /** Appends everything staged with one write. Returns why it failed, if it did: what was staged is lost then. */
   append(now: number): unknown {
+    if (this.#unusable !== undefined) return this.#lose(this.#unusable)
     for (const producer of this.dirty) {
       this.#stagePoints(producer)
       producer.isClean = true
     }
     this.dirty.length = 0
-    const records = this.#recordsStaged
-    this.#recordsStaged = 0
-    const points = this.#stagedPoints
-    this.#stagedPoints = 0
+    const { stagedPoints, stagedRecords } = this.#writer
     try {
       this.#writer.commit(now)
+      if (this.isClosed) this.counters[RUN.late]! += stagedPoints
       this.#publish()
       return undefined
     } catch (error) {
-      this.counters[RUN.lostDisk]! += points
-      this.counters[RUN.recordsLostDisk]! += records
+      this.counters[RUN.lostDisk]! += stagedPoints
+      this.counters[RUN.recordsLostDisk]! += stagedRecords
       return error
     }
+  }
+
+  /** False when another process has taken the run over: this one must write no more. */
+  touchGuard(): boolean {
+    return this.#guard.touch()
   }
 
   syncNow(): void {
     this.#writer.syncNow()
   }
 
-  close(): void {
-    this.#writer.close()
-    this.counters[RUN.closed] = 1
+  writes(writer: JournalWriter): boolean {
+    return writer === this.#writer
   }
 
-  #stagedPoints = 0
+  /** Whether everything appended is safe from power loss. */
+  get isSynced(): boolean {
+    return this.counters[RUN.unsyncedSince] === 0
+  }
+
+  updateSyncAge(): void {
+    // a closed writer's descriptor belongs to the sync thread
+    const isOpen = !this.isClosed || this.#isReopened
+    this.counters[RUN.unsyncedSince] = isOpen ? this.#disk.syncer.unsyncedSince(this.#writer.fd) : 0
+  }
+
+  /** The run is finished: what comes now is late. */
+  close(): void {
+    try {
+      this.#writer.close()
+      if (this.order.durability === 'power') this.#disk.syncer.drain(POWER_CLOSE_MS)
+    } finally {
+      this.counters[RUN.closed] = 1
+      this.#publish()
+      this.#guard.release()
+    }
+  }
+
+  /** The journal cannot be opened again: points that come are counted as lost. */
+  #lose(error: unknown): unknown {
+    for (const { stage } of this.dirty) {
+      this.counters[RUN.lostDisk]! += stage.length
+      this.counters[RUN.coalesced]! += stage.coalesced
+      stage.clear()
+    }
+    for (const producer of this.dirty) producer.isClean = true
+    this.dirty.length = 0
+    return error
+  }
+
+  #openWriter(session: 'process' | 'drain'): JournalWriter {
+    const { run, incarnation } = this.order
+    return JournalWriter.open({
+      folder: run.folder,
+      runId: run.id,
+      nonce: incarnation,
+      session,
+      ...this.#disk,
+    })
+  }
 
   #stagePoints(producer: Producer): void {
     const { stage, lane } = producer
     if (stage.isEmpty) return
     stage.seal()
     this.#writer.stagePoints(stage, lane.id, lane.position)
-    this.#stagedPoints += stage.length
-    const taken = stage.length + stage.coalesced
-    producer.taken += taken
+    producer.taken += stage.length + stage.coalesced
     this.counters[RUN.coalesced]! += stage.coalesced
-    if (this.isClosed) this.counters[RUN.late]! += taken
     stage.clear()
   }
 
   /** Sums that the journal itself knows; `seq` last, since readers go by it. */
   #publish(): void {
-    this.counters[RUN.journaled] = this.#writer.sessionPoints
-    this.counters[RUN.recordsJournaled] = this.#writer.sessionRecords
+    this.counters[RUN.journaled] = this.#pointsBefore + this.#writer.sessionPoints
+    this.counters[RUN.recordsJournaled] = this.#recordsBefore + this.#writer.sessionRecords
     this.counters[RUN.seq] = this.#writer.seq
+    this.updateSyncAge()
   }
 }

@@ -14,12 +14,14 @@ import {
   workerData,
 } from 'node:worker_threads'
 import { monotonicNow } from '../core/clock.ts'
-import type { ErrorCode } from '../core/errors.ts'
+import { toErrorRecord } from '../core/errors.ts'
 import { BELL, CONTROL, CONTROL_F64 } from '../ring/layout.ts'
 import { DeliveryPool } from './delivery-pool.ts'
 import { Drain } from './drain.ts'
 import type { DrainRun } from './drain-run.ts'
+import type { JournalSyncId } from './journal/writer.ts'
 import type { DrainStart, FromDelivery, FromDrain, RunOrder, ToDrain } from './messages.ts'
+import { Descriptors } from './store/descriptors.ts'
 import { Syncer } from './store/syncer.ts'
 
 /** Longest time without a turn of the event loop while there is work. */
@@ -41,7 +43,7 @@ class DrainThread {
   readonly #controlF64: Float64Array
   readonly #drain: Drain
   readonly #pool: DeliveryPool
-  readonly #syncer = new Syncer({})
+  readonly #syncer = new Syncer<JournalSyncId>()
   readonly #lanes: BroadcastChannel
   readonly #idle: Int32Array
   /** Answers of destinations still to come, by run id. */
@@ -52,17 +54,13 @@ class DrainThread {
     this.#control = new Int32Array(start.control)
     this.#controlF64 = new Float64Array(start.control)
     this.#idle = new Int32Array(start.idle)
-    this.#drain = new Drain(start.control, start.epoch, start.definitions, this.#syncer, {
+    const disk = { syncer: this.#syncer, descriptors: new Descriptors(this.#syncer) }
+    this.#drain = new Drain(start.control, start.epoch, start.definitions, disk, {
       receive: () => this.#receive(),
       onDefinitions: (definitions) => this.#post({ type: 'definitions', definitions }),
       onAppend: () => this.#wakeDelivery(),
       onFinish: (run) => this.#onFinish(run),
-      onIssue: (run, { code, message }) =>
-        this.#post({
-          type: 'drain-issue',
-          number: run.order.number,
-          issue: { code: code as ErrorCode, message },
-        }),
+      onIssue: (run, issue) => this.#post({ type: 'drain-issue', number: run.order.number, issue }),
     })
     this.#pool = new DeliveryPool(
       { threads: start.deliveryThreads, idle: start.idle, control: start.control, epoch: start.epoch },
@@ -72,7 +70,7 @@ class DrainThread {
     // reads by receiveMessageOnPort and by event, whichever comes first
     this.#lanes.onmessage = (event) => this.#addLane((event as { data: SharedArrayBuffer }).data)
     parentPort!.on('message', (message: ToDrain) => this.#handle(message))
-    for (const order of start.runs) this.#drain.addRun(order)
+    for (const order of start.runs) this.#addRun(order, start.epoch > 1)
     for (const lane of start.lanes) this.#drain.addLane(lane)
     const openAll = () => {
       for (const order of start.runs) this.#openDelivery(order)
@@ -128,8 +126,20 @@ class DrainThread {
   #handle(message: ToDrain): void {
     if (message.type === 'lane') this.#addLane(message.lane)
     else {
-      this.#drain.addRun(message.order)
+      this.#addRun(message.order, false)
       this.#openDelivery(message.order)
+    }
+  }
+
+  #addRun(order: RunOrder, isInherited: boolean): void {
+    try {
+      this.#drain.addRun(order, isInherited)
+    } catch (error) {
+      this.#post({
+        type: 'drain-issue',
+        number: order.number,
+        issue: toErrorRecord(error, 'ERR_JOURNAL_WRITE'),
+      })
     }
   }
 
@@ -161,6 +171,7 @@ class DrainThread {
     const closing = this.#closing.get(message.run)
     if (closing && --closing.left === 0) {
       this.#closing.delete(message.run)
+      this.#drain.removeRun(closing.run.order.number)
       this.#post({ type: 'finished', number: closing.run.order.number })
     }
   }

@@ -8,13 +8,15 @@
  * D4  A drain whose EPOCH has passed stops before the next append; the segment its successor begins has sealed
  *     what it may have written since.
  */
-import { toErrorRecord } from '../core/errors.ts'
+import { type ErrorRecord, toErrorRecord } from '../core/errors.ts'
 import { LaneReader, laneId } from '../ring/lane-reader.ts'
 import { CONTROL, CONTROL_BIT, CONTROL_F64, LANE_RECORD } from '../ring/layout.ts'
 import type { Producer } from './drain-producer.ts'
-import { DrainRun } from './drain-run.ts'
+import { type Disk, DrainRun } from './drain-run.ts'
+import type { JournalSyncId } from './journal/writer.ts'
 import type { RunOrder, SeriesDefinition } from './messages.ts'
-import type { Syncer } from './store/syncer.ts'
+import { GUARD_TOUCH_MS } from './store/guard.ts'
+import type { SyncReport } from './store/syncer.ts'
 
 /** Slots taken from one lane before the next gets its turn. */
 const TURN_SLOTS = 8192
@@ -24,7 +26,8 @@ const APPEND_POINTS = 16_384
 const APPEND_AGE_MS = 20
 const APPEND_AGE_MANY_RUNS_MS = 100
 const MANY_RUNS = 500
-const ROW_AGE_CHECK_MS = 1000
+/** How often rows, guards and ages are looked at. */
+const CARE_MS = 1000
 
 export interface DrainHooks {
   /** Looks for runs and lanes announced since; called when a lane names an unknown run. */
@@ -33,8 +36,14 @@ export interface DrainHooks {
   readonly onDefinitions: (definitions: readonly SeriesDefinition[]) => void
   readonly onAppend: () => void
   readonly onFinish: (run: DrainRun) => void
-  readonly onIssue: (run: DrainRun, issue: { code: string; message: string }) => void
+  readonly onIssue: (run: DrainRun, issue: ErrorRecord) => void
 }
+
+const GUARD_LOST = {
+  code: 'ERR_RUN_BUSY',
+  message:
+    'another process took this run over while this machine slept; use `group` for runs that belong together',
+} as const
 
 interface Lane {
   readonly reader: LaneReader
@@ -47,11 +56,12 @@ interface Lane {
 
 export class Drain {
   readonly runs = new Map<number, DrainRun>()
+  readonly #finished = new Map<number, RunOrder>()
   readonly #lanes = new Map<number, Lane>()
   readonly #control: Int32Array
   readonly #controlF64: Float64Array
   readonly #epoch: number
-  readonly #syncer: Syncer
+  readonly #disk: Disk
   readonly #hooks: DrainHooks
   readonly #dirty = new Set<DrainRun>()
   #definitions: SeriesDefinition[] = []
@@ -63,7 +73,8 @@ export class Drain {
   /** Slots taken since the last append. */
   #staged = 0
   #stagedSince = 0
-  #rowsCheckedAt = 0
+  #caredAt = 0
+  #touchedAt = 0
   /** Runs whose FINISH was met: closed when every lane has been read to where it stood then. */
   #finishing: DrainRun[] = []
 
@@ -71,20 +82,24 @@ export class Drain {
     control: SharedArrayBuffer,
     epoch: number,
     inherited: readonly SeriesDefinition[],
-    syncer: Syncer,
+    disk: Disk,
     hooks: DrainHooks,
   ) {
     this.#control = new Int32Array(control)
     this.#controlF64 = new Float64Array(control)
     this.#epoch = epoch
-    this.#syncer = syncer
+    this.#disk = disk
     this.#hooks = hooks
     for (const definition of inherited) this.#remember(definition)
   }
 
-  /** Milliseconds until staged points are due in the journal; Infinity when none are. */
+  /** Milliseconds until the next pass has something to do by itself; Infinity when nothing is staged or unsynced. */
   dueInMs(now: number): number {
-    return this.#dirty.size === 0 ? Infinity : Math.max(0, this.#stagedSince + this.#appendAgeMs - now)
+    const sync = this.#disk.syncer.isBusy ? Math.max(1, this.#disk.syncer.dueInMs(now)) : Infinity
+    return Math.min(
+      sync,
+      this.#dirty.size === 0 ? Infinity : Math.max(0, this.#stagedSince + this.#appendAgeMs - now),
+    )
   }
   get isFenced(): boolean {
     return Atomics.load(this.#control, CONTROL.epoch) !== this.#epoch
@@ -95,9 +110,18 @@ export class Drain {
     return this.#flushTicket !== Atomics.load(this.#control, CONTROL.flushDone)
   }
 
-  addRun(order: RunOrder): void {
+  /** @param isInherited whether a former drain thread had it */
+  addRun(order: RunOrder, isInherited: boolean): void {
     if (this.runs.has(order.number)) return
-    this.runs.set(order.number, new DrainRun(order, this.#epoch, this.#syncer))
+    this.runs.set(order.number, new DrainRun(order, isInherited, this.#disk))
+  }
+
+  /** A finished run that every destination has closed; what still comes of it opens its journal again. */
+  removeRun(number: number): void {
+    const run = this.runs.get(number)
+    if (!run) return
+    this.#finished.set(number, run.order)
+    this.runs.delete(number)
   }
 
   addLane(buffer: SharedArrayBuffer): void {
@@ -117,14 +141,15 @@ export class Drain {
     this.#controlF64[CONTROL_F64.heartbeat] = now
     const flush = this.#flushTicket
     const flushing = flush !== Atomics.load(this.#control, CONTROL.flushDone)
-    const finishing = this.#finishing
+    // one met during this pass waits for the next: other lanes must be read once more after it
+    const finishing = this.#finishing.splice(0)
     const settling = flushing || finishing.length > 0
-    if (settling) this.#finishing = []
     this.#now = now
     let taken = 0
     for (const lane of this.#lanes.values()) taken += this.#takeFrom(lane, settling)
-    if (now - this.#rowsCheckedAt >= ROW_AGE_CHECK_MS) this.#closeOldRows(now)
-    if (settling || this.#staged >= APPEND_POINTS || this.dueInMs(now) === 0) this.append(now)
+    for (const report of this.#disk.syncer.poll(now)) this.#handleSync(report)
+    if (now - this.#caredAt >= CARE_MS) this.#care(now)
+    if (settling || this.#staged >= APPEND_POINTS || this.#isDue(now)) this.append(now)
     if (finishing.length > 0) this.#finish(finishing, now)
     if (flushing) this.#answerFlush(flush)
     return taken
@@ -151,6 +176,9 @@ export class Drain {
     this.#staged = 0
   }
 
+  #isDue(now: number): boolean {
+    return this.#dirty.size > 0 && now - this.#stagedSince >= this.#appendAgeMs
+  }
   get #flushTicket(): number {
     return Atomics.load(this.#control, CONTROL.flushRequest)
   }
@@ -208,8 +236,7 @@ export class Drain {
     const kind = reader.u32[(reader.read & reader.mask) * 8 + 1]! & ~CONTROL_BIT
     const { a, b, bytes, slots } = reader.record()
     const number = kind === LANE_RECORD.series ? b : a
-    if (!this.runs.has(number)) this.#hooks.receive()
-    const run = this.runs.get(number)
+    const run = this.#runFor(lane, number)
     if (!run) return 0
     reader.take(slots)
     if (kind === LANE_RECORD.series) {
@@ -235,8 +262,18 @@ export class Drain {
     return slots
   }
 
+  /** Undefined only while the message that announces the run is still on its way. */
+  #runFor(lane: Lane, number: number): DrainRun | undefined {
+    const known = this.runs.get(number) ?? lane.producers.get(number)?.run
+    if (known) return known
+    const finished = this.#finished.get(number)
+    if (finished) this.addRun(finished, false)
+    else this.#hooks.receive()
+    return this.runs.get(number)
+  }
+
   #define(lane: Lane, definition: SeriesDefinition): void {
-    const run = this.runs.get(definition.run)
+    const run = this.#runFor(lane, definition.run)
     if (!run) return
     const producer = this.#producer(lane, run)
     lane.targets[definition.local] = { producer, series: run.series(definition.name, definition.context) }
@@ -260,19 +297,34 @@ export class Drain {
   /** Marks a producer as holding something to append. */
   #soil(producer: Producer): void {
     producer.isClean = false
+    producer.run.prepare()
     producer.stage.passAt = this.#now
     if (this.#dirty.size === 0) this.#stagedSince = this.#now
     producer.run.dirty.push(producer)
     this.#dirty.add(producer.run)
   }
 
-  #closeOldRows(now: number): void {
-    this.#rowsCheckedAt = now
+  #care(now: number): void {
+    this.#caredAt = now
+    const touch = now - this.#touchedAt >= GUARD_TOUCH_MS
+    if (touch) this.#touchedAt = now
     for (const run of this.runs.values()) {
+      run.updateSyncAge()
+      if (touch && !run.isClosed && !run.touchGuard()) this.#hooks.onIssue(run, GUARD_LOST)
       for (const producer of run.producers) {
         if (!producer.stage.hasOpenRows) continue
         producer.stage.closeRows(now - run.order.rowMaxAgeMs)
         if (producer.stage.closedLength > 0 && producer.isClean) this.#soil(producer)
+      }
+    }
+  }
+
+  #handleSync({ id, syncedBytes, failure }: SyncReport<JournalSyncId>): void {
+    try {
+      id.writer.handleSync({ id, syncedBytes, failure })
+    } catch (error) {
+      for (const run of this.runs.values()) {
+        if (run.writes(id.writer)) this.#hooks.onIssue(run, toErrorRecord(error, 'ERR_JOURNAL_WRITE'))
       }
     }
   }
@@ -287,16 +339,27 @@ export class Drain {
     }
     this.append(now)
     for (const run of finishing) {
-      run.close()
+      try {
+        run.close()
+      } catch (error) {
+        this.#hooks.onIssue(run, toErrorRecord(error, 'ERR_JOURNAL_WRITE'))
+      }
       this.#hooks.onFinish(run)
     }
   }
 
   #answerFlush(ticket: number): void {
-    for (const run of this.runs.values()) {
-      if (run.order.durability === 'power') run.syncNow()
-    }
     if (this.isFenced) return
+    let isSafe = true
+    for (const run of this.runs.values()) {
+      if (run.order.durability !== 'power') continue
+      run.updateSyncAge()
+      if (run.isSynced) continue
+      run.syncNow()
+      isSafe = false
+    }
+    // asked again on the next pass, until the sync thread has answered
+    if (!isSafe) return
     Atomics.store(this.#control, CONTROL.flushDone, ticket)
     Atomics.notify(this.#control, CONTROL.flushDone)
   }

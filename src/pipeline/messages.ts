@@ -19,6 +19,8 @@ export interface DestinationSpec {
 export interface RunOrder {
   /** The run's number in lanes: unique within the process. */
   readonly number: number
+  /** Random; tells this start of the run from others, in this process or another. */
+  readonly incarnation: string
   readonly run: RunInfo
   readonly counters: SharedArrayBuffer
   readonly destinations: readonly DestinationSpec[]

@@ -33,7 +33,7 @@ export class Issues {
 /** One line on stderr, written synchronously: it must appear even when the event loop never turns again. */
 export function say(message: string): void {
   // names and messages from outside must not steer the terminal
-  const clean = redactText(message).replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+  const clean = redactText(message).replace(/\p{Cc}+/gu, ' ')
   try {
     writeSync(2, `tracelet: ${clean}\n`)
   } catch {

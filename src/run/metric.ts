@@ -1,4 +1,6 @@
 /** A series bound to a run and a producer: the fastest way to log. */
+import { PRODUCER } from '../core/counters.ts'
+import type { LaneWriter } from '../ring/lane-writer.ts'
 import { type RunProducer, UNDEFINED } from './producer.ts'
 
 /**
@@ -10,10 +12,14 @@ export class Metric {
   readonly context: string
   #series: number
   readonly #producer: RunProducer
+  readonly #lane: LaneWriter
+  readonly #counts: Float64Array
 
   /** @internal made by `run.metric()` */
   constructor(producer: RunProducer, name: string, context: string) {
     this.#producer = producer
+    this.#lane = producer.lane
+    this.#counts = producer.counts
     this.name = name
     this.context = context
     this.#series = producer.define(name, context)
@@ -28,16 +34,14 @@ export class Metric {
    * refused: counted in `stats().refused` and reported as ERR_VALUE or ERR_STEP.
    */
   log(step: number, value: number): void {
-    const producer = this.#producer
     if (typeof value !== 'number' || ((step | 0) !== step && !Number.isSafeInteger(step))) {
-      producer.refusePoint(this.name, step, value)
+      this.#producer.refusePoint(this.name, step, value)
       return
     }
-    const lane = producer.lane
-    const time = lane.now()
-    producer.accepted++
-    if (this.#series === UNDEFINED) this.#series = producer.define(this.name, this.context)
-    if (this.#series === UNDEFINED || !lane.push(this.#series, step, value, time)) producer.lost++
-    lane.publishLazily(time)
+    this.#counts[PRODUCER.accepted]!++
+    if (this.#series === UNDEFINED) this.#series = this.#producer.define(this.name, this.context)
+    if (this.#series === UNDEFINED || !this.#lane.log(this.#series, step, value)) {
+      this.#counts[PRODUCER.lostLaneFull]!++
+    }
   }
 }

@@ -31,7 +31,8 @@ interface Shape {
 export class RunProducer {
   readonly lane: LaneWriter
   readonly runNumber: number
-  readonly #counts: Float64Array
+  /** @internal this producer's block of the run's counters */
+  readonly counts: Float64Array
   readonly #metrics = new Map<string, Metric>()
   readonly #series = new Map<string, number>()
   readonly #shapes = new Map<string, Shape>()
@@ -57,22 +58,9 @@ export class RunProducer {
     }
     this.lane = lane
     this.runNumber = runNumber
-    this.#counts = producerCounters(counters, number)
+    this.counts = producerCounters(counters, number)
     this.#takeSeries = takeSeries
     this.#report = report
-  }
-
-  get accepted(): number {
-    return this.#counts[PRODUCER.accepted]!
-  }
-  set accepted(count: number) {
-    this.#counts[PRODUCER.accepted] = count
-  }
-  get lost(): number {
-    return this.#counts[PRODUCER.lostLaneFull]!
-  }
-  set lost(count: number) {
-    this.#counts[PRODUCER.lostLaneFull] = count
   }
 
   /** One row: all values get one step and one time. */
@@ -80,11 +68,20 @@ export class RunProducer {
     const lane = this.lane
     let step = place?.step
     if (step === undefined) step = this.#nextStep++
-    else if (!Number.isSafeInteger(step)) return this.#refuseRow(values, stepIssue(step))
+    else if (!Number.isSafeInteger(step)) {
+      this.#refuseRow(values, stepIssue(step))
+      return
+    }
     let time = place?.time
     if (time === undefined) time = lane.now()
-    else if (!Number.isFinite(time)) return this.#refuseRow(values, timeIssue(time))
-    if (typeof values !== 'object' || values === null) return this.#refuse('ERR_VALUE', rowMessage(values), 1)
+    else if (!Number.isFinite(time)) {
+      this.#refuseRow(values, timeIssue(time))
+      return
+    }
+    if (typeof values !== 'object' || values === null) {
+      this.#refuse('ERR_VALUE', rowMessage(values), 1)
+      return
+    }
     let shape = this.#shape
     let index = 0
     let accepted = 0
@@ -107,9 +104,8 @@ export class RunProducer {
     }
     if (lost > 0) shape = this.#forgetShape(shape)
     this.#shape = shape
-    const counts = this.#counts
-    counts[PRODUCER.accepted]! += accepted
-    if (lost > 0) counts[PRODUCER.lostLaneFull]! += lost
+    this.counts[PRODUCER.accepted]! += accepted
+    if (lost > 0) this.counts[PRODUCER.lostLaneFull]! += lost
     lane.publish()
   }
 
@@ -131,15 +127,16 @@ export class RunProducer {
 
   /** Puts a record into the lane, behind everything logged so far; a loss is counted. */
   record(record: RunRecord): void {
-    this.#counts[PRODUCER.recordsAccepted]!++
+    this.counts[PRODUCER.recordsAccepted]!++
     if (!this.lane.pushRecord(LANE_RECORD.record, this.runNumber, 0, encodeRecord(record))) {
-      this.#counts[PRODUCER.recordsLost]!++
+      this.counts[PRODUCER.recordsLost]!++
     }
   }
 
   /** Rows logged so far are complete. */
   mark(): void {
-    this.lane.pushRecord(LANE_RECORD.mark, this.runNumber, this.accepted - this.lost, NOTHING)
+    const pushed = this.counts[PRODUCER.accepted]! - this.counts[PRODUCER.lostLaneFull]!
+    this.lane.pushRecord(LANE_RECORD.mark, this.runNumber, pushed, NOTHING)
   }
 
   finish(deadlineAt: number): boolean {
@@ -153,7 +150,7 @@ export class RunProducer {
 
   /** Counts and reports something that was never accepted. */
   #refuse(code: ErrorCode, message: string, points: number): void {
-    this.#counts[PRODUCER.refused]! += points
+    this.counts[PRODUCER.refused]! += points
     this.#report({ code, message })
   }
 

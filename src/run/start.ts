@@ -72,7 +72,14 @@ export function startLogging(options: StartOptions = {}): Run {
   const { durability, rowMaxAgeMs, finishDeadlineMs } = resolved
   const started: Run = new Run(
     engine,
-    { number: Engine.takeRunNumber(), run: info, destinations, durability, rowMaxAgeMs },
+    {
+      number: Engine.takeRunNumber(),
+      incarnation: randomUUID(),
+      run: info,
+      destinations,
+      durability,
+      rowMaxAgeMs,
+    },
     finishDeadlineMs,
     () => {
       runs.delete(started)
