@@ -6,13 +6,12 @@
  * so the result does not depend on when the drain thread happened to run.
  *
  * C1  A row belongs to one producer and one step. Points of a step whose row is closed begin a new row.
- * C2  A row closes when its producer has begun OPEN_ROWS newer ones, on flush, on finish, or by age.
+ * C2  A producer has two open rows: the one it is in, and one before it for loops that log a step's results late.
+ *     A row closes when two newer ones have begun, on flush, on finish, or by age.
  * C3  A point that repeats series, step and time of the running fragment replaces it there (`coalesced`). Repeats
  *     at another time are journaled: point backends get both, in a row the last one wins.
  */
 
-/** Open rows per producer: the one being written and one before it, for loops that log a step's results late. */
-const OPEN_ROWS = 2
 const FIRST_POINTS = 1024
 
 /** What the journal takes from a stage: columns, of which the first `length` entries count. */
@@ -57,10 +56,13 @@ export class PointStage implements StagedPoints {
   #fragment = 0
   #seenIn = new Uint32Array(64)
   #seenAt = new Uint32Array(64)
-  /** Open rows, oldest first. */
-  readonly #openSteps: number[] = []
-  readonly #openRows: number[] = []
-  readonly #openedAt: number[] = []
+  /** The two open rows; a step of NaN where there is none. Fields, not arrays: a row may be a single point. */
+  #olderStep = Number.NaN
+  #olderRow = 0
+  #olderAt = 0
+  #newerStep = Number.NaN
+  #newerRow = 0
+  #newerAt = 0
   /** Monotonic ms of the drain pass under way. */
   passAt = 0
 
@@ -70,7 +72,7 @@ export class PointStage implements StagedPoints {
   }
 
   get hasOpenRows(): boolean {
-    return this.#openRows.length > 0
+    return !Number.isNaN(this.#newerStep)
   }
   get isEmpty(): boolean {
     return this.length === 0 && this.closedLength === 0 && this.coalesced === 0
@@ -111,7 +113,11 @@ export class PointStage implements StagedPoints {
 
   /** Closes rows begun before `before` (monotonic ms), oldest first; all by default. */
   closeRows(before = Infinity): void {
-    while (this.#openedAt.length > 0 && this.#openedAt[0]! < before) this.#closeOldest()
+    if (!Number.isNaN(this.#olderStep) && this.#olderAt < before) this.#closeOlder()
+    if (!Number.isNaN(this.#newerStep) && this.#newerAt < before && Number.isNaN(this.#olderStep)) {
+      this.#shiftRows()
+      this.#closeOlder()
+    }
   }
 
   #beginFragment(step: number, time: number): void {
@@ -131,25 +137,31 @@ export class PointStage implements StagedPoints {
   }
 
   #rowOf(step: number): number {
-    const steps = this.#openSteps
-    for (let index = steps.length - 1; index >= 0; index--) {
-      if (steps[index] === step) return this.#openRows[index]!
+    if (step === this.#newerStep) return this.#newerRow
+    if (step === this.#olderStep) return this.#olderRow
+    if (!Number.isNaN(this.#newerStep)) {
+      if (!Number.isNaN(this.#olderStep)) this.#closeOlder()
+      this.#shiftRows()
     }
-    if (steps.length === OPEN_ROWS) this.#closeOldest()
-    const row = this.#nextRow()
-    steps.push(step)
-    this.#openRows.push(row)
-    this.#openedAt.push(this.passAt)
-    return row
+    this.#newerStep = step
+    this.#newerRow = this.#nextRow()
+    this.#newerAt = this.passAt
+    return this.#newerRow
   }
 
-  #closeOldest(): void {
+  #shiftRows(): void {
+    this.#olderStep = this.#newerStep
+    this.#olderRow = this.#newerRow
+    this.#olderAt = this.#newerAt
+    this.#newerStep = Number.NaN
+  }
+
+  #closeOlder(): void {
     if (this.closedLength === this.closed.length) this.closed = grown(this.closed)
-    this.closed[this.closedLength++] = this.#openRows.shift()!
-    const step = this.#openSteps.shift()!
-    this.#openedAt.shift()
+    this.closed[this.closedLength++] = this.#olderRow
     // a later point of this step must begin a new row (C1)
-    if (step === this.#step) this.#step = Number.NaN
+    if (this.#olderStep === this.#step) this.#step = Number.NaN
+    this.#olderStep = Number.NaN
   }
 
   #restartFragmentNumbers(): void {
