@@ -176,11 +176,15 @@ export type WriteResult =
       readonly superseded?: number
       readonly state?: SinkState
     }
-  /** Maybe stored; the same batch comes again, after `afterMs` if given, else after a back-off. */
+  /**
+   * Maybe stored; the same batch comes again, after `afterMs` if given (it pauses the whole account), else after
+   * a back-off. `unsent`: certainly not stored, so `stored` need not be asked.
+   */
   | {
       readonly status: 'retry'
       readonly reason: string
       readonly afterMs?: number
+      readonly unsent?: true
     }
   /** Some item is bad and the backend does not say which: the pipeline halves; one item alone is rejected. */
   | { readonly status: 'split'; readonly code: string; readonly reason: string }

@@ -1,0 +1,178 @@
+/**
+ * From a journal to the items that are delivered: what every shape of sink has in common.
+ *
+ *  B1  Items are a pure function of the journal from the cursor on, but for where a batch was cut because the
+ *      journal had no more.
+ *  B2  Every sequence number from the cursor on belongs to exactly one item.
+ *  B3  A batch is within the sink's limits. A point that alone exceeds them is an item that is refused unseen.
+ */
+import type { ErrorCode } from '../../core/errors.ts'
+import type {
+  Cursor,
+  JournalReader,
+  RunRecord,
+  SeriesId,
+  SinkCapabilities,
+  SinkLimits,
+  UnknownRecord,
+} from '../../core/types.ts'
+import { type Item, openItem, settledItem } from './item.ts'
+
+/** So that a run of tiny frames ends a turn, too. */
+const MAX_ENTRIES_PER_CALL = 128
+
+export type Place = Pick<Cursor, 'seq' | 'back' | 'rows'>
+
+export interface Batcher {
+  /**
+   * The next items, in order; none when the journal has no more or the turn has been long enough (`isAtEnd`).
+   * @param flush hand out a batch that is not full when the journal has no more
+   */
+  next(flush: boolean): Item[]
+  /** Whether the last `next` read all that is written. */
+  readonly isAtEnd: boolean
+  /** Whether points wait for their batch to be filled. */
+  readonly isWaiting: boolean
+  /** No item to come begins before it. */
+  readonly position: number
+  /** The journal is at its end and nothing will be added: rows that are open are complete. */
+  endRun(): void
+  /** The item is settled and so is everything before it. */
+  commit(item: Item): void
+  /** The item's columns may be used again. */
+  release(item: Item): void
+  /** Where to begin again when these items, in order, are the first that are not committed. */
+  place(uncommitted: readonly Item[]): Place
+  close(): void
+}
+
+export interface BatcherOptions {
+  readonly reader: JournalReader
+  readonly limits: SinkLimits
+  readonly capabilities: SinkCapabilities
+  readonly from: Place
+}
+
+export type JournalRecord = RunRecord | UnknownRecord
+
+export interface JournalPoints {
+  readonly seq: number
+  readonly points: {
+    readonly length: number
+    readonly series: Uint32Array
+    readonly step: Float64Array
+    readonly time: Float64Array
+    readonly value: Float64Array
+  }
+  readonly row: Uint32Array
+  readonly closed: Uint32Array
+}
+
+/** What a shape of sink does with what is read. */
+export interface Shape {
+  /** Items that can be cut from what was taken; the next points are read only when there are none. */
+  cut(): Item[]
+  points(entry: JournalPoints): void
+  /** Items to be handed out before the record. */
+  beforeRecord(record: JournalRecord): Item[]
+  /** Place of a record or gap of `count` sequence numbers. */
+  placeOf(seq: number, count: number): { from: number; to: number }
+  session(): void
+  /** What is left, full or not. */
+  flush(): Item[]
+}
+
+/** Reads entries for a shape until it has items. */
+export class EntryReader {
+  isAtEnd = false
+  readonly #reader: JournalReader
+  readonly #shape: Shape
+  readonly #kinds: ReadonlySet<string>
+  /** Records and gaps below are settled. */
+  readonly #settledBelow: number
+
+  constructor(options: BatcherOptions, shape: Shape) {
+    this.#reader = options.reader
+    this.#shape = shape
+    this.#kinds = new Set(options.capabilities.records)
+    this.#settledBelow = options.from.seq
+  }
+
+  next(flush: boolean): Item[] {
+    this.isAtEnd = false
+    for (let entries = 0; entries < MAX_ENTRIES_PER_CALL; entries++) {
+      const items = this.#shape.cut()
+      if (items.length > 0) return items
+      const entry = this.#reader.next()
+      if (entry === undefined) {
+        this.isAtEnd = true
+        return flush ? this.#shape.flush() : []
+      }
+      if (entry.kind === 'points') this.#shape.points(entry)
+      else if (entry.kind === 'session') this.#shape.session()
+      else if (entry.kind === 'record') {
+        if (entry.seq >= this.#settledBelow) return this.#record(entry.seq, entry.record)
+      } else {
+        const gap = this.#gap(entry.seq, entry.points, entry.records)
+        if (gap !== undefined) return [gap]
+      }
+    }
+    return []
+  }
+
+  #record(seq: number, record: JournalRecord): Item[] {
+    const before = this.#shape.beforeRecord(record)
+    const place = { ...this.#shape.placeOf(seq, 1), seq }
+    const isTaken = record.kind !== 'unknown' && this.#kinds.has(record.kind)
+    return [...before, isTaken ? openItem({ ...place, record }) : settledItem(place, { recordsFiltered: 1 })]
+  }
+
+  /** The cursor may lie within the damage: what is below it was delivered before it was damaged. */
+  #gap(seq: number, points: number, records: number): Item | undefined {
+    const below = Math.max(0, this.#settledBelow - seq)
+    const count = points + records - below
+    if (count <= 0) return undefined
+    const corrupt = Math.max(0, points - below)
+    return settledItem(
+      { ...this.#shape.placeOf(seq + below, count), seq: seq + below },
+      { corrupt, recordsCorrupt: count - corrupt },
+    )
+  }
+}
+
+/** Bound of the encoded size of a point, by series. */
+export class PointBounds {
+  #bytes = new Float64Array(64)
+  readonly #reader: JournalReader
+  readonly #limits: SinkLimits
+
+  constructor(options: BatcherOptions) {
+    this.#reader = options.reader
+    this.#limits = options.limits
+  }
+
+  of(series: SeriesId): number {
+    const known = this.#bytes[series]
+    return known !== undefined && known > 0 ? known : this.#measure(series)
+  }
+
+  #measure(series: SeriesId): number {
+    if (series >= this.#bytes.length) {
+      const grown = new Float64Array(Math.max(series + 1, this.#bytes.length * 2))
+      grown.set(this.#bytes)
+      this.#bytes = grown
+    }
+    const { name, context } = this.#reader.series(series)
+    return (this.#bytes[series] = Math.max(
+      1,
+      this.#limits.pointBytes(Buffer.byteLength(name) + Buffer.byteLength(context)),
+    ))
+  }
+}
+
+export function oversizeRefusal(bytes: number, maxBytes: number): { code: ErrorCode; reason: string } {
+  return {
+    code: 'ERR_REFUSED',
+    reason: `up to ${bytes} bytes when sent, and the backend takes ${maxBytes} at once`,
+  }
+}

@@ -1,0 +1,355 @@
+/**
+ * One run at one destination, from opening to 'closed'. What happens while it is open is the sender's.
+ *
+ *             slot, guard               ready
+ *    parked ─────────────▶ opening ─────────────▶ open ──▶ closing ──▶ closed
+ *       ▲                     │ retry, blocked      │ another run needs the slot
+ *       └─────────────────────┴─────────────────────┘
+ *
+ *  D5  'closed' is told by the deadline, whatever the sink does. A write that outlives it is not waited for, and
+ *      the guard stays until it has ended, so that nobody delivers beside it.
+ *  D6  Nothing is opened, written or saved without the guard.
+ *
+ * Only the scheduler calls `turn`; answers call `wake`.
+ */
+import { RUN } from '../../core/counters.ts'
+import { toErrorRecord } from '../../core/errors.ts'
+import type { JournalReader, OpenResult, RunInfo, Sink } from '../../core/types.ts'
+import type { SinkDefinition } from '../../sinks/contract.ts'
+import type { FromDelivery } from '../messages.ts'
+import type { DeadLetter } from '../store/dead-letters.ts'
+import { Health } from './health.ts'
+import { type CursorKeeper, Ledger } from './ledger.ts'
+import { type Account, PROBE_MS } from './limiter.ts'
+import { Sender } from './sender.ts'
+import { Trouble } from './trouble.ts'
+
+/** Longer than any sink's own time-out: a call without an answer is aborted. */
+const CALL_TIMEOUT_MS = 180_000
+/** What is under way is aborted this long before the deadline, so that there is time to close. */
+const CLOSE_MS = 200
+const SINK_CLOSE_MS = 5_000
+const BUSY_RETRY_MS = 5_000
+
+export interface DeliveryGuard {
+  /** False when another process has taken over. */
+  touch(): boolean
+  release(): void
+}
+
+/** Everything outside of it that a delivery uses. */
+export interface DeliverySite {
+  readonly run: RunInfo
+  readonly name: string
+  readonly definition: SinkDefinition
+  readonly options: Readonly<Record<string, unknown>>
+  readonly address: string
+  /** `RUN` counters of the run while a writer appends to it; undefined for a run at rest. */
+  readonly live: Float64Array | undefined
+  /** The destination's counters. */
+  readonly block: Float64Array
+  readonly account: Account
+  readonly cursors: CursorKeeper
+  openReader(from: number): JournalReader
+  /** @throws TraceletError ERR_RUN_BUSY */
+  takeGuard(): DeliveryGuard
+  /** @throws TraceletError ERR_JOURNAL_WRITE */
+  appendLetters(letters: readonly DeadLetter[]): void
+  /** A place among the open runs of this destination; false when there is none: a wake follows. */
+  takeSlot(delivery: Delivery): boolean
+  giveSlot(delivery: Delivery): void
+  /** True once another drain thread has taken over in this process. */
+  isSuperseded(): boolean
+  wake(delivery: Delivery): void
+  tell(message: FromDelivery): void
+  /** Monotonic ms. */
+  now(): number
+  wallNow(): number
+  random(): number
+}
+
+type Phase = 'parked' | 'opening' | 'open' | 'closing' | 'closed'
+
+export class Delivery {
+  readonly #site: DeliverySite
+  readonly #health: Health
+  readonly #trouble: Trouble
+  readonly #calls = new Map<Promise<void>, AbortController>()
+  readonly #wake: () => void
+  #phase: Phase = 'parked'
+  #ledger: Ledger | undefined
+  #guard: DeliveryGuard | undefined
+  #sink: Sink | undefined
+  #sender: Sender | undefined
+  #hasOpened = false
+  #isFinishing = false
+  #mustPark = false
+  #deadlineAt = Infinity
+  #abortAt = Infinity
+
+  constructor(site: DeliverySite) {
+    this.#site = site
+    this.#wake = () => site.wake(this)
+    const { run, name: destination } = site
+    this.#health = new Health(site.block, (severity, code, message) =>
+      site.tell({ type: 'issue', run: run.id, destination, severity, issue: { code, message } }),
+    )
+    this.#trouble = new Trouble(site.account, this.#health, site.random)
+  }
+
+  get run(): string {
+    return this.#site.run.id
+  }
+
+  get isClosed(): boolean {
+    return this.#phase === 'closed'
+  }
+
+  /** Whether the journal holds more than was read. */
+  get hasGrown(): boolean {
+    const seq = this.#site.live?.[RUN.seq] ?? 0
+    if (this.#phase === 'open') return seq > this.#sender!.readTo
+    return this.#phase === 'parked' && seq > (this.#ledger?.cursor.seq ?? 0)
+  }
+
+  /** Open with nothing to do. */
+  get isIdle(): boolean {
+    return this.#phase === 'open' && this.#sender!.isQuiet && !this.hasGrown
+  }
+
+  /** @param deadlineAt monotonic ms */
+  finish(deadlineAt: number, now: number): void {
+    this.#isFinishing = true
+    this.#trouble.isFinishing = true
+    this.#deadlineAt = deadlineAt
+    this.#abortAt = deadlineAt - Math.min(CLOSE_MS, Math.max(0, deadlineAt - now) / 2)
+    this.#wake()
+  }
+
+  /** Settles what is under way and gives its slot back; it opens again in its turn. */
+  park(): void {
+    this.#mustPark = true
+    this.#wake()
+  }
+
+  /** Every GUARD_TOUCH_MS. */
+  touch(): void {
+    if (this.#guard === undefined || this.#guard.touch()) return
+    this.#guard = undefined
+    this.#giveUp('another process has taken over its delivery')
+  }
+
+  /** Does one thing. Returns the monotonic time of the next turn: now for at once, Infinity for when woken. */
+  turn(now: number): number {
+    if (this.#phase === 'closing' || this.#phase === 'closed') return Infinity
+    if (this.#site.isSuperseded()) return this.#giveUp('another drain thread has taken over')
+    if (now >= this.#abortAt) return this.#giveUp('the deadline passed')
+    if (this.#isFinishing && this.#isHopeless) return this.#giveUp('nothing is taken before the deadline')
+    let next = Infinity
+    try {
+      if (this.#phase === 'parked') next = this.#unpark(now)
+      else if (this.#phase === 'open') next = this.#work(now)
+    } catch (error) {
+      const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_DAMAGED')
+      this.#trouble.stumble(code, message, now)
+      next = this.#trouble.notBefore
+    }
+    return Math.min(next, this.#abortAt)
+  }
+
+  /** No answer that is still to come can change that nothing more is sent before the deadline. */
+  get #isHopeless(): boolean {
+    if (this.#calls.size > 0) return false
+    return this.#trouble.isBlocked || this.#trouble.notBefore >= this.#abortAt
+  }
+
+  // ── parked, opening ──────────────────────────────────────────────────────────────────────────────────
+
+  #unpark(now: number): number {
+    if (this.#trouble.notBefore > now) return this.#trouble.notBefore
+    const isWanted = !this.#hasOpened || this.#isFinishing || this.#site.live === undefined || this.hasGrown
+    if (!isWanted) return Infinity
+    if (!this.#takeGuard(now)) return this.#trouble.notBefore
+    this.#ledger ??= new Ledger(this.#site.cursors, this.#site.address, this.#site.block)
+    const ready = this.#site.account.readyAt(this.#wake)
+    if (ready > now) return ready
+    if (!this.#site.takeSlot(this)) return Infinity
+    this.#phase = 'opening'
+    this.#mustPark = false
+    const { run, options, definition } = this.#site
+    const sink = definition.create({
+      run,
+      options: options as never,
+      notice: (code, message) => this.#health.notice(code, message),
+    })
+    this.#sink = sink
+    this.#site.account.begin()
+    this.#track(async (signal) => {
+      const result = await openSink(sink, this.#ledger!, signal)
+      if (this.#phase === 'opening') await this.#opened(sink, result)
+      this.#site.account.end()
+    })
+    return Infinity
+  }
+
+  #takeGuard(now: number): boolean {
+    try {
+      this.#guard ??= this.#site.takeGuard()
+      return true
+    } catch (error) {
+      const { code, message } = toErrorRecord(error, 'ERR_RUN_BUSY')
+      this.#trouble.block(code, message, BUSY_RETRY_MS, now)
+      return false
+    }
+  }
+
+  async #opened(sink: Sink, result: OpenResult): Promise<void> {
+    const now = this.#site.now()
+    if (result.status === 'retry') this.#trouble.retry(result.reason, result.afterMs, now)
+    else if (result.status === 'blocked') this.#trouble.blocked(result, now)
+    else {
+      try {
+        this.#startSending(sink)
+        this.#trouble.recovered()
+        this.#takeOpenState(result, now)
+        return
+      } catch (error) {
+        const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_FORMAT')
+        this.#trouble.block(code, message, PROBE_MS, now)
+      }
+    }
+    await this.#park()
+  }
+
+  #startSending(sink: Sink): void {
+    const ledger = this.#ledger!
+    this.#sender = new Sender({
+      site: this.#site,
+      sink,
+      reader: this.#site.openReader(ledger.cursor.back),
+      ledger,
+      health: this.#health,
+      trouble: this.#trouble,
+      track: (call) => this.#track(call),
+      wake: this.#wake,
+    })
+    this.#phase = 'open'
+    this.#hasOpened = true
+  }
+
+  #takeOpenState(result: Extract<OpenResult, { status: 'ready' }>, now: number): void {
+    const { run, name: destination } = this.#site
+    if (result.url) this.#site.tell({ type: 'url', run: run.id, destination, url: result.url })
+    if (result.state === undefined) return
+    this.#ledger!.setState(result.state)
+    // A remote run that was made must be known after a crash.
+    this.#save(now)
+  }
+
+  // ── open ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  #work(now: number): number {
+    const ledger = this.#ledger!
+    const sender = this.#sender!
+    if (ledger.saveAt <= now) this.#save(now)
+    if (this.#mustPark) {
+      if (sender.underWay > 0) return Infinity
+      if (ledger.isDirty) this.#save(now)
+      this.#track(() => this.#park())
+      return Infinity
+    }
+    const next = sender.send(this.#isFinishing || this.#site.live === undefined, now)
+    if (next !== 'settled') return Math.min(next, ledger.saveAt)
+    void this.#close('')
+    return Infinity
+  }
+
+  /** A disk that refuses is told of, and tried again in its time: the items come again, which a sink bears. */
+  #save(now: number): void {
+    try {
+      if (this.#guard !== undefined) this.#sender!.save(now)
+    } catch (error) {
+      const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_WRITE')
+      this.#health.failing(code, message, Infinity, now)
+    }
+  }
+
+  async #park(): Promise<void> {
+    const sink = this.#sink
+    this.#sender?.seal()
+    this.#sender = undefined
+    this.#sink = undefined
+    this.#phase = 'parked'
+    await closeSink(sink, this.#deadlineAt - this.#site.now())
+    this.#site.giveSlot(this)
+  }
+
+  // ── closing ──────────────────────────────────────────────────────────────────────────────────────────
+
+  #giveUp(why: string): number {
+    for (const controller of this.#calls.values()) controller.abort(new Error(why))
+    const { reason } = this.#trouble
+    void this.#close(reason === '' ? why : `${why}; ${reason}`)
+    return Infinity
+  }
+
+  /** @param reason why it is not complete; '' when everything is settled */
+  async #close(reason: string): Promise<void> {
+    this.#phase = 'closing'
+    const leftMs = () => this.#deadlineAt - this.#site.now()
+    // A sink that heeds its signal answers at once, and its answer counts.
+    if (this.#calls.size > 0) await within(Promise.allSettled(this.#calls.keys()), leftMs() / 2)
+    if (this.#ledger?.isDirty && this.#sender !== undefined) this.#save(this.#site.now())
+    this.#sender?.seal()
+    await closeSink(this.#sink, leftMs() / 2)
+    this.#site.giveSlot(this)
+    this.#site.account.forget(this.#wake)
+    const guard = this.#guard
+    this.#guard = undefined
+    if (this.#calls.size === 0) guard?.release()
+    else void Promise.allSettled(this.#calls.keys()).then(() => guard?.release())
+    this.#phase = 'closed'
+    this.#health.closed()
+    const { run, name: destination } = this.#site
+    this.#site.tell({ type: 'closed', run: run.id, destination, complete: reason === '', reason })
+    this.#wake()
+  }
+
+  #track(call: (signal: AbortSignal) => Promise<void>): void {
+    const controller = new AbortController()
+    const timer = setTimeout(() => controller.abort(new Error('no answer')), CALL_TIMEOUT_MS)
+    const settled = call(controller.signal).finally(() => {
+      clearTimeout(timer)
+      this.#calls.delete(settled)
+      this.#wake()
+    })
+    this.#calls.set(settled, controller)
+  }
+}
+
+async function openSink(sink: Sink, ledger: Ledger, signal: AbortSignal): Promise<OpenResult> {
+  try {
+    return await sink.open(ledger.state, signal)
+  } catch (error) {
+    const reason = `its sink threw: ${error instanceof Error ? error.message : String(error)}`
+    return { status: 'blocked', scope: 'run', code: 'ERR_SINK_BUG', reason }
+  }
+}
+
+async function closeSink(sink: Sink | undefined, maxMs: number): Promise<void> {
+  if (sink === undefined) return
+  await within(
+    sink.close().catch(() => {}),
+    Math.min(SINK_CLOSE_MS, maxMs),
+  )
+}
+
+/** Waits for a promise that never rejects, but not longer than that. */
+async function within(promise: Promise<unknown>, maxMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, Math.min(maxMs, 2 ** 31 - 1)))
+  })
+  await Promise.race([promise, timeout])
+  clearTimeout(timer)
+}

@@ -1,0 +1,196 @@
+/** Batches for sinks that take points as they come: consecutive points, across frames, up to the sink's limits. */
+import type { Batch } from '../../core/types.ts'
+import {
+  type Batcher,
+  type BatcherOptions,
+  EntryReader,
+  type JournalPoints,
+  type JournalRecord,
+  oversizeRefusal,
+  type Place,
+  PointBounds,
+  type Shape,
+} from './batcher.ts'
+import { type Columns, giveColumns, takeColumns } from './columns.ts'
+import { type Item, openItem } from './item.ts'
+
+export class PointBatcher implements Batcher, Shape {
+  readonly #options: BatcherOptions
+  readonly #entries: EntryReader
+  readonly #bounds: PointBounds
+  readonly #columnsOf = new WeakMap<Item, Columns>()
+  /** The frame being copied, from `#at`. */
+  #entry: JournalPoints | undefined
+  #at = 0
+  #columns: Columns | undefined
+  #length = 0
+  #bytes = 0
+  /** Where sequence numbers go on elsewhere than by one: index in the batch, and the number there. */
+  #spanAt: number[] = []
+  #spanSeq: number[] = []
+
+  constructor(options: BatcherOptions) {
+    this.#options = options
+    this.#entries = new EntryReader(options, this)
+    this.#bounds = new PointBounds(options)
+  }
+
+  get isAtEnd(): boolean {
+    return this.#entries.isAtEnd
+  }
+
+  get isWaiting(): boolean {
+    return this.#length > 0
+  }
+
+  get position(): number {
+    if (this.#length > 0) return this.#spanSeq[0]!
+    const { reader, from } = this.#options
+    return Math.max(this.#entry === undefined ? reader.seq : this.#entry.seq + this.#at, from.seq)
+  }
+
+  next(flush: boolean): Item[] {
+    return this.#entries.next(flush)
+  }
+
+  points(entry: JournalPoints): void {
+    this.#entry = entry
+    this.#at = Math.max(0, this.#options.from.seq - entry.seq)
+  }
+
+  cut(): Item[] {
+    const entry = this.#entry
+    if (entry === undefined) return []
+    const { limits } = this.#options
+    const { series, length } = entry.points
+    while (this.#at < length) {
+      const end = Math.min(length, this.#at + limits.maxItems - this.#length)
+      let bytes = this.#bytes
+      let at = this.#at
+      for (; at < end; at++) {
+        const grown = bytes + this.#bounds.of(series[at]!)
+        if (grown > limits.maxBytes) break
+        bytes = grown
+      }
+      this.#copy(entry, this.#at, at)
+      this.#bytes = bytes
+      this.#at = at
+      if (this.#length >= limits.maxItems) return [this.#batch()]
+      if (at === end) continue
+      return this.#length > 0 ? [this.#batch()] : [this.#oversize(entry, this.#at++)]
+    }
+    this.#entry = undefined
+    return []
+  }
+
+  /** A sink that bears writes side by side bears a record beside points, too; a run's state follows all else. */
+  beforeRecord(record: JournalRecord): Item[] {
+    return this.#options.limits.inFlight === 1 || record.kind === 'state' ? this.flush() : []
+  }
+
+  placeOf(seq: number, count: number): { from: number; to: number } {
+    return { from: seq, to: seq + count }
+  }
+
+  session(): void {}
+
+  flush(): Item[] {
+    return this.#length > 0 ? [this.#batch()] : []
+  }
+
+  endRun(): void {}
+
+  commit(_item: Item): void {}
+
+  release(item: Item): void {
+    const columns = this.#columnsOf.get(item)
+    if (columns === undefined) return
+    this.#columnsOf.delete(item)
+    giveColumns(columns)
+  }
+
+  place(uncommitted: readonly Item[]): Place {
+    const seq = Math.min(uncommitted[0]?.from ?? Infinity, this.position)
+    return { seq, back: seq }
+  }
+
+  close(): void {
+    if (this.#columns !== undefined) giveColumns(this.#columns)
+    this.#columns = undefined
+    this.#options.reader.close()
+  }
+
+  #copy(entry: JournalPoints, start: number, end: number): void {
+    if (start === end) return
+    const seq = entry.seq + start
+    const spans = this.#spanAt.length
+    if (spans === 0 || this.#spanSeq[spans - 1]! + this.#length - this.#spanAt[spans - 1]! !== seq) {
+      this.#spanAt.push(this.#length)
+      this.#spanSeq.push(seq)
+    }
+    const { points } = entry
+    const columns = (this.#columns ??= takeColumns(this.#options.limits.maxItems))
+    columns.series.set(points.series.subarray(start, end), this.#length)
+    columns.step.set(points.step.subarray(start, end), this.#length)
+    columns.time.set(points.time.subarray(start, end), this.#length)
+    columns.value.set(points.value.subarray(start, end), this.#length)
+    this.#length += end - start
+  }
+
+  #batch(): Item {
+    const columns = this.#columns!
+    const length = this.#length
+    const spanAt = this.#spanAt
+    const spanSeq = this.#spanSeq
+    const { reader } = this.#options
+    const batch: Batch = {
+      seq: spanSeq[0]!,
+      length,
+      series: columns.series.subarray(0, length),
+      step: columns.step.subarray(0, length),
+      time: columns.time.subarray(0, length),
+      value: columns.value.subarray(0, length),
+      describe: (id) => reader.series(id),
+    }
+    const seqOf = (index: number): number => {
+      let span = spanAt.length - 1
+      while (spanAt[span]! > index) span--
+      return spanSeq[span]! + index - spanAt[span]!
+    }
+    const item = openItem({
+      from: batch.seq,
+      to: seqOf(length - 1) + 1,
+      seq: batch.seq,
+      points: { batch, seqOf },
+    })
+    this.#columnsOf.set(item, columns)
+    this.#columns = undefined
+    this.#length = 0
+    this.#bytes = 0
+    this.#spanAt = []
+    this.#spanSeq = []
+    return item
+  }
+
+  #oversize(entry: JournalPoints, at: number): Item {
+    const { points } = entry
+    const { reader, limits } = this.#options
+    const seq = entry.seq + at
+    const batch: Batch = {
+      seq,
+      length: 1,
+      series: points.series.slice(at, at + 1),
+      step: points.step.slice(at, at + 1),
+      time: points.time.slice(at, at + 1),
+      value: points.value.slice(at, at + 1),
+      describe: (id) => reader.series(id),
+    }
+    return openItem({
+      from: seq,
+      to: seq + 1,
+      seq,
+      points: { batch, seqOf: () => seq },
+      refusal: oversizeRefusal(this.#bounds.of(points.series[at]!), limits.maxBytes),
+    })
+  }
+}

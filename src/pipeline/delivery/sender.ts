@@ -1,0 +1,220 @@
+/**
+ * One open run at one destination: reads, writes, and acts on the answers.
+ *
+ *  D1  The cursor moves over the settled prefix only; an item settles by the backend's own answer, or into the
+ *      dead-letter file, or because there was nothing to send.
+ *  D2  At most `inFlight` writes are under way; where that is 1 the order of writes is the order of the journal.
+ *  D3  A retried item comes before any later one. What may have been stored is asked for before it is sent again.
+ *  D4  `blocked` dead-letters nothing. Neither does a sink that throws on everything.
+ */
+import { toErrorRecord } from '../../core/errors.ts'
+import type { JournalReader, Rejection, Sink, WriteResult } from '../../core/types.ts'
+import { type Answer, answerOf } from './answer.ts'
+import type { Batcher } from './batcher.ts'
+import type { DeliverySite } from './deliver.ts'
+import type { Health } from './health.ts'
+import { halve, type Item, isState, itemCount } from './item.ts'
+import type { Ledger } from './ledger.ts'
+import { deadLetters, rejectAll } from './letters.ts'
+import { PROBE_MS } from './limiter.ts'
+import { PointBatcher } from './point-batcher.ts'
+import { Prefix } from './prefix.ts'
+import { RowBatcher } from './row-batcher.ts'
+import { settle } from './settle.ts'
+import type { Trouble } from './trouble.ts'
+
+/** A sink that throws on this many items in a row, and takes none, is broken: the items are not. */
+const THROWN_IN_ROW = 8
+
+export interface SenderParts {
+  readonly site: DeliverySite
+  readonly sink: Sink
+  readonly reader: JournalReader
+  readonly ledger: Ledger
+  readonly health: Health
+  readonly trouble: Trouble
+  /** Runs a call of the sink, whose signal is aborted when it takes too long or at the deadline. */
+  readonly track: (call: (signal: AbortSignal) => Promise<void>) => void
+  readonly wake: () => void
+}
+
+export class Sender {
+  readonly #parts: SenderParts
+  readonly #batcher: Batcher
+  readonly #prefix = new Prefix()
+  #underWay = 0
+  #hasEnded = false
+  #isSealed = false
+  /** Since when points wait for their batch to be filled. */
+  #waitingSince: number | undefined
+  #thrownInRow = 0
+
+  constructor(parts: SenderParts) {
+    this.#parts = parts
+    const { limits, capabilities } = parts.site.definition
+    const options = { reader: parts.reader, limits, capabilities, from: parts.ledger.cursor }
+    this.#batcher = capabilities.shape === 'rows' ? new RowBatcher(options) : new PointBatcher(options)
+  }
+
+  get underWay(): number {
+    return this.#underWay
+  }
+
+  /** All that was read is settled and no point waits for others. */
+  get isQuiet(): boolean {
+    return this.#prefix.isEmpty && !this.#batcher.isWaiting
+  }
+
+  get readTo(): number {
+    return this.#parts.reader.seq
+  }
+
+  /**
+   * Starts one write, if there is anything to send and it may be sent.
+   * @param isEnding the journal gets no more
+   * @returns monotonic time of the next call, Infinity for after an answer or growth, 'settled' at the end
+   */
+  send(isEnding: boolean, now: number): number | 'settled' {
+    const { site, trouble, wake, track } = this.#parts
+    if (trouble.notBefore > now) return trouble.notBefore
+    if (this.#underWay >= site.definition.limits.inFlight) return Infinity
+    const item = this.#prefix.next
+    if (item === undefined) return this.#read(isEnding, now)
+    if (item.refusal !== undefined) {
+      this.#reject(item, item.refusal.code, item.refusal.reason, now)
+      return now
+    }
+    // A run's state follows everything before it.
+    if (isState(item) && this.#prefix.firstOpen !== item) return Infinity
+    const ready = site.account.readyAt(wake)
+    if (ready > now) return ready
+    item.isUnderWay = true
+    this.#underWay++
+    site.account.begin()
+    track((signal) => this.#write(item, signal))
+    return now
+  }
+
+  /** @throws TraceletError when the disk refuses */
+  save(now: number): void {
+    this.#parts.ledger.save(this.#prefix, this.#batcher, now)
+  }
+
+  /** Answers that come later change nothing any more. */
+  seal(): void {
+    this.#isSealed = true
+    this.#batcher.close()
+  }
+
+  /** Reads on until there is something to write. */
+  #read(isEnding: boolean, now: number): number | 'settled' {
+    const batcher = this.#batcher
+    const { lingerMs } = this.#parts.site.definition.limits
+    const lingersUntil = this.#waitingSince === undefined ? Infinity : this.#waitingSince + lingerMs
+    const items = batcher.next(isEnding || lingerMs === 0 || now >= lingersUntil)
+    for (const item of items) this.#prefix.add(item)
+    if (items.length > 0) this.#commit()
+    if (!batcher.isWaiting) this.#waitingSince = undefined
+    else if (items.length > 0 || this.#waitingSince === undefined) this.#waitingSince = now
+    if (items.length > 0 || !batcher.isAtEnd) return now
+    if (!isEnding) return this.#waitingSince === undefined ? Infinity : this.#waitingSince + lingerMs
+    if (!this.#hasEnded) {
+      this.#hasEnded = true
+      batcher.endRun()
+      return now
+    }
+    return this.#prefix.isEmpty ? 'settled' : Infinity
+  }
+
+  async #write(item: Item, signal: AbortSignal): Promise<void> {
+    const { sink, site } = this.#parts
+    const answer = await answerOf(item, async (): Promise<WriteResult> => {
+      if (item.record !== undefined) return await sink.writeRecord(item.record, item.seq, signal)
+      const { batch } = item.points!
+      if (item.isUnclear && (await sink.stored?.(batch, signal))) return { status: 'accepted' }
+      return await sink.write(batch, signal)
+    })
+    this.#underWay--
+    item.isUnderWay = false
+    if (!this.#isSealed) this.#answered(item, answer, site.now())
+    site.account.end()
+  }
+
+  #answered(item: Item, answer: Answer, now: number): void {
+    const { trouble } = this.#parts
+    switch (answer.status) {
+      case 'accepted':
+        this.#thrownInRow = 0
+        trouble.recovered()
+        this.#settle(item, [], answer)
+        return
+      case 'partial':
+        this.#thrownInRow = 0
+        trouble.recovered()
+        if (this.#keepLetters(item, answer.rejected, now)) this.#settle(item, answer.rejected, answer)
+        return
+      case 'retry':
+        item.isUnclear ||= answer.unsent !== true
+        trouble.retry(answer.reason, answer.afterMs, now)
+        return
+      case 'split':
+        trouble.recovered()
+        this.#split(item, answer.code, answer.reason, now)
+        return
+      case 'blocked':
+        trouble.blocked(answer, now)
+        return
+      case 'bug':
+        this.#bug(item, answer.reason, now)
+    }
+  }
+
+  #settle(item: Item, rejected: readonly Rejection[], answer?: Parameters<typeof settle>[2]): void {
+    settle(item, rejected, answer)
+    this.#batcher.release(item)
+    this.#commit()
+  }
+
+  #split(item: Item, code: string, reason: string, now: number): void {
+    if (isSingle(item)) this.#reject(item, code, reason, now)
+    else this.#prefix.replace(item, halve(item))
+  }
+
+  #bug(item: Item, reason: string, now: number): void {
+    const { site, trouble, health } = this.#parts
+    const message = `the sink of ${site.name} is at fault: ${reason}`
+    if (isSingle(item) && ++this.#thrownInRow > THROWN_IN_ROW) {
+      trouble.block('ERR_SINK_BUG', message, PROBE_MS, now)
+      return
+    }
+    health.notice('ERR_SINK_BUG', message)
+    this.#split(item, 'ERR_SINK_BUG', reason, now)
+  }
+
+  #reject(item: Item, code: string, reason: string, now: number): void {
+    const rejected = rejectAll(item, code, reason)
+    if (this.#keepLetters(item, rejected, now)) this.#settle(item, rejected)
+  }
+
+  /** False: the disk does not take them, so the item is not settled and comes again. */
+  #keepLetters(item: Item, rejected: readonly Rejection[], now: number): boolean {
+    if (rejected.length === 0) return true
+    const { site, trouble } = this.#parts
+    try {
+      site.appendLetters(deadLetters(site.name, item, rejected, site.wallNow()))
+      return true
+    } catch (error) {
+      const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_WRITE')
+      trouble.stumble(code, message, now)
+      return false
+    }
+  }
+
+  #commit(): void {
+    this.#parts.ledger.commit(this.#prefix, this.#batcher)
+  }
+}
+
+function isSingle(item: Item): boolean {
+  return item.points === undefined || itemCount(item) < 2
+}

@@ -1,0 +1,73 @@
+/** How a destination that fails is waited for: back-off, pauses it asked for, probes while it refuses everything. */
+import type { ErrorCode } from '../../core/errors.ts'
+import type { WriteResult } from '../../core/types.ts'
+import { codeOf } from './answer.ts'
+import { backOffMs, LAST_CEILING_MS } from './back-off.ts'
+import type { Health } from './health.ts'
+import { type Account, PROBE_MS } from './limiter.ts'
+
+/** Towards the deadline there is no point in long waits. */
+const FINISHING_CEILING_MS = 1_000
+
+export class Trouble {
+  isFinishing = false
+  readonly #account: Account
+  readonly #health: Health
+  readonly #random: () => number
+  #notBefore = 0
+  #isRunBlocked = false
+
+  constructor(account: Account, health: Health, random: () => number) {
+    this.#account = account
+    this.#health = health
+    this.#random = random
+  }
+
+  /** Monotonic ms before which nothing is sent. */
+  get notBefore(): number {
+    return Math.max(this.#notBefore, this.#account.pausedUntil)
+  }
+
+  /** Nothing will be taken until somebody acts. */
+  get isBlocked(): boolean {
+    return this.#isRunBlocked || this.#account.isBlocked
+  }
+
+  get reason(): string {
+    return this.#health.reason
+  }
+
+  retry(reason: string, afterMs: number | undefined, now: number): void {
+    this.#isRunBlocked = false
+    const ceiling = this.isFinishing ? FINISHING_CEILING_MS : LAST_CEILING_MS
+    const wait = afterMs ?? backOffMs(this.#health.failures + 1, ceiling, this.#random)
+    this.#notBefore = Math.max(this.#notBefore, now + wait)
+    if (afterMs !== undefined) this.#account.pause(now + afterMs)
+    this.#health.failing('ERR_UNREACHABLE', reason, wait, now)
+  }
+
+  /** Something of ours failed: the disk, the journal. */
+  stumble(code: ErrorCode, reason: string, now: number): void {
+    const wait = backOffMs(this.#health.failures + 1, LAST_CEILING_MS, this.#random)
+    this.#notBefore = Math.max(this.#notBefore, now + wait)
+    this.#health.failing(code, reason, wait, now)
+  }
+
+  blocked(answer: Extract<WriteResult, { status: 'blocked' }>, now: number): void {
+    if (answer.scope === 'account') this.#account.block(now)
+    this.block(codeOf(answer.code), answer.reason, PROBE_MS, now)
+  }
+
+  block(code: ErrorCode, reason: string, probeMs: number, now: number): void {
+    this.#isRunBlocked = true
+    this.#notBefore = Math.max(this.#notBefore, now + probeMs)
+    this.#health.blocked(code, reason, now)
+  }
+
+  recovered(): void {
+    this.#account.recovered()
+    this.#isRunBlocked = false
+    this.#notBefore = 0
+    this.#health.live()
+  }
+}
