@@ -58,19 +58,18 @@ export async function findExperiment(
   return { refusal: gone(`the experiment '${name}' is deleted at MLflow; restore it with ${how}`) }
 }
 
-/** The run of a nonce; undefined when there is none. With several (a create that came late) the same one always. */
+/** The runs of a nonce, in an order that never changes: one, or none yet, or more when a create came late. */
 export async function findByNonce(
   api: MlflowApi,
   experimentId: string,
   nonce: string,
   signal: AbortSignal,
-): Promise<Found<RemoteRun | undefined>> {
+): Promise<Found<readonly RemoteRun[]>> {
   const runs = await searchByTag(api, experimentId, NONCE_TAG, nonce, signal)
   if ('refusal' in runs) return runs
   const active = runs.found.filter((run) => run.info.lifecycle_stage === 'active')
   if (active.length === 0 && runs.found.length > 0) return { refusal: deleted(runs.found[0]!.info.run_id) }
-  active.sort((a, b) => (a.info.run_id < b.info.run_id ? -1 : 1))
-  return { found: active[0] && toRemote(active[0]) }
+  return { found: active.map(toRemote).sort((a, b) => (a.runId < b.runId ? -1 : 1)) }
 }
 
 export async function createRun(

@@ -234,7 +234,7 @@ class MlflowSink implements Sink {
     if ('refusal' in experiment) return experiment
     const existing = await findByNonce(api, experiment.found, run.nonce, signal)
     if ('refusal' in existing) return existing
-    if (existing.found) return { found: existing.found }
+    if (existing.found[0]) return { found: existing.found[0] }
     const parent = run.parent && (await findParent(api, experiment.found, run.parent, signal))
     if (parent && 'refusal' in parent) return parent
     const created = await createRun(api, run, experiment.found, parent ? parent.found : undefined, signal)
@@ -243,13 +243,11 @@ class MlflowSink implements Sink {
       return created
     }
     if (!this.#createUnclear) return created
-    // The earlier create may have been carried out late: both settle on the same run, the other goes.
+    // The earlier create may have been carried out late: one run stays, empty ones beside it go.
     const settled = await findByNonce(api, experiment.found, run.nonce, signal)
     if ('refusal' in settled) return settled
-    const kept = settled.found ?? created.found
-    if (kept.runId !== created.found.runId) {
-      await api.post('runs/delete', { run_id: created.found.runId }, signal)
-    }
+    const [kept = created.found, ...late] = settled.found
+    for (const { runId } of late) await api.post('runs/delete', { run_id: runId }, signal)
     return { found: kept }
   }
 

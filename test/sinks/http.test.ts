@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { after, before, describe, it } from 'node:test'
+import { HttpClient, type HttpReply, retryAfterMs } from '../../src/sinks/http.ts'
+
+const SECRET = 'p@ss/wörd'
+const signal = new AbortController().signal
+const answered = (code: number, text = ''): HttpReply => ({
+  status: 'answered',
+  code,
+  retryAfterMs: undefined,
+  location: undefined,
+  text,
+})
+
+describe('the HTTP client of sinks', () => {
+  let server: Server
+  let origin = ''
+  let connections = 0
+  let respond: (
+    path: string,
+  ) => { status: number; headers?: Record<string, string>; body: string } | 'cut' | 'hang'
+
+  before(async () => {
+    server = createServer((request, response) => {
+      const answer = respond(request.url ?? '')
+      if (answer === 'cut') request.socket.destroy()
+      else if (answer !== 'hang') response.writeHead(answer.status, answer.headers).end(answer.body)
+    })
+    server.on('connection', () => connections++)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  })
+  after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const open = (at = origin) => new HttpClient({ origin: at, connections: 2, headers: {}, secrets: [SECRET] })
+
+  it('shares two connections among all that talk to one origin', async () => {
+    respond = () => ({ status: 200, body: 'ok' })
+    connections = 0
+    const clients = Array.from({ length: 10 }, () => open())
+    for (let round = 0; round < 3; round++) {
+      const replies = await Promise.all(
+        clients.map((client) => client.request('GET', '/', undefined, signal)),
+      )
+      assert.ok(replies.every((reply) => reply.status === 'answered' && reply.text === 'ok'))
+    }
+    assert.equal(connections, 2)
+    for (const client of clients) await client.close()
+    await clients[0]!.close()
+  })
+
+  it('knows when nothing was sent and when something may have been', async () => {
+    respond = () => 'cut'
+    const client = open()
+    const cut = await client.request('POST', '/', { type: 'text/plain', bytes: Buffer.from('x') }, signal)
+    assert.ok(cut.status === 'unanswered' && cut.sent)
+    assert.equal(client.refusal(cut)?.status, 'retry')
+    await client.close()
+    const nowhere = open('http://127.0.0.1:1')
+    const refused = await nowhere.request('GET', '/', undefined, signal)
+    assert.ok(refused.status === 'unanswered' && !refused.sent)
+    assert.match(refused.reason, /^http:\/\/127\.0\.0\.1:1 does not answer: .*ECONNREFUSED/)
+    await nowhere.close()
+  })
+
+  it('settles at once when it is aborted', async () => {
+    respond = () => 'hang'
+    const client = open()
+    const abort = new AbortController()
+    const pending = client.request('GET', '/', undefined, abort.signal)
+    setTimeout(() => abort.abort(), 20)
+    assert.equal((await pending).status, 'unanswered')
+    await client.close()
+  })
+
+  it('reads Retry-After as seconds and as a date', () => {
+    const now = Date.parse('2026-01-01T00:00:00Z')
+    assert.equal(retryAfterMs(undefined, now), undefined)
+    assert.equal(retryAfterMs('2', now), 2000)
+    assert.equal(retryAfterMs('Thu, 01 Jan 2026 00:00:30 GMT', now), 30_000)
+    assert.equal(retryAfterMs('Wed, 31 Dec 2025 00:00:00 GMT', now), 0)
+    assert.equal(retryAfterMs('1e9', now), undefined)
+    assert.equal(retryAfterMs('999999999', now), 3_600_000)
+    assert.equal(retryAfterMs('soon', now), undefined)
+  })
+
+  it('turns each status into the answer a sink gives', async () => {
+    const client = open()
+    const meaning = (code: number) => {
+      const refusal = client.refusal(answered(code))
+      return refusal && ('scope' in refusal ? `blocked ${refusal.scope} ${refusal.code}` : refusal.status)
+    }
+    assert.deepEqual(
+      [200, 204, 301, 400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504].map((code) => [
+        code,
+        meaning(code),
+      ]),
+      [
+        [200, undefined],
+        [204, undefined],
+        [301, 'blocked account ERR_SERVER'],
+        [400, 'split'],
+        [401, 'blocked account ERR_AUTH'],
+        [403, 'blocked account ERR_AUTH'],
+        [404, 'split'],
+        [408, 'retry'],
+        [413, 'split'],
+        [422, 'split'],
+        [429, 'retry'],
+        [500, 'retry'],
+        [502, 'retry'],
+        [503, 'retry'],
+        [504, 'retry'],
+      ],
+    )
+    respond = () => ({ status: 429, headers: { 'retry-after': '2' }, body: 'slow down' })
+    const refusal = client.refusal(await client.request('GET', '/', undefined, signal))
+    assert.deepEqual(refusal, { status: 'retry', reason: `${origin} answered 429: slow down`, afterMs: 2000 })
+    await client.close()
+  })
+
+  it('tells in one clean line, without secrets', async () => {
+    const client = open()
+    const page = '<html><title>500 Internal Server Error</title><body>…</body></html>'
+    const reason = (reply: HttpReply) => client.refusal(reply)?.reason ?? ''
+    assert.equal(reason(answered(500, page)), `${origin} answered 500: 500 Internal Server Error`)
+    assert.equal(reason(answered(500, 'a\r\n\u001b[31m b')), `${origin} answered 500: a [31m b`)
+    const spellings = [SECRET, encodeURIComponent(SECRET), Buffer.from(SECRET).toString('base64')]
+    const told = reason(answered(401, spellings.join(' and ')))
+    assert.equal(told, `${origin} answered 401: *** and *** and ***`)
+    assert.ok(reason(answered(500, 'x'.repeat(10_000))).length < 400)
+    await client.close()
+  })
+
+  it('refuses a certificate file that is not there, before anything is sent', () => {
+    const options = { origin, connections: 2, headers: {}, secrets: [], caFile: '/nowhere/ca.pem' }
+    assert.throws(() => new HttpClient(options), { code: 'ERR_OPTION' })
+  })
+})
