@@ -3,6 +3,7 @@ export type { DestinationStats, ParamValue, RunInfo, RunOutcome, Stats } from '.
 export type { Backend, BackendOptions } from './run/backends.ts'
 export { type AttachedRun, attachRun, type RunHandle } from './run/handle.ts'
 export type { Metric } from './run/metric.ts'
+export { type History, type OpenRunOptions, openRun, type StoredRun } from './run/open-run.ts'
 export type { LogPlace } from './run/producer.ts'
 export type { Params, Tags } from './run/records.ts'
 export type { FinishOptions, FlushOptions, Run } from './run/run.ts'

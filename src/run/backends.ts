@@ -28,12 +28,9 @@ export function resolveBackends(given: Backend | undefined, environment: Environ
       const { module, ...own } = options
       return { name, index, kind, module, options: own }
     }
-    return {
-      name,
-      index,
-      kind,
-      options: resolveOptions(findSink(kind).options, options, environment, `backend ${name}`),
-    }
+    const sink = findSink(kind)
+    const resolved = resolveOptions(sink.options, options, environment, `backend ${name}`)
+    return { name, index, kind, options: sink.prepare?.(resolved) ?? resolved }
   })
 }
 
