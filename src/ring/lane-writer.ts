@@ -37,10 +37,10 @@ export interface LaneOptions {
 export class LaneWriter {
   readonly buffer: SharedArrayBuffer
   readonly capacity: number
-  #head = 0
+  #head: number
   /** TAIL as last read: the lane has room up to `#tail + capacity`. */
-  #tail = 0
-  #published = 0
+  #tail: number
+  #published: number
   /** Position from which the next publication looks whether to ring. */
   #ringFrom: number
   #lastClock = 0
@@ -59,6 +59,7 @@ export class LaneWriter {
   readonly #controlF64: Float64Array
   readonly #options: LaneOptions
 
+  /** Goes on where the lane stands: a new one stands at 0. */
   constructor(control: SharedArrayBuffer, lane: SharedArrayBuffer, options: LaneOptions) {
     this.buffer = lane
     this.#words = new Int32Array(lane, 0, SLOTS_OFFSET / 4)
@@ -69,7 +70,10 @@ export class LaneWriter {
     this.#f64 = new Float64Array(lane, SLOTS_OFFSET)
     this.#control = new Int32Array(control)
     this.#controlF64 = new Float64Array(control)
-    this.#ringFrom = this.capacity >> 1
+    this.#head = this.#words[LANE.head]!
+    this.#published = this.#head
+    this.#tail = this.#words[LANE.tail]!
+    this.#ringFrom = (this.#tail + (this.capacity >> 1)) | 0
     this.#options = options
     options.announce(lane)
   }

@@ -17,12 +17,20 @@ import {
 import { Random, SEED } from '../random.ts'
 
 const SLOTS = 256
+/** Published at the latest after so many points. */
+const PUBLISH_EVERY = 32
+/** While it refuses, a lane looks for room once in so many calls. */
+const RECHECK_EVERY = 64
 
-function lane(overflow: 'block' | 'drop' = 'drop', blockMaxMs = 0) {
+/** @param start position of the first point, as if so many had passed already */
+function lane(overflow: 'block' | 'drop' = 'drop', blockMaxMs = 0, start = 0) {
   const control = createControl()
   const words = new Int32Array(control)
   words[CONTROL.epoch] = 1
   const buffer = createLane(control, SLOTS)
+  const laneWords = new Int32Array(buffer)
+  laneWords[LANE.head] = start
+  laneWords[LANE.tail] = start
   const announced: SharedArrayBuffer[] = []
   let full = 0
   const writer = new LaneWriter(control, buffer, {
@@ -31,7 +39,7 @@ function lane(overflow: 'block' | 'drop' = 'drop', blockMaxMs = 0) {
     announce: (announcedLane) => announced.push(announcedLane),
     onFull: () => full++,
   })
-  const reader = new LaneReader(buffer, 1, 0)
+  const reader = new LaneReader(buffer, 1, start)
   return {
     control,
     words,
@@ -58,57 +66,81 @@ function takePoint(reader: LaneReader): Point {
   return point
 }
 
-test('a lane behaves as a bounded queue under random operations', () => {
-  const random = new Random()
-  const { writer, reader } = lane()
-  let queue: Point[] = []
-  let published = 0
-  let taken = 0
-  for (let operation = 0; operation < 50_000; operation++) {
-    const what = random.below(10)
-    if (what < 6) {
-      const point: Point = [random.below(1000), random.below(2 ** 32), random.double(), random.double()]
-      const fits = queue.length < SLOTS
-      const accepted = writer.push(...point)
-      // a full lane looks at the reader's progress only now and then, so it may refuse a little longer
-      if (accepted) {
-        assert.ok(fits, `seed ${SEED}`)
-        queue.push(point)
+for (const start of [0, 2 ** 31 - 5000, 2 ** 32 - 5000]) {
+  test(`a lane behaves as a bounded queue under random operations, begun at position ${start}`, () => {
+    const random = new Random()
+    const { writer, reader } = lane('drop', 0, start)
+    /** What the lane holds, oldest first; the first `taken` are read, not freed. */
+    let held: Point[] = []
+    let published = 0
+    let taken = 0
+    let freed = 0
+    let refusedDespiteRoom = 0
+    let dropped = 0
+    for (let operation = 0; operation < 50_000; operation++) {
+      const what = random.below(200)
+      if (what < 120) {
+        const point: Point = [random.below(1000), random.below(2 ** 32), random.double(), random.double()]
+        const before = held.length
+        const hasRoom = before < SLOTS
+        if (writer.push(...point)) {
+          assert.ok(hasRoom, `seed ${SEED}`)
+          held.push(point)
+          refusedDespiteRoom = 0
+        } else {
+          dropped++
+          refusedDespiteRoom = hasRoom ? refusedDespiteRoom + 1 : 0
+          assert.ok(refusedDespiteRoom < RECHECK_EVERY, `room is noticed in time, seed ${SEED}`)
+        }
+        // whoever finds the lane full publishes first, so that the reader can make room
+        if (reader.available() !== published - taken) published = before
+      } else if (what < 140) {
+        writer.publish()
+        published = held.length
+      } else if (what < 199) {
+        for (let left = random.below(reader.available() + 1); left > 0; left--) {
+          assert.deepEqual(takePoint(reader), held[taken], `seed ${SEED}`)
+          taken++
+        }
+      } else {
+        reader.free()
+        held = held.slice(taken)
+        published -= taken
+        freed += taken
+        taken = 0
       }
-    } else if (what < 7) {
-      writer.publish()
-      published = queue.length
-    } else if (what < 9) {
-      // pushing into a full lane publishes too
-      published = Math.max(published, reader.available() + taken)
-      if (reader.available() > 0) {
-        assert.deepEqual(takePoint(reader), queue[taken], `seed ${SEED}`)
-        taken++
-      }
-    } else {
-      reader.free()
-      queue = queue.slice(taken)
-      published -= taken
-      taken = 0
+      assert.equal(reader.available(), published - taken, `seed ${SEED}`)
+      assert.equal(reader.unfreed, taken, `seed ${SEED}`)
+      assert.equal(reader.position, start + freed + taken, `seed ${SEED}`)
     }
-    assert.ok(reader.available() <= queue.length - taken, `seed ${SEED}`)
-  }
-})
+    assert.equal(writer.dropped, dropped)
+    assert.ok(dropped > 0, `the lane was full at times, seed ${SEED}`)
+    assert.ok(freed > 10_000, `both sides of the wrap were met, seed ${SEED}`)
+  })
 
-test('positions survive the wrap of 32 bits', () => {
-  const { writer, reader, buffer } = lane()
-  // as if 2^31 − 10 points had passed
-  const start = 2 ** 31 - 10
-  const words = new Int32Array(buffer)
-  words[LANE.head] = start
-  words[LANE.tail] = start
-  const control = createControl()
-  new Int32Array(control)[CONTROL.epoch] = 1
-  const late = new LaneReader(buffer, 1, start)
-  assert.equal(late.position, start)
-  assert.equal(late.available(), 0)
-  void writer
-  void reader
+  test(`a record arrives whole whatever its length and place, begun at position ${start}`, () => {
+    const random = new Random()
+    const { writer, reader } = lane('drop', 0, start)
+    for (let round = 0; round < 1000; round++) {
+      const bytes = new Uint8Array(random.below(maxRecordBytes(SLOTS) + 1)).map(() => random.below(256))
+      assert.ok(writer.pushRecord(LANE_RECORD.record, round, random.double(), bytes), `seed ${SEED}`)
+      assert.equal(reader.u32[(reader.read & reader.mask) * 8 + 1], (CONTROL_BIT | LANE_RECORD.record) >>> 0)
+      const record = reader.record()
+      assert.equal(record.a, round)
+      assert.deepEqual(record.bytes, bytes, `seed ${SEED}`)
+      reader.take(record.slots)
+      assert.equal(reader.available(), 0)
+      reader.free()
+    }
+  })
+}
+
+test('the sequence word of a slot is its position plus one, as 32 bits', () => {
+  const start = 2 ** 32 - 3
+  const { writer, reader } = lane('drop', 0, start)
+  for (let i = 0; i < 6; i++) writer.log(0, i, i)
+  const sequences = [0, 1, 2, 3, 4, 5].map((i) => reader.u32[((start + i) & reader.mask) * 8])
+  assert.deepEqual(sequences, [2 ** 32 - 2, 2 ** 32 - 1, 0, 1, 2, 3])
 })
 
 test('points are seen only when published, a burst every 32', () => {
@@ -137,19 +169,21 @@ test('the last points of a burst are published at the end of the tick', async ()
   assert.equal(reader.available(), 2)
 })
 
-test('a slot is not reused before it is freed', () => {
-  const { writer, reader } = lane()
-  for (let i = 0; i < SLOTS; i++) assert.ok(writer.push(0, i, i, 0))
-  assert.equal(writer.push(0, SLOTS, 0, 0), false)
-  for (let i = 0; i < SLOTS; i++) takePoint(reader)
-  let refusals = 1
-  while (!writer.push(0, 1, 1, 1) && refusals < 200) refusals++
-  assert.equal(refusals, 200, 'taken is not freed')
-  reader.free()
-  while (!writer.push(0, 1, 1, 1)) refusals++
-  assert.ok(refusals <= 200 + 64, 'room is noticed within 64 refusals')
-  assert.equal(writer.dropped, refusals)
-})
+for (const start of [0, 2 ** 31 - SLOTS / 2, 2 ** 32 - SLOTS / 2]) {
+  test(`a slot is not reused before it is freed, in a lane from position ${start}`, () => {
+    const { writer, reader } = lane('drop', 0, start)
+    for (let i = 0; i < SLOTS; i++) assert.ok(writer.push(0, i, i, 0))
+    for (let i = 0; i < 99; i++) assert.equal(writer.push(0, SLOTS, 0, 0), false)
+    assert.equal(writer.pushRecord(LANE_RECORD.mark, 1, 0, new Uint8Array(0)), false)
+    for (let i = 0; i < SLOTS; i++) assert.equal(takePoint(reader)[1], i)
+    for (let i = 0; i < 100; i++) assert.equal(writer.push(0, SLOTS, 0, 0), false, 'taken is not freed')
+    reader.free()
+    let refusals = 199
+    while (!writer.push(0, 1, 1, 1)) refusals++
+    assert.ok(refusals < 199 + RECHECK_EVERY, `room is noticed after ${refusals - 199} refusals`)
+    assert.equal(writer.dropped, refusals)
+  })
+}
 
 test("overflow 'block' waits at most blockMaxMs once, then refuses at once until there is room", () => {
   const { writer, reader, fullCount } = lane('block', 60)
@@ -170,46 +204,44 @@ test("overflow 'block' waits at most blockMaxMs once, then refuses at once until
   assert.ok(tries <= 64)
 })
 
-test('a record arrives whole whatever its length and place', () => {
-  const random = new Random()
-  const { writer, reader } = lane()
-  for (let round = 0; round < 2000; round++) {
-    const bytes = new Uint8Array(random.below(maxRecordBytes(SLOTS) + 1)).map(() => random.below(256))
-    assert.ok(writer.pushRecord(LANE_RECORD.record, round, random.double(), bytes), `seed ${SEED}`)
-    assert.equal(reader.u32[(reader.read & reader.mask) * 8 + 1], (CONTROL_BIT | LANE_RECORD.record) >>> 0)
-    const record = reader.record()
-    assert.equal(record.a, round)
-    assert.deepEqual(record.bytes, bytes, `seed ${SEED}`)
-    reader.take(record.slots)
-    assert.equal(reader.available(), 0)
-    reader.free()
-  }
-})
-
-test('a lane that its reader has forgotten is announced again', () => {
-  const { writer, words, announced, reader } = lane()
-  assert.equal(announced.length, 1)
-  writer.pushRecord(LANE_RECORD.mark, 1, 0, new Uint8Array(0))
-  assert.equal(announced.length, 1)
+test('a lane that its reader has forgotten is announced until a reader takes it', () => {
+  const { writer, words, announced, buffer } = lane()
+  const mark = () => writer.pushRecord(LANE_RECORD.mark, 1, 0, new Uint8Array(0))
+  mark()
+  assert.deepEqual(announced, [buffer], 'once when made')
   words[CONTROL.epoch] = 2
-  writer.pushRecord(LANE_RECORD.mark, 1, 0, new Uint8Array(0))
-  assert.equal(announced.length, 2)
-  reader.release()
+  mark()
+  const untilTaken = announced.length
+  assert.ok(untilTaken > 1, 'again for another drain thread')
+  const successor = new LaneReader(buffer, 2, 0)
+  mark()
+  assert.equal(announced.length, untilTaken)
+  successor.release()
+  mark()
+  assert.ok(announced.length > untilTaken, 'again when forgotten')
 })
 
-test('the bell wakes a sleeping reader only when it sleeps for long or the lane is half full', () => {
+test('a napping reader is not woken for a point, one that sleeps for long is', () => {
   const { writer, words, clock } = lane()
   clock[CONTROL_F64.clock] = 0
   words[CONTROL.bell] = BELL.nap
-  writer.log(0, 0, 0)
+  writer.push(0, 0, 0, 0)
+  writer.publish()
   assert.equal(words[CONTROL.bell], BELL.nap)
   words[CONTROL.bell] = BELL.sleep
-  writer.log(0, 1, 0)
+  writer.push(0, 1, 0, 0)
+  assert.equal(words[CONTROL.bell], BELL.sleep, 'what is not published rings no bell')
+  writer.publish()
   assert.equal(words[CONTROL.bell], BELL.awake)
-  words[CONTROL.bell] = BELL.nap
+})
+
+test('the publication that fills half of the lane wakes a napping reader', () => {
+  const { writer, words, clock, reader } = lane()
   clock[CONTROL_F64.clock] = 5
-  for (let i = 0; i < SLOTS / 2 + 32; i++) writer.log(0, i, 0)
-  assert.equal(words[CONTROL.bell], BELL.awake)
+  words[CONTROL.bell] = BELL.nap
+  for (let i = 0; words[CONTROL.bell] === BELL.nap && i < SLOTS; i++) writer.log(0, i, 0)
+  const published = reader.available()
+  assert.ok(published >= SLOTS / 2 && published < SLOTS / 2 + PUBLISH_EVERY, `rung at ${published}`)
 })
 
 test('waiting for a flush ends with its ticket or with the time', () => {
