@@ -27,16 +27,14 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { monotonicNow } from '../../core/clock.ts'
 import { TraceletError } from '../../core/errors.ts'
 import type { DestinationName } from '../../core/types.ts'
 import { FILE_MODE, FOLDER_MODE, folderName } from './folder.ts'
-import { livenessOf, ownIdentity, type ProcessIdentity } from './process-identity.ts'
+import { decodeGuard, encodeGuard, type GuardContent, inodeOf } from './guard-file.ts'
+import { isOwnIdentity, livenessOf } from './process-identity.ts'
 
-const FORMAT = 'tracelet-guard'
-const VERSION = 1
 /** How often a holder calls `touch()`. */
 export const GUARD_TOUCH_MS = 10_000
 const FOREIGN_DEAD_MS = 5 * 60_000
@@ -46,12 +44,6 @@ const ATTEMPTS = 100
 const WITHDRAWAL_MS = 100
 
 export type GuardName = 'writer' | `deliver-${DestinationName}`
-
-interface GuardContent extends ProcessIdentity {
-  /** Its own, as text: may exceed 2^53. */
-  readonly inode: string
-  readonly hostname: string
-}
 
 export interface GuardOptions {
   /**
@@ -171,9 +163,7 @@ class GuardFamily {
     }
     try {
       const inode = inodeOf(fd)
-      const content = Buffer.from(
-        `${JSON.stringify({ format: FORMAT, version: VERSION, ...ownIdentity(), inode, hostname: hostname() })}\n`,
-      )
+      const content = encodeGuard(inode)
       writeSync(fd, content)
       const others = this.#generations().filter((other) => other !== generation)
       const isHolder = others.every((other) => other < generation && this.#holderOf(other) === undefined)
@@ -216,7 +206,7 @@ class GuardFamily {
         throw error
       }
       try {
-        const content = parse(readFileSync(fd, 'utf8'), path)
+        const content = decodeGuard(readFileSync(fd, 'utf8'), path)
         if (content !== undefined) return this.#isAlive(content, fd) ? content : undefined
       } finally {
         closeSync(fd)
@@ -228,9 +218,7 @@ class GuardFamily {
 
   #isAlive(content: GuardContent, fd: number): boolean {
     if (content.inode !== inodeOf(fd)) return false
-    if (this.#replaceOwn && content.pid === process.pid && content.startTime === ownIdentity().startTime) {
-      if (livenessOf(content) === 'alive') return false
-    }
+    if (this.#replaceOwn && isOwnIdentity(content)) return false
     const liveness = livenessOf(content)
     // Without a start time the process may be a later one of the same number, which does not touch the guard.
     if (liveness === 'elsewhere' || (liveness === 'alive' && content.startTime === '')) {
@@ -263,25 +251,6 @@ class GuardFamily {
   #path(generation: number): string {
     return join(this.folder, `${this.#prefix}${generation}.json`)
   }
-}
-
-/** Undefined when it is not (yet) all there. */
-function parse(text: string, path: string): GuardContent | undefined {
-  let content: Partial<GuardContent> & { format?: unknown; version?: unknown }
-  try {
-    content = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  if (content?.format !== FORMAT) return undefined
-  if (typeof content.version === 'number' && content.version > VERSION) {
-    throw new TraceletError('ERR_JOURNAL_FORMAT', `${path} was made by a newer tracelet: use that`)
-  }
-  return content as GuardContent
-}
-
-function inodeOf(fd: number): string {
-  return String(fstatSync(fd, { bigint: true }).ino)
 }
 
 function pause(ms: number): void {

@@ -30,6 +30,11 @@ export function ownIdentity(): ProcessIdentity {
   return own
 }
 
+export function isOwnIdentity(other: ProcessIdentity): boolean {
+  const self = ownIdentity()
+  return (Object.keys(self) as (keyof ProcessIdentity)[]).every((key) => self[key] === other[key])
+}
+
 export function livenessOf(other: ProcessIdentity): Liveness {
   const self = ownIdentity()
   const isSameBoot = self.boot !== '' && self.boot === other.boot

@@ -10,11 +10,14 @@
 import { closeSync } from 'node:fs'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { monotonicNow } from '../../core/clock.ts'
+import { workerEnvironment, workerUrl } from '../worker-url.ts'
 import type { SyncAnswer, SyncRequest, SyncStart } from './sync-thread.ts'
 
 export const SYNC_INTERVAL_MS = 500
 /** Asked for at once. More would only wait there, where a `syncNow` cannot overtake them. */
 const MAX_UNDER_WAY = 8
+/** How often to look for answers: about what a sync takes. */
+const ANSWER_MS = 10
 
 export interface SyncerOptions {
   /** How long bytes may be dirty before they are synced. Default 500. */
@@ -66,12 +69,11 @@ export class Syncer<Id = unknown> {
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
     this.#port.unref()
-    const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
-    this.#worker = new Worker(new URL(`./sync-thread${extension}`, import.meta.url), {
+    this.#worker = new Worker(workerUrl('./sync-thread', import.meta.url), {
       workerData: { port: port2, answers: this.#answers } satisfies SyncStart,
       transferList: [port2],
       execArgv: [],
-      env: { ...process.env, NODE_OPTIONS: '' },
+      env: workerEnvironment(),
       name: 'tracelet sync',
     })
     this.#worker.unref()
@@ -140,14 +142,16 @@ export class Syncer<Id = unknown> {
     return since === Infinity ? 0 : since
   }
 
-  /** Whether something is dirty or under way: then `poll()` must be called again, by `dueInMs` at the latest. */
+  /** Whether something is dirty or under way: then `poll()` must be called again, in `dueInMs`. */
   get isBusy(): boolean {
     return this.#underWay.size > 0 || this.#nextDueAt !== Infinity
   }
 
-  /** Milliseconds until `poll()` has something to ask for; Infinity when nothing is dirty. */
+  /** Milliseconds until `poll()` is worth a call, to ask or to fetch answers; Infinity when all is clean. */
   dueInMs(now: number): number {
-    return this.#underWay.size >= MAX_UNDER_WAY ? Infinity : Math.max(0, this.#nextDueAt - now)
+    if (this.#underWay.size >= MAX_UNDER_WAY) return ANSWER_MS
+    const untilDue = Math.max(0, this.#nextDueAt - now)
+    return this.#underWay.size > 0 ? Math.min(untilDue, ANSWER_MS) : untilDue
   }
 
   /** Fetches answers and asks for what is due. Never blocks; costs some 10 ns when there is neither. */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   existsSync,
   mkdtempSync,
@@ -10,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, extname, join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { crc32 } from 'node:zlib'
 import type { ErrorRecord } from '../../../src/core/errors.ts'
@@ -164,6 +166,38 @@ describe('CursorStore', () => {
     saveAll(cursor(9), cursor(10))
     assert.equal(load()!.seq, 10)
     assert.deepEqual(reports, [])
+  })
+
+  it('C2 is the last acknowledged one or the next after the process was killed at any instant', async () => {
+    const module = new URL(`../../../src/pipeline/store/cursor${extname(import.meta.url)}`, import.meta.url)
+    const script = `
+      import { writeSync } from 'node:fs'
+      import { CursorStore } from ${JSON.stringify(module.href)}
+      const store = new CursorStore(${JSON.stringify(folder)}, 'mlflow', () => process.exit(1))
+      const address = ${JSON.stringify(ADDRESS)}
+      for (let seq = (store.load(address)?.seq ?? 0) + 1; ; seq++) {
+        store.save({ seq, back: seq, settled: ${JSON.stringify(SETTLED)}, state: { note: 'x'.repeat(seq % 3000) } })
+        writeSync(1, seq + ' ')
+      }`
+    for (let kill = 0; kill < 8; kill++) {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      let output = ''
+      child.stdout.on('data', (chunk) => {
+        output += chunk
+        if (output.length > 400 + 997 * kill) child.kill('SIGKILL')
+      })
+      await once(child, 'close')
+      assert.equal(child.signalCode, 'SIGKILL')
+      const acknowledged = Number(output.trim().split(' ').at(-1))
+      const { seq } = load()!
+      assert.ok(
+        seq === acknowledged || seq === acknowledged + 1,
+        `${seq} after ${acknowledged} was acknowledged`,
+      )
+      assert.deepEqual(reports, [])
+    }
   })
 
   it('C3 a damaged file does not take the place of the sound one before it', () => {

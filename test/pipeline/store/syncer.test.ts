@@ -41,6 +41,7 @@ describe('Syncer', () => {
     assert.equal(syncer.unsyncedSince(fd), 1000)
     assert.deepEqual(syncer.poll(1499), [])
     assert.equal(syncer.dueInMs(1499), 1)
+    assert.equal(syncer.dueInMs(1600), 0)
     const reports = settle(1500)
     assert.deepEqual(
       reports.map(({ id, fd, syncedBytes, failure }) => ({ id, fd, syncedBytes, failure })),
@@ -57,6 +58,7 @@ describe('Syncer', () => {
     const fd = open('a')
     syncer.dirty(fd, 'a', 10, 0)
     syncer.poll(500)
+    assert.ok(syncer.dueInMs(500) <= 10, 'an answer is under way and nobody would look for it')
     syncer.dirty(fd, 'a', 20, 510)
     const [first] = settle(520)
     assert.equal(first!.syncedBytes, 10)
