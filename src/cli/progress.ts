@@ -1,0 +1,94 @@
+/** One line at the foot of a terminal: how much is done, how fast, how long it will take. */
+
+/** As much of a terminal as the bar needs; `process.stdout` is one. */
+export interface ProgressOutput {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): unknown
+}
+
+const REDRAW_MS = 100
+const BAR_COLUMNS = 24
+const DEFAULT_COLUMNS = 80
+const CLEAR_LINE = '\r\x1b[K'
+
+/** Says nothing where the output is not a terminal. */
+export class ProgressBar {
+  readonly #label: string
+  readonly #total: number
+  readonly #unit: string
+  readonly #output: ProgressOutput
+  readonly #now: () => number
+  readonly #startedAt: number
+  #drawnAt = -Infinity
+
+  /** @param unit plural noun of what is counted @param now monotonic milliseconds */
+  constructor(
+    label: string,
+    total: number,
+    unit: string,
+    output: ProgressOutput = process.stdout,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#label = label
+    this.#total = total
+    this.#unit = unit
+    this.#output = output
+    this.#now = now
+    this.#startedAt = now()
+  }
+
+  /** Draws at most ten times a second, so that it may be called at every step. */
+  update(done: number): void {
+    if (!this.#output.isTTY) return
+    const now = this.#now()
+    if (now - this.#drawnAt < REDRAW_MS && done < this.#total) return
+    this.#drawnAt = now
+    const line = progressLine(this.#label, done, this.#total, this.#unit, now - this.#startedAt)
+    const columns = this.#output.columns || DEFAULT_COLUMNS
+    this.#output.write(CLEAR_LINE + line.slice(0, columns - 1))
+  }
+
+  /** Takes the line away. */
+  clear(): void {
+    if (this.#output.isTTY && this.#drawnAt !== -Infinity) this.#output.write(CLEAR_LINE)
+  }
+}
+
+/** `training ━━━━━━──────  25 %  500/2,000 steps  240 steps/s  6 s left` */
+export function progressLine(
+  label: string,
+  done: number,
+  total: number,
+  unit: string,
+  elapsedMs: number,
+): string {
+  const share = total > 0 ? Math.min(1, done / total) : 1
+  const filled = Math.floor(share * BAR_COLUMNS)
+  const bar = '━'.repeat(filled) + '─'.repeat(BAR_COLUMNS - filled)
+  const perSecond = elapsedMs > 0 ? (done * 1000) / elapsedMs : 0
+  const parts = [
+    `${label} ${bar} ${String(Math.floor(share * 100)).padStart(3)} %`,
+    `${done.toLocaleString('en')}/${total.toLocaleString('en')} ${unit}`,
+  ]
+  if (perSecond > 0) {
+    parts.push(`${rate(perSecond)} ${unit}/s`)
+    if (done < total) parts.push(`${duration(((total - done) / perSecond) * 1000)} left`)
+  }
+  return parts.join('  ')
+}
+
+/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min` */
+export function duration(ms: number): string {
+  const seconds = ms / 1000
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole} s`
+  const minutes = Math.floor(whole / 60)
+  if (minutes < 60) return `${minutes} min ${String(whole % 60).padStart(2, '0')} s`
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`
+}
+
+function rate(perSecond: number): string {
+  return perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString('en')
+}
