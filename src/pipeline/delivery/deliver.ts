@@ -56,7 +56,7 @@ export interface DeliverySite {
   /** @throws TraceletError ERR_JOURNAL_WRITE */
   appendLetters(letters: readonly DeadLetter[]): void
   /** A place among the open runs of this destination; false when there is none: a wake follows. */
-  takeSlot(delivery: Delivery): boolean
+  takeSlot(delivery: Delivery, now: number): boolean
   giveSlot(delivery: Delivery): void
   /** True once another drain thread has taken over in this process. */
   isSuperseded(): boolean
@@ -84,6 +84,8 @@ export class Delivery {
   #hasOpened = false
   #isFinishing = false
   #mustPark = false
+  /** How far the journal was written at the last turn. */
+  #seenSeq = 0
   #deadlineAt = Infinity
   #abortAt = Infinity
 
@@ -105,16 +107,18 @@ export class Delivery {
     return this.#phase === 'closed'
   }
 
-  /** Whether the journal holds more than was read. */
+  /** Whether the journal has grown since the last turn. */
   get hasGrown(): boolean {
-    const seq = this.#site.live?.[RUN.seq] ?? 0
-    if (this.#phase === 'open') return seq > this.#sender!.readTo
-    return this.#phase === 'parked' && seq > (this.#ledger?.cursor.seq ?? 0)
+    return this.#journalSeq > this.#seenSeq
   }
 
   /** Open with nothing to do. */
   get isIdle(): boolean {
-    return this.#phase === 'open' && this.#sender!.isQuiet && !this.hasGrown
+    return this.#phase === 'open' && this.#sender!.isQuiet && this.#journalSeq <= this.#sender!.readTo
+  }
+
+  get #journalSeq(): number {
+    return this.#site.live?.[RUN.seq] ?? 0
   }
 
   /** @param deadlineAt monotonic ms */
@@ -141,6 +145,7 @@ export class Delivery {
 
   /** Does one thing. Returns the monotonic time of the next turn: now for at once, Infinity for when woken. */
   turn(now: number): number {
+    this.#seenSeq = this.#journalSeq
     if (this.#phase === 'closing' || this.#phase === 'closed') return Infinity
     if (this.#site.isSuperseded()) return this.#giveUp('another drain thread has taken over')
     if (now >= this.#abortAt) return this.#giveUp('the deadline passed')
@@ -167,13 +172,13 @@ export class Delivery {
 
   #unpark(now: number): number {
     if (this.#trouble.notBefore > now) return this.#trouble.notBefore
-    const isWanted = !this.#hasOpened || this.#isFinishing || this.#site.live === undefined || this.hasGrown
-    if (!isWanted) return Infinity
+    const isAtRest = this.#isFinishing || this.#site.live === undefined
+    if (this.#hasOpened && !isAtRest && this.#journalSeq <= this.#ledger!.cursor.seq) return Infinity
     if (!this.#takeGuard(now)) return this.#trouble.notBefore
     this.#ledger ??= new Ledger(this.#site.cursors, this.#site.address, this.#site.block)
     const ready = this.#site.account.readyAt(this.#wake)
     if (ready > now) return ready
-    if (!this.#site.takeSlot(this)) return Infinity
+    if (!this.#site.takeSlot(this, now)) return Infinity
     this.#phase = 'opening'
     this.#mustPark = false
     const { run, options, definition } = this.#site

@@ -1,0 +1,270 @@
+/** One delivery on a stage: a journal in memory, a scripted sink, a clock that stands still until nothing else moves. */
+import { setImmediate as turnOfLoop } from 'node:timers/promises'
+import { createCounters, destinationCounters, RUN, runCounters } from '../../../src/core/counters.ts'
+import type {
+  Batch,
+  Cursor,
+  OpenResult,
+  RunRecord,
+  Sink,
+  SinkCapabilities,
+  SinkLimits,
+  SinkState,
+  WriteResult,
+} from '../../../src/core/types.ts'
+import { Delivery, type DeliveryGuard } from '../../../src/pipeline/delivery/deliver.ts'
+import { Account } from '../../../src/pipeline/delivery/limiter.ts'
+import type { FromDelivery } from '../../../src/pipeline/messages.ts'
+import type { DeadLetter } from '../../../src/pipeline/store/dead-letters.ts'
+import type { SinkDefinition } from '../../../src/sinks/contract.ts'
+import type { MemoryJournal } from './memory-journal.ts'
+
+export interface SeenPoint {
+  readonly name: string
+  readonly step: number
+  readonly value: number
+}
+
+/** Undefined: `accepted`, or what comes next. */
+type Script = (
+  item: Batch | RunRecord,
+  signal: AbortSignal,
+) => WriteResult | undefined | Promise<WriteResult | undefined>
+
+/** Answers by script, then `accepted`; keeps what it accepted. */
+export class ScriptedSink {
+  /** Each write takes the first. */
+  script: Script[] = []
+  /** Asked by every write before the script. */
+  rule: Script | undefined
+  onOpen: (state: SinkState) => Promise<OpenResult> | OpenResult = () => ({ status: 'ready' })
+  isStored: ((batch: Batch) => boolean) | undefined
+  readonly points: SeenPoint[] = []
+  readonly rows: SeenPoint[][] = []
+  readonly records: RunRecord[] = []
+  readonly sizes: number[] = []
+  writes = 0
+  opens = 0
+  closes = 0
+  mostUnderWay = 0
+  storedAsked = 0
+  #underWay = 0
+
+  open = async (state: SinkState): Promise<OpenResult> => {
+    this.opens++
+    return await this.onOpen(state)
+  }
+
+  write = async (batch: Batch, signal: AbortSignal): Promise<WriteResult> => {
+    const answer = await this.#answer(batch, signal)
+    if (answer.status === 'accepted' || answer.status === 'partial') this.#keep(batch, answer)
+    return answer
+  }
+
+  writeRecord = async (record: RunRecord, _seq: number, signal: AbortSignal): Promise<WriteResult> => {
+    const answer = await this.#answer(record, signal)
+    if (answer.status === 'accepted' || answer.status === 'partial') this.records.push(record)
+    return answer
+  }
+
+  asSink(): Sink {
+    const { open, write, writeRecord, close, isStored } = this
+    const stored = async (batch: Batch): Promise<boolean> => {
+      this.storedAsked++
+      return isStored!(batch)
+    }
+    return { open, write, writeRecord, close, ...(isStored && { stored }) }
+  }
+
+  close = async (): Promise<void> => {
+    this.closes++
+  }
+
+  async #answer(batch: Batch | RunRecord, signal: AbortSignal): Promise<WriteResult> {
+    this.writes++
+    this.mostUnderWay = Math.max(this.mostUnderWay, ++this.#underWay)
+    try {
+      await turnOfLoop()
+      const ruled = await this.rule?.(batch, signal)
+      if (ruled !== undefined) return ruled
+      return (await this.script.shift()?.(batch, signal)) ?? { status: 'accepted' }
+    } finally {
+      this.#underWay--
+    }
+  }
+
+  #keep(batch: Batch, answer: WriteResult): void {
+    this.sizes.push(batch.length)
+    const rejected = new Set(answer.status === 'partial' ? answer.rejected.map(({ index }) => index) : [])
+    const seen = (index: number): SeenPoint => ({
+      name: batch.describe(batch.series[index]!).name,
+      step: batch.step[index]!,
+      value: batch.value[index]!,
+    })
+    if (batch.rows === undefined) {
+      for (let index = 0; index < batch.length; index++)
+        if (!rejected.has(index)) this.points.push(seen(index))
+      return
+    }
+    for (let row = 0; row + 1 < batch.rows.length; row++) {
+      if (rejected.has(row)) continue
+      const points: SeenPoint[] = []
+      for (let index = batch.rows[row]!; index < batch.rows[row + 1]!; index++) points.push(seen(index))
+      this.rows.push(points)
+      this.points.push(...points)
+    }
+  }
+}
+
+export interface StageOptions {
+  readonly limits?: Partial<SinkLimits>
+  readonly capabilities?: Partial<SinkCapabilities>
+  readonly cursor?: Cursor
+  readonly live?: boolean
+  readonly account?: Account
+}
+
+export class Stage {
+  readonly journal: MemoryJournal
+  readonly sink = new ScriptedSink()
+  readonly delivery: Delivery
+  readonly told: FromDelivery[] = []
+  readonly letters: DeadLetter[] = []
+  readonly saved: Cursor[] = []
+  readonly block: Float64Array
+  readonly live: Float64Array | undefined
+  now = 1_000
+  guardIsOurs = true
+  guardsHeld = 0
+  /** Set: saving, letters and the guard throw it. */
+  diskError: Error | undefined
+  guardError: Error | undefined
+  #isWoken = false
+
+  constructor(journal: MemoryJournal, options: StageOptions = {}) {
+    this.journal = journal
+    const counters = createCounters(1)
+    this.block = destinationCounters(counters, 0)
+    this.live = options.live ? runCounters(counters) : undefined
+    this.publish()
+    const limits: SinkLimits = {
+      maxItems: 100,
+      maxBytes: 1e9,
+      pointBytes: () => 100,
+      inFlight: 1,
+      lingerMs: 0,
+      ...options.limits,
+    }
+    const capabilities: SinkCapabilities = {
+      shape: 'points',
+      rewrite: 'identity',
+      records: ['params', 'tags', 'state'],
+      values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
+      maxNameLength: 1000,
+      ...options.capabilities,
+    }
+    const definition: SinkDefinition = {
+      kind: 'scripted',
+      title: 'Scripted',
+      options: {},
+      limits,
+      capabilities,
+      address: () => 'here',
+      account: () => 'us',
+      create: () => this.sink.asSink(),
+    }
+    this.delivery = new Delivery({
+      run: {
+        id: 'run-1',
+        name: 'run',
+        project: 'p',
+        experiment: 'e',
+        createdAt: 0,
+        nonce: 'n',
+        folder: '/nowhere',
+      },
+      name: 'scripted',
+      definition,
+      options: {},
+      address: 'here',
+      live: this.live,
+      block: this.block,
+      account: options.account ?? new Account(8),
+      cursors: {
+        load: () => this.saved.at(-1) ?? options.cursor,
+        save: (cursor) => {
+          if (this.diskError) throw this.diskError
+          this.saved.push(structuredClone(cursor))
+        },
+      },
+      openReader: (from) => journal.reader(from),
+      takeGuard: (): DeliveryGuard => {
+        if (this.guardError) throw this.guardError
+        this.guardsHeld++
+        return { touch: () => this.guardIsOurs, release: () => void this.guardsHeld-- }
+      },
+      appendLetters: (letters) => {
+        if (this.diskError) throw this.diskError
+        this.letters.push(...letters)
+      },
+      takeSlot: () => true,
+      giveSlot: () => {},
+      isSuperseded: () => false,
+      wake: () => {
+        this.#isWoken = true
+      },
+      tell: (message) => this.told.push(message),
+      now: () => this.now,
+      wallNow: () => 1_700_000_000_000,
+      random: () => 0.5,
+    })
+  }
+
+  /** What the writer of the journal does after an append. */
+  publish(): void {
+    if (this.live) this.live[RUN.seq] = this.journal.seq
+  }
+
+  get issues(): { severity: string; code: string; message: string }[] {
+    return this.told.flatMap((message) =>
+      message.type === 'issue' ? [{ severity: message.severity, ...message.issue }] : [],
+    )
+  }
+
+  get closed(): Extract<FromDelivery, { type: 'closed' }> | undefined {
+    return this.told.find((message) => message.type === 'closed')
+  }
+
+  get cursor(): Cursor {
+    return this.saved.at(-1)!
+  }
+
+  /**
+   * Gives turns until `until` holds; moves the clock on only when nothing else can happen.
+   * @throws when nothing will ever happen any more
+   */
+  async play(until: () => boolean = () => this.closed !== undefined, maxNow = Infinity): Promise<void> {
+    for (let turns = 0; turns < 100_000; turns++) {
+      if (until()) return
+      this.#isWoken = false
+      const next = this.delivery.turn(this.now)
+      if (next <= this.now) continue
+      const patienceEnds = performance.now() + (next === Infinity ? 2_000 : 0)
+      for (let rounds = 0; !this.#isWoken && (rounds < 5 || performance.now() < patienceEnds); rounds++) {
+        await turnOfLoop()
+      }
+      if (this.#isWoken) continue
+      if (next === Infinity || next > maxNow)
+        throw new Error(`nothing happened until ${maxNow}; next turn at ${next}`)
+      this.now = next
+    }
+    throw new Error('it does not come to an end')
+  }
+
+  /** Delivers to the end of the journal. */
+  async finish(inMs = 60_000): Promise<void> {
+    this.publish()
+    this.delivery.finish(this.now + inMs, this.now)
+    await this.play()
+  }
+}
