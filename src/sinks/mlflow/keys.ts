@@ -2,7 +2,7 @@
  * MLflow's rule for the keys of metrics, params and tags, and an injective mapping of every other name onto it.
  *
  * Allowed: 1–250 of letters and digits of any script, `_ - . space : /`, as a path that does not resolve to
- * another one (`a//b`, `/a`, `a/`, `.`, `a/../b`).
+ * another one (`a//b`, `/a`, `a/`, `.`, `a/../b`) and does not begin with two dots.
  *
  *   name                                  key
  *   loss                                  loss
@@ -40,13 +40,13 @@ export function keyOf(name: string, context = ''): MappedKey {
     .join('/')
     .slice(0, MAX_KEY_CHARS - HASH_CHARS - 1)
     .replace(NOT_ALLOWED, '_')
+    .replace(/^\.\./, '__')
   return { key: `${readable}-${hash}`, hash }
 }
 
 export function isAllowed(key: string): boolean {
-  return (
-    key.length <= MAX_KEY_CHARS && ALLOWED.test(key) && !key.split('/').some((part) => /^\.{0,2}$/.test(part))
-  )
+  const fits = key.length <= MAX_KEY_CHARS && ALLOWED.test(key) && !key.startsWith('..')
+  return fits && !key.split('/').some((part) => /^\.{0,2}$/.test(part))
 }
 
 /** Whether (name, context) can be told from the plain key alone. */

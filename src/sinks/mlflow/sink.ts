@@ -10,7 +10,6 @@ import { TraceletError } from '../../core/errors.ts'
 import type {
   Batch,
   OpenResult,
-  Rejection,
   RunRecord,
   Sink,
   SinkContext,
@@ -22,7 +21,6 @@ import { HttpClient, type Refusal } from '../http.ts'
 import { MlflowApi } from './api.ts'
 import { findCredentials } from './credentials.ts'
 import {
-  chunkEntries,
   ENVELOPE_BYTES,
   type Entry,
   encodeEntries,
@@ -55,6 +53,7 @@ import {
   refusalOf,
   toRemote,
 } from './remote-run.ts'
+import { type OpenedRun, type Sent, sendEntries } from './send-entries.ts'
 import { isStored } from './stored.ts'
 
 /** More only add latency: the server is the limit. */
@@ -207,7 +206,7 @@ class MlflowSink implements Sink {
     return this.#api
   }
 
-  #opened(): { readonly api: MlflowApi; readonly runId: string } {
+  #opened(): OpenedRun {
     if (this.#api === undefined || this.#remote === undefined) throw new Error('the sink is not open')
     return { api: this.#api, runId: this.#remote.runId }
   }
@@ -307,7 +306,7 @@ class MlflowSink implements Sink {
       return { index, key: this.#keys.key(name), value }
     })
     const refusal = await this.#rememberKeys(signal)
-    return refusal ?? resultOf(await this.#send('tags', entries, signal))
+    return refusal ?? resultOf(await sendEntries(this.#opened(), 'tags', entries, signal))
   }
 
   async #writeParams(
@@ -323,64 +322,20 @@ class MlflowSink implements Sink {
       return { index, key: this.#keys.key(name), value }
     })
     const refusal = await this.#rememberKeys(signal)
-    return refusal ?? resultOf(await this.#send('params', entries, signal))
+    return refusal ?? resultOf(await sendEntries(this.#opened(), 'params', entries, signal))
   }
 
   async #rememberKeys(signal: AbortSignal): Promise<Refusal | undefined> {
     const tags = this.#keys.unsent()
     if (tags.length === 0) return undefined
-    const sent = await this.#send('tags', tags, signal)
+    const sent = await sendEntries(this.#opened(), 'tags', tags, signal)
     if ('refusal' in sent) return sent.refusal
     this.#keys.remembered(tags)
     return undefined
   }
-
-  /** Sends all entries; those that MLflow will never take are told by index. */
-  async #send(
-    field: 'params' | 'tags',
-    entries: readonly Entry[],
-    signal: AbortSignal,
-  ): Promise<{ readonly rejected: Rejection[] } | { readonly refusal: Refusal }> {
-    const { api, runId } = this.#opened()
-    const rejected: Rejection[] = []
-    const waiting = chunkEntries(entries)
-    let compared = field === 'tags'
-    for (let chunk = waiting.shift(); chunk !== undefined; chunk = waiting.shift()) {
-      const reply = await api.post('runs/log-batch', encodeEntries(runId, field, chunk), signal)
-      if (reply.status === 'ok') continue
-      if (isFault(reply, 'missing')) return { refusal: deleted(runId) }
-      if (reply.status === 'refused') return reply
-      const run = await getRun(api, runId, signal)
-      if ('refusal' in run) return run
-      if (!compared) {
-        // Most likely a changed param: MLflow says so of the whole request, so what it holds is compared.
-        compared = true
-        const held = new Map(run.found.data?.params?.map(({ key, value }) => [key, value]))
-        const rest = [...chunk, ...waiting.flat()].filter((entry) => {
-          const conflict = conflictOf(entry, held)
-          if (conflict) rejected.push(conflict)
-          return !conflict
-        })
-        waiting.splice(0, waiting.length, ...chunkEntries(rest))
-      } else if (chunk.length > 1) {
-        const half = chunk.length >> 1
-        waiting.unshift(chunk.slice(0, half), chunk.slice(half))
-      } else {
-        rejected.push({ index: chunk[0]!.index, code: 'ERR_REFUSED', reason: reply.reason })
-      }
-    }
-    return { rejected }
-  }
 }
 
-function conflictOf(entry: Entry, held: ReadonlyMap<string, string>): Rejection | undefined {
-  const value = held.get(entry.key)
-  if (value === undefined || value === entry.value) return undefined
-  const reason = `MLflow holds '${value.slice(0, 50)}' for the parameter '${entry.key}' and never changes one`
-  return { index: entry.index, code: 'ERR_PARAM_CONFLICT', reason }
-}
-
-function resultOf(sent: { readonly rejected: Rejection[] } | { readonly refusal: Refusal }): WriteResult {
+function resultOf(sent: Sent): WriteResult {
   if ('refusal' in sent) return sent.refusal
   const { rejected } = sent
   return rejected.length > 0 ? { status: 'partial', rejected } : { status: 'accepted' }

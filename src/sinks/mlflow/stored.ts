@@ -2,7 +2,8 @@
  * Is a batch there already? Asked after an answer that never came.
  *
  * The points of one request are stored all or none, so a few of them tell. Sending again would be right too, but
- * SQLite looks a repeated batch up by scanning the whole run (PROBE-FIGURES), and a server that answers late has no time for that.
+ * on SQLite it makes the server scan the whole run: with 100,000 points in it a fresh batch took 0.3 s, the same
+ * again 5 s (26 s at a million), these questions 0.02–0.1 s. A server that answers late has no time for the former.
  */
 import type { Batch } from '../../core/types.ts'
 import type { MlflowApi } from './api.ts'

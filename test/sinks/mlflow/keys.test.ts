@@ -28,6 +28,7 @@ describe('keys of MLflow', () => {
   it('maps every other name to an allowed key that still can be read', () => {
     assert.match(keyOf('loss@5').key, /^loss_5-[0-9a-f]{16}$/)
     assert.match(keyOf('/abs//path/../x/').key, /^_\/abs\/_\/path\/_\/x\/_-[0-9a-f]{16}$/)
+    assert.match(keyOf('..', 'val').key, /^__ -- val-[0-9a-f]{16}$/)
     assert.match(keyOf('').key, /^_-[0-9a-f]{16}$/)
     assert.match(keyOf('loss', 'subset@1').key, /^loss -- subset_1-[0-9a-f]{16}$/)
     for (const name of [

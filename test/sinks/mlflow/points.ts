@@ -8,19 +8,27 @@ export interface TestPoint {
   readonly value: number
 }
 
-/** A batch as the pipeline gives it; series numbered in order of appearance. */
+/** A series keeps its number for as long as the test runs, as it does within a run. */
+const series: Series[] = []
+const ids = new Map<string, number>()
+
+function idOf(name: string, context: string): number {
+  const owner = JSON.stringify([name, context])
+  let id = ids.get(owner)
+  if (id === undefined) {
+    id = series.length
+    series.push({ id, name, context })
+    ids.set(owner, id)
+  }
+  return id
+}
+
+/** A batch as the pipeline gives it. */
 export function batchOf(points: readonly TestPoint[], seq = 0): Batch {
-  const series: Series[] = []
-  const ids = points.map(({ name, context = '' }) => {
-    const known = series.find((one) => one.name === name && one.context === context)
-    if (known) return known.id
-    series.push({ id: series.length, name, context })
-    return series.length - 1
-  })
   return {
     seq,
     length: points.length,
-    series: Uint32Array.from(ids),
+    series: Uint32Array.from(points, ({ name, context = '' }) => idOf(name, context)),
     step: Float64Array.from(points, ({ step }) => step),
     time: Float64Array.from(points, ({ time }) => time),
     value: Float64Array.from(points, ({ value }) => value),
