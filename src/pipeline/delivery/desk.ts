@@ -57,7 +57,8 @@ export class Desk {
     try {
       const definition =
         spec.module === undefined ? findSink(spec.kind) : await loadSinkModule(spec.module, spec.kind)
-      if (definition.inJournal) this.scheduler.add(new InJournal(run.id, spec.name, live, block, tell))
+      if (definition.inJournal)
+        this.scheduler.add(new InJournal(run.id, spec.name, runCounters(order.counters), block, tell))
       else this.scheduler.add(this.#delivery(order, spec, definition, live, block))
     } catch (error) {
       const issue = toErrorRecord(error, 'ERR_BACKEND_UNKNOWN')

@@ -10,37 +10,36 @@ export class InJournal implements Served {
   readonly run: RunId
   isClosed = false
   readonly #name: DestinationName
-  readonly #live: Float64Array | undefined
+  readonly #journal: Float64Array
   readonly #block: Float64Array
   readonly #tell: (message: FromDelivery) => void
   #isFinishing = false
 
+  /** @param journal the run's `RUN` counters */
   constructor(
     run: RunId,
     name: DestinationName,
-    live: Float64Array | undefined,
+    journal: Float64Array,
     block: Float64Array,
     tell: (message: FromDelivery) => void,
   ) {
     this.run = run
     this.#name = name
-    this.#live = live
+    this.#journal = journal
     this.#block = block
     this.#tell = tell
     block[DESTINATION.state] = DESTINATION_STATES.indexOf('live')
   }
 
   get hasGrown(): boolean {
-    return !this.isClosed && (this.#live?.[RUN.seq] ?? 0) > this.#block[DESTINATION.seq]!
+    return !this.isClosed && this.#journal[RUN.seq]! > this.#block[DESTINATION.seq]!
   }
 
   turn(): number {
-    const live = this.#live
-    if (live !== undefined) {
-      this.#block[DESTINATION.delivered] = live[RUN.pointsBefore]! + live[RUN.journaled]!
-      this.#block[DESTINATION.recordsDelivered] = live[RUN.recordsBefore]! + live[RUN.recordsJournaled]!
-      this.#block[DESTINATION.seq] = live[RUN.seq]!
-    }
+    const journal = this.#journal
+    this.#block[DESTINATION.delivered] = journal[RUN.pointsBefore]! + journal[RUN.journaled]!
+    this.#block[DESTINATION.recordsDelivered] = journal[RUN.recordsBefore]! + journal[RUN.recordsJournaled]!
+    this.#block[DESTINATION.seq] = journal[RUN.seq]!
     if (this.#isFinishing && !this.isClosed) {
       this.isClosed = true
       this.#block[DESTINATION.state] = DESTINATION_STATES.indexOf('closed')

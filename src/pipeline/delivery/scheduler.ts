@@ -93,17 +93,16 @@ export class Scheduler {
   /** Gives everything up. Resolves when all is closed. */
   async stop(): Promise<void> {
     const now = monotonicNow()
-    const empty = this.empty()
+    const stopped = this.stopped()
     for (const served of this.#served) {
       served.finish(now, now)
       this.wake(served)
     }
-    await empty
-    clearTimeout(this.#timer)
+    await stopped
   }
 
   /** Resolves as soon as nothing is served. */
-  async empty(): Promise<void> {
+  async stopped(): Promise<void> {
     if (this.#served.size === 0) return
     await new Promise<void>((resolve) => {
       const before = this.#onEmpty
