@@ -53,6 +53,5 @@ export function isAllowed(key: string): boolean {
 function isPlain(name: string, context: string, plain: string): boolean {
   if (LOOKS_MAPPED.test(plain)) return false
   const at = plain.indexOf(SEPARATOR)
-  if (context === '') return at === -1
-  return name !== '' && at === name.length && plain.lastIndexOf(SEPARATOR) === at
+  return context === '' ? at === -1 : name !== '' && at === name.length
 }

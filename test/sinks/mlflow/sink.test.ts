@@ -247,10 +247,15 @@ describe('the MLflow sink', () => {
       assert.equal(await sink.stored!(batch, signal), false)
       fake.failNext({ kind: 'lostAnswer' }, write)
       assert.equal((await sink.write(batch, signal)).status, 'retry')
-      // Another batch from the same place on is not known to be stored as a whole.
-      assert.equal(await sink.stored!(batchOf(points(12)), signal), false)
+      // Another batch from the same place on is not known to be stored as a whole, even where its ends are.
+      await sink.write(batchOf(points(7, 20), 20), signal)
+      const gap = batchOf([...points(6), ...points(1, 10), ...points(7, 20)])
+      assert.equal(await sink.stored!(gap, signal), false)
       assert.equal(await sink.stored!(batch, signal), true)
-      const partly = batchOf([...points(3, 50), { name: 'x', step: 0.5, time: 9, value: 1 }], 50)
+      const partly = batchOf(
+        [...points(1, 50), { name: 'x', step: 0.5, time: 9, value: 1 }, ...points(2, 51)],
+        50,
+      )
       fake.failNext({ kind: 'lostAnswer' }, write)
       assert.equal((await sink.write(partly, signal)).status, 'retry')
       assert.equal(await sink.stored!(partly, signal), false)
