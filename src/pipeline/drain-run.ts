@@ -1,9 +1,11 @@
 /** One run as the drain sees it: its producers, its journal, its sums. */
+import { dirname } from 'node:path'
 import { RUN, runCounters } from '../core/counters.ts'
 import type { LaneReader } from '../ring/lane-reader.ts'
 import { Producer } from './drain-producer.ts'
 import { type JournalSyncId, JournalWriter } from './journal/writer.ts'
 import type { RunOrder } from './messages.ts'
+import { settledFloor } from './store/cursor.ts'
 import type { Descriptors } from './store/descriptors.ts'
 import { type Guard, takeGuard } from './store/guard.ts'
 import type { Syncer } from './store/syncer.ts'
@@ -174,11 +176,14 @@ export class DrainRun {
 
   #openWriter(session: 'process' | 'drain'): JournalWriter {
     const { run, incarnation } = this.order
+    // the writer sees to the names of its segments; the run's own name stands in the project's folder
+    this.#disk.syncer.dirtyFolder(dirname(run.folder))
     return JournalWriter.open({
       folder: run.folder,
       runId: run.id,
       nonce: incarnation,
       session,
+      floor: settledFloor(run.folder),
       ...this.#disk,
     })
   }

@@ -61,13 +61,15 @@ function encodeState(destination: DestinationName, state: SinkState): string | u
   return text
 }
 
+/** What stands in a cursor's file. */
+export interface SavedCursor {
+  readonly destination: DestinationName
+  readonly address: string
+  readonly cursor: Cursor
+}
+
 /** @throws TraceletError ERR_JOURNAL_FORMAT when a newer version wrote it */
-export function decodeCursor(
-  content: Buffer,
-  path: string,
-  destination: DestinationName,
-  address: string,
-): Cursor | Damage {
+export function decodeCursor(content: Buffer, path: string): SavedCursor | Damage {
   const head = HEAD.exec(content.toString('latin1', 0, 80))
   if (head === null) return new Damage('not a cursor')
   const start = head[0].length
@@ -85,20 +87,14 @@ export function decodeCursor(
     )
   }
   // The checksum holds, so this is what was saved, if perhaps for another.
-  const saved = JSON.parse(content.toString()) as {
-    destination: DestinationName
-    address: string
-    cursor: Cursor
-  }
-  if (saved.destination !== destination || saved.address !== address)
-    return new Damage('of another destination')
+  const saved = JSON.parse(content.toString()) as SavedCursor
   const { seq, back, rows = [], settled } = saved.cursor
   const isSound =
     isPosition(seq) &&
     isPosition(back) &&
     rows.every(([first, last]) => isPosition(first) && isPosition(last)) &&
     COUNTS.every((name) => isPosition(settled[name]))
-  return isSound ? saved.cursor : new Damage('content')
+  return isSound ? saved : new Damage('content')
 }
 
 function checksum(head: Uint8Array, tail: Uint8Array): string {

@@ -20,6 +20,7 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   writeSync,
@@ -29,6 +30,8 @@ import { type ErrorRecord, TraceletError } from '../../core/errors.ts'
 import type { Cursor, DestinationName } from '../../core/types.ts'
 import { Damage, decodeCursor, encodeCursor, isPosition } from './cursor-format.ts'
 import { FILE_MODE, FOLDER_MODE, folderName } from './folder.ts'
+
+const CURSORS = 'cursors'
 
 export class CursorStore {
   readonly #folder: string
@@ -156,14 +159,43 @@ export class CursorStore {
       if (code === 'EIO') return new Damage('the disk cannot read it')
       throw error
     }
-    return decodeCursor(content, path, this.#destination, this.#address!)
+    const saved = decodeCursor(content, path)
+    if (saved instanceof Damage) return saved
+    const isOurs = saved.destination === this.#destination && saved.address === this.#address
+    return isOurs ? saved.cursor : new Damage('of another destination')
   }
 }
 
 /** Where the cursor of a destination lies; the digits tell apart the addresses that one name has had. */
 export function cursorPath(folder: string, destination: DestinationName, address: string): string {
   const digits = createHash('sha256').update(address).digest('hex').slice(0, 8)
-  return join(folder, 'cursors', `${folderName(destination)}-${digits}.json`)
+  return join(folder, CURSORS, `${folderName(destination)}-${digits}.json`)
+}
+
+/**
+ * How far the destination that is ahead of all others has settled the run, and how many of those below were points.
+ * After a power cut the journal may end before it: numbers below must not be used again, or what gets them would
+ * count as settled. Damaged cursors are passed over: their destinations start again.
+ */
+export function settledFloor(folder: string): { readonly seq: number; readonly points: number } {
+  let floor = { seq: 0, points: 0 }
+  for (const name of cursorFiles(folder)) {
+    const path = join(folder, CURSORS, name)
+    const saved = decodeCursor(readFileSync(path), path)
+    if (saved instanceof Damage || saved.cursor.seq <= floor.seq) continue
+    const { delivered, filtered, rejected, corrupt } = saved.cursor.settled
+    floor = { seq: saved.cursor.seq, points: delivered + filtered + rejected + corrupt }
+  }
+  return floor
+}
+
+function cursorFiles(folder: string): string[] {
+  try {
+    return readdirSync(join(folder, CURSORS)).filter((name) => name.endsWith('.json'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }
 
 export function previousPath(path: string): string {

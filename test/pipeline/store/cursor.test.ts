@@ -17,7 +17,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import { crc32 } from 'node:zlib'
 import type { ErrorRecord } from '../../../src/core/errors.ts'
 import type { Cursor, SettledCounts } from '../../../src/core/types.ts'
-import { CursorStore, cursorPath, previousPath } from '../../../src/pipeline/store/cursor.ts'
+import { CursorStore, cursorPath, previousPath, settledFloor } from '../../../src/pipeline/store/cursor.ts'
 import { MAX_STATE_BYTES } from '../../../src/pipeline/store/cursor-format.ts'
 
 const ADDRESS = 'https://mlflow.example project 7'
@@ -281,3 +281,27 @@ describe('CursorStore', () => {
 function cursor(seq: number, state?: Record<string, unknown>): Cursor {
   return { seq, back: seq, settled: SETTLED, ...(state && { state }) } as Cursor
 }
+
+it('the floor is the cursor furthest ahead, damaged ones passed over', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tracelet-floor-'))
+  try {
+    assert.deepEqual(settledFloor(folder), { seq: 0, points: 0 })
+    const settle = (destination: string, seq: number, delivered: number) => {
+      const store = new CursorStore(folder, destination, () => undefined)
+      store.load('somewhere')
+      store.save({
+        seq,
+        back: seq,
+        settled: { ...SETTLED, delivered, filtered: 0, rejected: 1, corrupt: 0 },
+        state: undefined,
+      })
+    }
+    settle('near', 10, 8)
+    settle('far', 30, 25)
+    assert.deepEqual(settledFloor(folder), { seq: 30, points: 26 })
+    writeFileSync(cursorPath(folder, 'far', 'somewhere'), 'rubbish')
+    assert.deepEqual(settledFloor(folder), { seq: 10, points: 9 })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
