@@ -25,6 +25,8 @@ import { workerEnvironment, workerUrl } from './worker-url.ts'
 /** A heartbeat this old while somebody waits for the drain means that it is stuck; doubles with every restart. */
 const STUCK_MS = 500
 const STUCK_MAX_MS = 30_000
+/** Silence after which the drain thread is woken before it is judged. */
+const RING_MS = 100
 /** A pause between two looks longer than this starts the observation anew. */
 const WATCH_GAP_MS = 100
 
@@ -97,6 +99,8 @@ export class DrainHost {
       this.#beatAt = now
     }
     this.#watchedAt = now
+    // a thread with nothing to do sleeps for seconds: it must get the chance to show that it lives
+    if (now - this.#beatAt >= RING_MS) ring(this.#words)
     if (now - this.#beatAt >= Math.min(STUCK_MS * 2 ** this.#restarts, STUCK_MAX_MS))
       this.#restart('gave no sign of life')
   }
