@@ -1,6 +1,6 @@
 /** Params and tags as users give them, made into records: flattened, typed, redacted, cut to what a lane takes. */
 import type { ErrorRecord } from '../core/errors.ts'
-import { redact } from '../core/redact.ts'
+import { redact, redactText } from '../core/redact.ts'
 import type { ParamValue, RunRecord } from '../core/types.ts'
 import { nameIssue, type RunProducer } from './producer.ts'
 
@@ -23,7 +23,7 @@ export function setTags(producer: RunProducer, tags: Tags, report: (issue: Error
   for (const [name, value] of given) {
     const issue = nameIssue(name)
     if (issue) report(issue)
-    else entries.push([name, redact(name, String(value))])
+    else entries.push([redactText(name), typeof value === 'string' ? redact(name, value) : String(value)])
   }
   send(producer, entries, (some) => ({ kind: 'tags', tags: Object.fromEntries(some) }), report)
 }
@@ -79,7 +79,7 @@ function flatten(
       code: 'ERR_VALUE',
       message: `the parameter '${path}' is a ${typeof value}, which has no value to log`,
     })
-  } else into.push([path, redact(path, leaf)])
+  } else into.push([redactText(path), redact(path, leaf)])
 }
 
 function toParam(value: unknown): ParamValue | undefined {

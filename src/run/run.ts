@@ -162,7 +162,9 @@ export class Run extends RunLogger implements AsyncDisposable {
         records.pending > 0 ? `${pending} points and ${records.pending} records` : `${pending} points`
       return `${what} for ${name}${reason === '' ? '' : ` (${reason})`}`
     })
-    say(`run ${this.id}: pending: ${list.join(', ')}; send with: npx tracelet sync ${this.info.folder}`)
+    say(
+      `ERR_DEADLINE: run ${this.id}: pending: ${list.join(', ')}; send with: npx tracelet sync ${this.info.folder}`,
+    )
   }
 
   #receive(message: FromDrain): void {

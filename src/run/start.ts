@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { TraceletError } from '../core/errors.ts'
 import { type GivenOptions, resolveOptions } from '../core/options.ts'
+import { redactText } from '../core/redact.ts'
 import type { RunInfo, RunOutcome, Stats } from '../core/types.ts'
 import { VERSION } from '../core/version.ts'
 import { createRunFolder, isRunFolder, newRunId } from '../pipeline/store/folder.ts'
@@ -55,10 +56,10 @@ export function startLogging(options: StartOptions = {}): Run {
   takeGuard(folder, 'writer')
   const run: RunInfo = {
     id,
-    name: resolved.name ?? id,
+    name: redactText(resolved.name ?? id),
     project: resolved.project,
-    experiment: resolved.expName,
-    ...(resolved.group !== undefined && { group: resolved.group }),
+    experiment: redactText(resolved.expName),
+    ...(resolved.group !== undefined && { group: redactText(resolved.group) }),
     ...(resolved.parent !== undefined && { parent: resolved.parent }),
     createdAt: Date.now(),
     nonce: randomUUID(),
