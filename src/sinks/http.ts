@@ -5,7 +5,7 @@
  * No text that leaves this file holds a secret: reasons pass through `redact`.
  */
 import { readFileSync } from 'node:fs'
-import { Pool } from 'undici'
+import type { Pool } from 'undici'
 import { TraceletError } from '../core/errors.ts'
 import type { WriteResult } from '../core/types.ts'
 
@@ -53,7 +53,9 @@ const MAX_REASON_CHARS = 300
 const MAX_RETRY_AFTER_MS = 3_600_000
 
 interface SharedPool {
-  readonly pool: Pool
+  readonly settings: Pool.Options
+  /** Made with the first request: loading undici takes a while, and only threads that send need it. */
+  pool: Promise<Pool> | undefined
   users: number
 }
 const pools = new Map<string, SharedPool>()
@@ -78,7 +80,7 @@ export class HttpClient {
     ])
     this.#shared = pools.get(this.#key)
     if (this.#shared === undefined) {
-      this.#shared = { pool: openPool(options), users: 0 }
+      this.#shared = { settings: poolSettings(options), pool: undefined, users: 0 }
       pools.set(this.#key, this.#shared)
     }
     this.#shared.users++
@@ -91,10 +93,15 @@ export class HttpClient {
     body: { readonly type: string; readonly bytes: Buffer } | undefined,
     signal: AbortSignal,
   ): Promise<HttpReply> {
-    const pool = this.#shared?.pool
-    if (pool === undefined) return unanswered(false, false, 'the connection was closed by us')
+    const shared = this.#shared
+    if (shared === undefined) return unanswered(false, false, 'the connection was closed by us')
     const headers = body ? { ...this.#options.headers, 'content-type': body.type } : this.#options.headers
     try {
+      shared.pool ??= openPool(this.#options.origin, shared.settings).catch((error: unknown) => {
+        shared.pool = undefined
+        throw error
+      })
+      const pool = await shared.pool
       const answer = await pool.request({ method, path, headers, body: body?.bytes ?? null, signal })
       return {
         status: 'answered',
@@ -113,7 +120,7 @@ export class HttpClient {
     this.#shared = undefined
     if (shared === undefined || --shared.users > 0) return
     pools.delete(this.#key)
-    await shared.pool.destroy()
+    await (await shared.pool)?.destroy()
   }
 
   /** One line, bounded, without markup, control characters or secrets. */
@@ -170,9 +177,14 @@ function unanswered(sent: boolean, needsAction: boolean, reason: string): HttpRe
   return { status: 'unanswered', sent, needsAction, reason }
 }
 
-function openPool(options: HttpOptions): Pool {
+async function openPool(origin: string, settings: Pool.Options): Promise<Pool> {
+  const { Pool } = await import('undici')
+  return new Pool(origin, settings)
+}
+
+function poolSettings(options: HttpOptions): Pool.Options {
   const certificate = options.clientCertFile && pem(options.clientCertFile)
-  return new Pool(options.origin, {
+  return {
     connections: options.connections,
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -186,7 +198,7 @@ function openPool(options: HttpOptions): Pool {
       ...(options.caFile && { ca: pem(options.caFile) }),
       ...(certificate && { cert: certificate, key: certificate }),
     },
-  })
+  }
 }
 
 function pem(file: string): string {
