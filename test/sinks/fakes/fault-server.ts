@@ -1,0 +1,114 @@
+/** An HTTP server on loopback that answers as told and meets faults on request. */
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Fault } from '../harness.ts'
+
+export interface FakeRequest {
+  readonly method: string
+  /** Parts of the path, decoded. */
+  readonly path: readonly string[]
+  readonly body: Buffer
+  readonly authorization: string | undefined
+}
+export interface FakeAnswer {
+  readonly status: number
+  readonly body?: unknown
+}
+
+/** Faults of the transport and of the server; those that need to know what is stored are the store's own. */
+export const HTTP_FAULTS: readonly Fault[] = [
+  'cut',
+  'lostAnswer',
+  'tooMany',
+  'unavailable',
+  'serverError',
+  'falseSuccess',
+  'unauthorized',
+  'hang',
+]
+
+export class FaultServer {
+  requests = 0
+  readonly #server: Server
+  readonly #handle: (request: FakeRequest) => FakeAnswer
+  readonly #meetsFaults: (request: FakeRequest) => boolean
+  readonly #falseSuccess: unknown
+  #fault: Fault | undefined
+
+  /**
+   * @param meetsFaults whether a planned fault befalls this request
+   * @param falseSuccess body of a 200 that applied nothing
+   */
+  constructor(
+    handle: (request: FakeRequest) => FakeAnswer,
+    meetsFaults: (request: FakeRequest) => boolean,
+    falseSuccess: unknown,
+  ) {
+    this.#handle = handle
+    this.#meetsFaults = meetsFaults
+    this.#falseSuccess = falseSuccess
+    this.#server = createServer((request, response) => {
+      this.#receive(request, response).catch(() => response.destroy())
+    })
+  }
+
+  async listen(port = 0): Promise<string> {
+    this.#server.listen(port, '127.0.0.1')
+    await once(this.#server, 'listening')
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  failNext(fault: Fault): void {
+    this.#fault = fault
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+
+  async #receive(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = []
+    for await (const chunk of incoming) chunks.push(chunk as Buffer)
+    const request: FakeRequest = {
+      method: incoming.method!,
+      path: incoming.url!.split('/').slice(1).map(decodeURIComponent),
+      body: Buffer.concat(chunks),
+      authorization: incoming.headers.authorization,
+    }
+    this.requests++
+    const fault = this.#fault !== undefined && this.#meetsFaults(request) ? this.#fault : undefined
+    if (fault === undefined) return send(response, this.#handle(request))
+    this.#fault = undefined
+    switch (fault) {
+      case 'cut':
+        response.destroy()
+        return
+      case 'lostAnswer':
+        this.#handle(request)
+        response.destroy()
+        return
+      case 'tooMany':
+      case 'unavailable':
+        response.setHeader('retry-after', '2')
+        return send(response, { status: fault === 'tooMany' ? 429 : 503 })
+      case 'serverError':
+        response.writeHead(500, { 'content-type': 'text/html' }).end('<h1>Internal Server Error</h1>')
+        return
+      case 'falseSuccess':
+        return send(response, { status: 200, body: this.#falseSuccess })
+      case 'unauthorized':
+        return send(response, { status: 401, body: { error: `no such key: ${request.authorization}` } })
+      case 'hang':
+        return
+      default:
+        throw new Error(`not a fault of an HTTP server: ${fault}`)
+    }
+  }
+}
+
+function send(response: ServerResponse, { status, body }: FakeAnswer): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body ?? {}))
+}

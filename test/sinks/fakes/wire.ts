@@ -1,0 +1,59 @@
+/** What the fake sinks that speak HTTP have in common. */
+import type { ParamValue, Rejection, RunRecord, Series, WriteResult } from '../../../src/core/types.ts'
+import { HttpClient, type HttpReply } from '../../../src/sinks/http.ts'
+
+export function connect(url: string, token: string | undefined): HttpClient {
+  return new HttpClient({
+    origin: url,
+    connections: 4,
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    secrets: token === undefined ? [] : [token],
+  })
+}
+
+export function json(content: unknown): { type: string; bytes: Buffer } {
+  return { type: 'application/json', bytes: Buffer.from(JSON.stringify(content)) }
+}
+
+export function keyOf({ name, context }: Series): string {
+  return context === '' ? name : `${name}\u0000${context}`
+}
+
+export function numberText(value: number): string {
+  return Object.is(value, -0) ? '-0' : String(value)
+}
+
+export function paramText(value: ParamValue): string {
+  return String(value)
+}
+
+/** What is sent of a record: its kind in the path, and this. */
+export function recordContent(record: RunRecord): unknown {
+  if (record.kind === 'state') return record.state
+  if (record.kind === 'tags') return record.tags
+  return Object.fromEntries(Object.entries(record.params).map(([name, value]) => [name, paramText(value)]))
+}
+
+/** The body of a success; an answer when there was none. */
+export function success(
+  client: HttpClient,
+  reply: HttpReply,
+): { body: Record<string, unknown> } | WriteResult {
+  if (reply.status === 'answered' && reply.code === 404) {
+    return {
+      status: 'blocked',
+      scope: 'run',
+      code: 'ERR_REMOTE_RUN_GONE',
+      reason: 'the run was deleted there',
+    }
+  }
+  const refusal = client.refusal(reply)
+  if (refusal !== undefined) return refusal
+  return { body: JSON.parse(reply.status === 'answered' ? reply.text : '{}') }
+}
+
+export function partial(rejected: readonly { index: number; reason: string }[]): WriteResult {
+  if (rejected.length === 0) return { status: 'accepted' }
+  const rejections = rejected.map(({ index, reason }): Rejection => ({ index, code: 'ERR_REFUSED', reason }))
+  return { status: 'partial', rejected: rejections }
+}
