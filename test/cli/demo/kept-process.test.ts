@@ -3,12 +3,12 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasEnded, launchKept, stopLaunched } from '../../../src/cli/demo/kept-process.ts'
 
-const MODULE = new URL('../../../src/cli/demo/kept-process.js', import.meta.url).href
+const MODULE = new URL(`../../../src/cli/demo/kept-process${extname(import.meta.url)}`, import.meta.url).href
 const hasPython = spawnSync('python3', ['--version']).status === 0
 /** A command with a child of its own; both pids are printed. */
 const FAMILY = ['sh', '-c', 'sleep 600 & echo $$ $!; wait']

@@ -1,0 +1,122 @@
+#!/usr/bin/env node
+/**
+ * The command line: `tracelet <command> [options]`.
+ * Exit codes: 0 done · 1 failed, or something is still undelivered · 2 the command line is wrong.
+ */
+import { parseArgs } from 'node:util'
+import { TraceletError } from '../core/errors.ts'
+import { nearest } from '../core/options.ts'
+import { VERSION } from '../core/version.ts'
+import { type Command, EXIT, UsageError } from './command.ts'
+import { demoCommand } from './demo/command.ts'
+
+const COMMANDS: readonly Command[] = [demoCommand]
+const HELP_OPTION = { type: 'boolean', short: 'h', doc: 'show this help' } as const
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    return await dispatch(args)
+  } catch (error) {
+    return tell(error)
+  }
+}
+
+async function dispatch([word, ...rest]: readonly string[]): Promise<number> {
+  if (word === undefined) {
+    process.stderr.write(help())
+    return EXIT.usage
+  }
+  if (word === '--version' || word === '-v') return print(`${VERSION}\n`)
+  if (word === 'help' || word === '--help' || word === '-h') {
+    return print(rest[0] === undefined ? help() : commandHelp(findCommand(rest[0])))
+  }
+  const command = findCommand(word)
+  const { values, positionals } = parse(command, rest)
+  if (values.help === true) return print(commandHelp(command))
+  return command.run(values, positionals)
+}
+
+function parse(command: Command, args: readonly string[]) {
+  const options = { ...command.options, help: HELP_OPTION }
+  const unknown = args.find(
+    (arg) => arg.startsWith('--') && arg !== '--' && !Object.hasOwn(options, optionName(arg)),
+  )
+  if (unknown !== undefined) {
+    const near = nearest(optionName(unknown), Object.keys(options))
+    throw new UsageError(
+      `${command.name}: unknown option '${unknown}'; ${near ? `did you mean '--${near}'?` : seeHelp(command)}`,
+    )
+  }
+  const parsed = parseStrictly(command, args, options)
+  const extra = parsed.positionals[command.maxPositionals ?? 0]
+  if (extra !== undefined)
+    throw new UsageError(`${command.name}: '${extra}' is one word too many; ${seeHelp(command)}`)
+  return parsed
+}
+
+function parseStrictly(command: Command, args: readonly string[], options: Command['options']) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
+  } catch (error) {
+    throw new UsageError(`${command.name}: ${(error as Error).message}`)
+  }
+}
+
+function seeHelp({ name }: Command): string {
+  return `see tracelet ${name} --help`
+}
+
+function findCommand(word: string): Command {
+  const found = COMMANDS.find(({ name }) => name === word)
+  if (found) return found
+  const near = nearest(
+    word,
+    COMMANDS.map(({ name }) => name),
+  )
+  throw new UsageError(
+    `unknown command '${word}'; ${near ? `did you mean '${near}'?` : 'tracelet --help lists them'}`,
+  )
+}
+
+function optionName(arg: string): string {
+  return arg.slice(2).split('=', 1)[0]!
+}
+
+function help(): string {
+  const list = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(8)}${summary}`)
+  return [
+    `tracelet ${VERSION}: log once, land everywhere, lose nothing`,
+    '',
+    'usage: tracelet <command> [options]',
+    '',
+    ...list,
+    '',
+    'tracelet <command> --help tells more. Exit codes: 0 done, 1 failed or undelivered, 2 wrong command line.',
+    '',
+  ].join('\n')
+}
+
+function commandHelp({ usage, summary, options }: Command): string {
+  const rows = Object.entries({ ...options, help: HELP_OPTION }).map(([name, { doc }]) => [`--${name}`, doc])
+  const width = Math.max(...rows.map(([name]) => name!.length))
+  const list = rows.map(([name, doc]) => `  ${name!.padEnd(width)}  ${doc}`)
+  return [`usage: tracelet ${usage}`, '', summary, '', ...list, ''].join('\n')
+}
+
+/** Usage and foreseen errors without a stack; anything else is a defect and keeps its own. */
+function tell(error: unknown): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`tracelet: ${error.message}\n`)
+    return EXIT.usage
+  }
+  if (error instanceof TraceletError) process.stderr.write(`tracelet: ${error.code}: ${error.message}\n`)
+  else process.stderr.write(`tracelet: ${error instanceof Error ? error.stack : String(error)}\n`)
+  return EXIT.failed
+}
+
+function print(text: string): number {
+  process.stdout.write(text)
+  return EXIT.ok
+}

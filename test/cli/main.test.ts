@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { extname, join } from 'node:path'
+import { after, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { openRun } from '../../src/index.ts'
+import { readEvents } from '../sinks/tensorboard/read-events.ts'
+
+const MAIN = fileURLToPath(new URL(`../../src/cli/main${extname(import.meta.url)}`, import.meta.url))
+const root = mkdtempSync(join(tmpdir(), 'tracelet-cli-'))
+after(() => rmSync(root, { recursive: true, force: true }))
+
+test('no command shows the help and exits with 2', async () => {
+  const { code, stderr } = await tracelet()
+  assert.equal(code, 2)
+  assert.match(stderr, /usage: tracelet <command>/)
+})
+
+test('help and version go to stdout and exit with 0', async () => {
+  for (const args of [['--help'], ['help'], ['demo', '--help'], ['help', 'demo'], ['--version']]) {
+    const { code, stdout, stderr } = await tracelet(...args)
+    assert.equal(code, 0)
+    assert.equal(stderr, '')
+    assert.match(stdout, args[0] === '--version' ? /^\d+\.\d+\.\d+\n$/ : /usage: tracelet/)
+  }
+})
+
+test('a wrong command line exits with 2 and says what was meant', async () => {
+  const wrong: [string[], RegExp][] = [
+    [['dmo'], /unknown command 'dmo'; did you mean 'demo'\?/],
+    [['frobnicate'], /unknown command 'frobnicate'; tracelet --help/],
+    [['demo', '--step', '4'], /unknown option '--step'; did you mean '--steps'\?/],
+    [['demo', '--frobnicate'], /unknown option '--frobnicate'; see tracelet demo --help/],
+    [['demo', '--steps', 'ten'], /--steps must be a whole number from 1 to 1000000, but is 'ten'/],
+    [['demo', '--steps', '0'], /--steps must be/],
+    [['demo', '--steps'], /demo: .*steps/],
+    [['demo', '--backend', ' , '], /--backend names no backend/],
+    [['demo', 'quickly'], /'quickly' is one word too many/],
+  ]
+  for (const [args, message] of wrong) {
+    const { code, stdout, stderr } = await tracelet(...args)
+    assert.equal(code, 2, args.join(' '))
+    assert.equal(stdout, '')
+    assert.match(stderr, message)
+    assert.equal(stderr.trim().split('\n').length, 1)
+  }
+})
+
+test('an error of the library exits with 1 and its code, without a stack', async () => {
+  const { code, stderr } = await tracelet('demo', '--backend', 'tensorbord', '--steps', '1')
+  assert.equal(code, 1)
+  assert.match(stderr, /^tracelet: ERR_BACKEND_UNKNOWN: .*did you mean 'tensorboard'\?$/m)
+  assert.doesNotMatch(stderr, / at /)
+})
+
+test('the demo trains, accounts for every point and tells where it is', async () => {
+  const { code, stdout, stderr } = await tracelet('demo', '--steps', '60')
+  assert.equal(code, 0, stderr)
+  assert.match(stdout, /every point is accounted for/)
+  assert.match(stdout, /reads \d+\.\d % of the digits/)
+  assert.match(stdout, /log\(\) {2}61 calls/)
+  const [, runId] = /^run (\S+)$/m.exec(stdout)!
+  const [, points] = /61 calls, ([\d,]+) points/.exec(stdout)!
+  const run = openRun(runId!, { dir: root })
+  const journaled = run.series().reduce((sum, series) => sum + series.points, 0)
+  assert.equal(journaled, Number(points!.replaceAll(',', '')))
+  const events = readEvents(run.info.folder).filter(({ value }) => value !== undefined)
+  assert.equal(events.length, journaled)
+  for (const { name } of run.series()) {
+    const { step, value } = run.history(name)
+    const found = events.filter(({ tag }) => tag === name)
+    assert.deepEqual(
+      found.map((event) => [Number(event.step), event.value]),
+      Array.from(step, (at, index) => [at, Math.fround(value[index]!)]),
+    )
+  }
+})
+
+function tracelet(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, TRACELET_DIR: root }
+    execFile(process.execPath, [MAIN, ...args], { env, timeout: 120_000 }, (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code ?? -1) : 0, stdout, stderr }),
+    )
+  })
+}
