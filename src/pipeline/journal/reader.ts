@@ -95,6 +95,9 @@ export class JournalFileReader implements JournalReader {
   next(): JournalEntry | undefined {
     if (this.#file === undefined && !this.#begin()) return undefined
     const limit = this.#limitSeq()
+    // After the limit: what a new segment had published by then must not be sought in this one, where a writer
+    // that was taken for dead may have put the same numbers.
+    this.#lookForSeal()
     for (;;) {
       if (this.#seq < this.#unknownTo) return this.#tellUnknown()
       const header = this.#findFrame(limit)
@@ -131,6 +134,10 @@ export class JournalFileReader implements JournalReader {
     this.#end = this.#segments.endOf(file) ?? (this.#isLive ? Infinity : file.sizeBytes)
   }
 
+  #lookForSeal(): void {
+    if (this.#end === Infinity && this.#segments.hasNext(this.#file!.number)) this.#findEnd(this.#file!)
+  }
+
   /** Moves to the next frame that is to be read; undefined when there is none (yet). */
   #findFrame(limit: number): FrameHeader | undefined {
     let isFresh = false
@@ -157,7 +164,7 @@ export class JournalFileReader implements JournalReader {
         // What was read ahead may be older than what is there now, and the segment may have been ended since.
         isFresh = true
         file.forget()
-        if (this.#segments.hasNext(file.number)) this.#findEnd(file)
+        this.#lookForSeal()
         continue
       }
       // Below the limit all was written: what cannot be read is damaged.

@@ -54,7 +54,7 @@ export function scanJournal(folder: string, stamp: number): JournalEnd {
     seq: end ? end.firstSeq + end.count : 0,
     points: end ? end.pointsBefore + (isPoints(end.type) ? end.count : 0) : 0,
     nextRow: end?.nextRow ?? 0,
-    nextSeries: Math.max(end?.nextSeries ?? 0, ...[...series.keys()].map((id) => id + 1)),
+    nextSeries: end?.nextSeries ?? 0,
     session: end?.session ?? 0,
     series,
     lanes,

@@ -15,6 +15,10 @@ import {
 const MOST_BYTES_PER_READ: number = 1024 * 1024
 /** While frames are skipped over by their headers. */
 const HOP_BYTES = 4096
+/** First read of payloads; doubled by each further one, so that a short look costs little. */
+const FIRST_AHEAD_BYTES: number = 16 * 1024
+/** A larger window is given back when there is nothing more to read: there may be many idle readers. */
+const KEPT_WINDOW_BYTES: number = 64 * 1024
 
 /** Numbers of the segments in a run's folder, ascending. */
 export function listSegments(folder: string): number[] {
@@ -31,20 +35,18 @@ export class SegmentFile {
   /** When known, headers with another stamp are not of this journal. */
   stamp: number | undefined
   readonly #fd: number
-  #bytes: Uint8Array
-  #view: DataView
-  #words: Int32Array
+  #bytes!: Uint8Array
+  #view!: DataView
+  #words!: Int32Array
   /** Bytes from #start to #end of the file are in the window; #start is a multiple of 8. */
   #start = 0
   #end = 0
+  #aheadBytes = FIRST_AHEAD_BYTES
 
   constructor(folder: string, number: number) {
     this.number = number
     this.#fd = openSync(join(folder, segmentName(number)), 'r')
-    const buffer = new ArrayBuffer(HOP_BYTES)
-    this.#bytes = new Uint8Array(buffer)
-    this.#view = new DataView(buffer)
-    this.#words = new Int32Array(buffer)
+    this.#allocate(HOP_BYTES)
   }
 
   get sizeBytes(): number {
@@ -63,7 +65,7 @@ export class SegmentFile {
    */
   payload(position: number, header: FrameHeader): Uint8Array | 'short' | 'damaged' {
     const from = position + FRAME_HEADER_BYTES
-    if (!this.#load(from, header.payloadBytes, MOST_BYTES_PER_READ)) return 'short'
+    if (!this.#loadAhead(from, header.payloadBytes)) return 'short'
     const at = from - this.#start
     const payload = this.#bytes.subarray(at, at + header.payloadBytes)
     return crc32(payload) === header.payloadCrc ? payload : 'damaged'
@@ -72,7 +74,7 @@ export class SegmentFile {
   /** Where the first intact header at or after `position` and wholly before `end` stands; -1 if none does. */
   search(position: number, end: number): number {
     let from = Math.ceil(position / 8) * 8
-    while (from + FRAME_HEADER_BYTES <= end && this.#load(from, FRAME_HEADER_BYTES, MOST_BYTES_PER_READ)) {
+    while (from + FRAME_HEADER_BYTES <= end && this.#loadAhead(from, FRAME_HEADER_BYTES)) {
       const last = Math.min(this.#end, end) - FRAME_HEADER_BYTES
       for (; from <= last; from += 8) {
         if (this.#words[(from - this.#start) >> 2] === FRAME_MAGIC && this.#headerAt(from)) return from
@@ -84,6 +86,8 @@ export class SegmentFile {
   /** Drops the window: a file that is being written may have more by now. */
   forget(): void {
     this.#end = this.#start
+    this.#aheadBytes = FIRST_AHEAD_BYTES
+    if (this.#bytes.length > KEPT_WINDOW_BYTES) this.#allocate(FIRST_AHEAD_BYTES)
   }
 
   /** Copies bytes of the file, all of them, past the window. */
@@ -102,19 +106,28 @@ export class SegmentFile {
       : header
   }
 
+  #loadAhead(position: number, length: number): boolean {
+    if (position >= this.#start && position + length <= this.#end) return true
+    const isLoaded = this.#load(position, length, this.#aheadBytes)
+    this.#aheadBytes = Math.min(this.#aheadBytes * 2, MOST_BYTES_PER_READ)
+    return isLoaded
+  }
+
   /** Gets `length` bytes from `position` (a multiple of 8) into the window, reading ahead to `ahead` bytes. */
   #load(position: number, length: number, ahead: number): boolean {
     if (position >= this.#start && position + length <= this.#end) return true
     const want = Math.max(ahead, (length + 7) & ~7)
-    if (want > this.#bytes.length) {
-      const buffer = new ArrayBuffer(want)
-      this.#bytes = new Uint8Array(buffer)
-      this.#view = new DataView(buffer)
-      this.#words = new Int32Array(buffer)
-    }
+    if (want > this.#bytes.length) this.#allocate(want)
     this.#start = position
     this.#end = position + readFully(this.#fd, this.#bytes, want, position)
     return position + length <= this.#end
+  }
+
+  #allocate(length: number): void {
+    const buffer = new ArrayBuffer(length)
+    this.#bytes = new Uint8Array(buffer)
+    this.#view = new DataView(buffer)
+    this.#words = new Int32Array(buffer)
   }
 }
 

@@ -24,7 +24,7 @@ import {
 import { layPoints, pointsBytes } from './points.ts'
 import { decodeRecord, encodeRecord, encodeSegment, encodeSeries, type SegmentStart } from './records.ts'
 import { framesSince } from './rewrite.ts'
-import { scanJournal } from './scan.ts'
+import { type JournalEnd, scanJournal } from './scan.ts'
 import { SeriesTable } from './series-table.ts'
 import { Staging, type Stretch } from './staging.ts'
 
@@ -108,7 +108,7 @@ export class JournalWriter {
   private constructor(options: JournalWriterOptions) {
     this.#options = options
     this.#stamp = stampOf(options.runId, options.nonce)
-    const end = scanJournal(options.folder, this.#stamp)
+    const end = this.#scan()
     const start = options.session === 'drain' ? end.start : undefined
     const floor = options.floor ?? { seq: 0, points: 0 }
     this.#seq = Math.max(end.seq, floor.seq)
@@ -425,6 +425,14 @@ export class JournalWriter {
     this.#series.allWritten()
     syncer?.dirtyFolder(folder)
     syncer?.dirty(this.fd, { writer: this, segment: number }, committedBytes, monotonicNow())
+  }
+
+  #scan(): JournalEnd {
+    try {
+      return scanJournal(this.#options.folder, this.#stamp)
+    } catch (error) {
+      throw this.#writeError(error)
+    }
   }
 
   #create(path: string): number {

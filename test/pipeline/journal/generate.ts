@@ -6,11 +6,12 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { root } from './scribe.ts'
 
 const FLATC_VERSION = 'flatc version 25.12.19'
-const folder = resolve('src/pipeline/journal')
+const folder = join(root, 'src/pipeline/journal')
 export const generatedPath: string = join(folder, 'journal.generated.ts')
 
 /** Path of the one flatc version that makes the committed text, or undefined. */
