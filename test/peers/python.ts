@@ -29,14 +29,20 @@ export const PEERS_FOLDER = join(root, 'test', 'peers')
  */
 export async function peerPython(test: TestContext): Promise<string | undefined> {
   try {
-    return await (made ??= process.env.TRACELET_TEST_PYTHON
-      ? Promise.resolve(process.env.TRACELET_TEST_PYTHON)
-      : makeEnvironment())
+    return await preparePython()
   } catch (error) {
     if (process.env.CI === 'true') throw error
     test.skip(error instanceof Error ? error.message : String(error))
     return undefined
   }
+}
+
+/** Path of the interpreter; the environment is made if it is not there yet. */
+export function preparePython(): Promise<string> {
+  made ??= process.env.TRACELET_TEST_PYTHON
+    ? Promise.resolve(process.env.TRACELET_TEST_PYTHON)
+    : makeEnvironment()
+  return made
 }
 let made: Promise<string> | undefined
 
