@@ -138,7 +138,7 @@ export class HttpClient {
     if (reply.status === 'unanswered') {
       return reply.needsAction
         ? { status: 'blocked', scope: 'account', code: 'ERR_UNREACHABLE', reason: reply.reason }
-        : { status: 'retry', reason: reply.reason }
+        : { status: 'retry', reason: reply.reason, ...(!reply.sent && { unsent: true }) }
     }
     const { code } = reply
     if (code >= 200 && code < 300) return undefined
@@ -154,7 +154,13 @@ export class HttpClient {
     }
     if (code === 408 || code === 425 || code === 429 || code >= 500) {
       const { retryAfterMs: afterMs } = reply
-      return afterMs === undefined ? { status: 'retry', reason } : { status: 'retry', reason, afterMs }
+      const unsent = code === 429
+      return {
+        status: 'retry',
+        reason,
+        ...(afterMs !== undefined && { afterMs }),
+        ...(unsent && { unsent }),
+      }
     }
     return { status: 'split', code: 'ERR_REFUSED', reason }
   }

@@ -60,12 +60,13 @@ describe('the HTTP client of sinks', () => {
     const client = open()
     const cut = await client.request('POST', '/', { type: 'text/plain', bytes: Buffer.from('x') }, signal)
     assert.ok(cut.status === 'unanswered' && cut.sent)
-    assert.equal(client.refusal(cut)?.status, 'retry')
+    assert.deepEqual(client.refusal(cut), { status: 'retry', reason: cut.reason })
     await client.close()
     const nowhere = open('http://127.0.0.1:1')
     const refused = await nowhere.request('GET', '/', undefined, signal)
     assert.ok(refused.status === 'unanswered' && !refused.sent)
     assert.match(refused.reason, /^http:\/\/127\.0\.0\.1:1 does not answer: .*ECONNREFUSED/)
+    assert.deepEqual(nowhere.refusal(refused), { status: 'retry', reason: refused.reason, unsent: true })
     await nowhere.close()
   })
 
@@ -121,7 +122,8 @@ describe('the HTTP client of sinks', () => {
     )
     respond = () => ({ status: 429, headers: { 'retry-after': '2' }, body: 'slow down' })
     const refusal = client.refusal(await client.request('GET', '/', undefined, signal))
-    assert.deepEqual(refusal, { status: 'retry', reason: `${origin} answered 429: slow down`, afterMs: 2000 })
+    const reason = `${origin} answered 429: slow down`
+    assert.deepEqual(refusal, { status: 'retry', reason, afterMs: 2000, unsent: true })
     await client.close()
   })
 

@@ -56,6 +56,10 @@ export class MlflowApi {
     const reason = `MLflow: ${message || `status ${reply.code}`}`
     if (errorCode === 'RESOURCE_DOES_NOT_EXIST') return { status: 'fault', fault: 'missing', reason }
     if (errorCode === 'RESOURCE_ALREADY_EXISTS') return { status: 'fault', fault: 'exists', reason }
+    if (errorCode === 'BAD_REQUEST' && !/DataError|IntegrityError/.test(message)) {
+      // MLflow's word for any fault of its database that it does not know: no connection free, one closed.
+      return refused({ status: 'retry', reason }, true)
+    }
     if (reply.code === 400 && json !== undefined) return { status: 'fault', fault: 'invalid', reason }
     if (success) return refused({ status: 'retry', reason }, true)
     if (reply.code === 404) {

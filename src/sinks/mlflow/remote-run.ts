@@ -124,7 +124,11 @@ export async function findParent(
   signal: AbortSignal,
 ): Promise<Found<string | undefined>> {
   const runs = await searchByTag(api, experimentId, RUN_TAG, run, signal)
-  if ('refusal' in runs) return runs
+  // An id that MLflow cannot search for is no reason to hold the child back.
+  if ('refusal' in runs) {
+    const cannot = runs.refusal.status === 'blocked' && runs.refusal.code === 'ERR_REFUSED'
+    return cannot ? { found: undefined } : runs
+  }
   return { found: runs.found.find(({ info }) => info.lifecycle_stage === 'active')?.info.run_id }
 }
 

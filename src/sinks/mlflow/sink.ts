@@ -50,7 +50,6 @@ import {
   isFault,
   PARENT_TAG,
   type RemoteRun,
-  refusalOf,
   toRemote,
 } from './remote-run.ts'
 import { type OpenedRun, type Sent, sendEntries } from './send-entries.ts'
@@ -264,8 +263,8 @@ class MlflowSink implements Sink {
     if (found.found === undefined) return undefined
     const tag = { index: 0, key: PARENT_TAG, value: found.found }
     const reply = await api.post('runs/log-batch', encodeEntries(runId, 'tags', [tag]), signal)
-    if (reply.status !== 'ok') return refusalOf(reply)
-    this.#remote = { ...remote, parentId: found.found }
+    if (reply.status === 'refused') return reply.refusal
+    if (reply.status === 'ok') this.#remote = { ...remote, parentId: found.found }
     return undefined
   }
 

@@ -142,10 +142,10 @@ describe('the MLflow sink', () => {
       for (const sink of [early, late])
         await sink.writeRecord({ kind: 'state', state: 'finished', time: 1 }, 0, signal)
       assert.equal(earlyRun!.tags.get('mlflow.parentRunId'), parentRun!.runId)
-      const orphan = await opened(runInfo({ parent: 'nobody' }))
+      const orphan = await opened(runInfo({ parent: `no'body"` }))
       await orphan.writeRecord({ kind: 'state', state: 'finished', time: 1 }, 0, signal)
       assert.deepEqual(notices, [
-        "ERR_MAPPED MLflow has no run 'nobody' in this experiment: the run is not shown below it",
+        `ERR_MAPPED MLflow has no run 'no'body"' in this experiment: the run is not shown below it`,
       ])
     })
 
@@ -305,6 +305,17 @@ describe('the MLflow sink', () => {
         rejected: [{ index: 1, code: 'ERR_PARAM_CONFLICT', reason }],
       })
       assert.equal(only().params.size, 154)
+    })
+
+    it('does not take a fault of the database for a bad item', async () => {
+      const sink = await opened()
+      const answer = async (message: string) => {
+        const body = JSON.stringify({ error_code: 'BAD_REQUEST', message })
+        fake.failNext({ kind: 'answer', status: 400, body }, on('runs/log-batch'))
+        return (await sink.write(batchOf(points(2)), signal)).status
+      }
+      assert.equal(await answer('QueuePool limit of size 5 overflow 10 reached'), 'retry')
+      assert.equal(await answer('(pymysql.err.DataError) (1366, "Incorrect string value")'), 'split')
     })
 
     it('finds the one param or tag that the server refuses', async () => {
