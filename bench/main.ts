@@ -1,0 +1,32 @@
+/** `npm run bench [-- --quick] [--reports <folder>] [question…]`: answers the questions, or those named. */
+import { parseArgs } from 'node:util'
+import { answer, OUTCOME, type Question } from './harness.ts'
+import { pipeline } from './pipeline.ts'
+import { ringPush } from './ring-push.ts'
+
+const QUESTIONS: readonly Question[] = [ringPush, pipeline]
+
+const { values, positionals } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    // quick figures must not replace those of a full run
+    reports: { type: 'string' },
+  },
+  allowPositionals: true,
+})
+
+const names = QUESTIONS.map(({ name }) => name)
+const unknown = positionals.filter((name) => !names.includes(name))
+if (unknown.length > 0) {
+  process.stderr.write(`unknown question ${unknown.join(', ')}; there are ${names.join(', ')}\n`)
+  process.exit(OUTCOME.void)
+}
+const { quick } = values
+const reportsFolder = values.reports ?? (quick ? '.cache/bench' : 'reports')
+let worst: number = OUTCOME.answered
+for (const question of QUESTIONS) {
+  if (positionals.length > 0 && !positionals.includes(question.name)) continue
+  worst = Math.max(worst, await answer(question, { quick, reportsFolder }))
+}
+// runs of a bench leave threads behind that wait for nothing
+process.exit(worst)
