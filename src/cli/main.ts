@@ -9,8 +9,9 @@ import { nearest } from '../core/options.ts'
 import { VERSION } from '../core/version.ts'
 import { type Command, EXIT, UsageError } from './command.ts'
 import { demoCommand } from './demo/command.ts'
+import { syncCommand } from './sync.ts'
 
-const COMMANDS: readonly Command[] = [demoCommand]
+const COMMANDS: readonly Command[] = [demoCommand, syncCommand]
 const HELP_OPTION = { type: 'boolean', short: 'h', doc: 'show this help' } as const
 
 process.exitCode = await main(process.argv.slice(2))

@@ -52,6 +52,11 @@ export function lawHolds(stats: Stats): boolean {
   )
 }
 
+/** Whether nothing of the run is still on its way there. */
+export function isDelivered({ pending, records }: DestinationStats): boolean {
+  return pending + records.pending === 0
+}
+
 function costLines(cost: LogCost, points: number): string[] {
   const share = cost.loopMs > 0 ? (cost.totalMs / cost.loopMs) * 100 : 0
   return [
@@ -74,22 +79,23 @@ function pointTables(stats: Stats): string[] {
   return [
     ...alignedTable(run, '  '),
     '',
-    ...destinationTable(stats, stats.journaled, (destination) => destination),
+    ...destinationTable(stats.destinations, stats.journaled, (destination) => destination),
   ]
 }
 
 function recordTables(stats: Stats): string[] {
-  return destinationTable(stats, stats.records.journaled, (destination) => destination.records)
+  return destinationTable(stats.destinations, stats.records.journaled, (destination) => destination.records)
 }
 
 type Sums = Pick<DestinationStats, 'delivered' | 'filtered' | 'rejected' | 'corrupt' | 'pending'>
 
-function destinationTable(
-  stats: Stats,
+/** A row per destination, with a mark that tells whether its sum is what the journal holds. */
+export function destinationTable(
+  destinations: Stats['destinations'],
   journaled: number,
   sumsOf: (destination: DestinationStats) => Sums,
 ): string[] {
-  const rows = Object.entries(stats.destinations).map(([name, destination]) => {
+  const rows = Object.entries(destinations).map(([name, destination]) => {
     const sums = sumsOf(destination)
     const { delivered, filtered, rejected, corrupt, pending } = sums
     return [

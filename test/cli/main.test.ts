@@ -1,26 +1,24 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { extname, join } from 'node:path'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { openRun } from '../../src/index.ts'
 import { readEvents } from '../sinks/tensorboard/read-events.ts'
+import { tracelet } from './run-cli.ts'
 
-const MAIN = fileURLToPath(new URL(`../../src/cli/main${extname(import.meta.url)}`, import.meta.url))
 const root = mkdtempSync(join(tmpdir(), 'tracelet-cli-'))
 after(() => rmSync(root, { recursive: true, force: true }))
 
 test('no command shows the help and exits with 2', async () => {
-  const { code, stderr } = await tracelet()
+  const { code, stderr } = await tracelet(root)
   assert.equal(code, 2)
   assert.match(stderr, /usage: tracelet <command>/)
 })
 
 test('help and version go to stdout and exit with 0', async () => {
   for (const args of [['--help'], ['help'], ['demo', '--help'], ['help', 'demo'], ['--version']]) {
-    const { code, stdout, stderr } = await tracelet(...args)
+    const { code, stdout, stderr } = await tracelet(root, ...args)
     assert.equal(code, 0)
     assert.equal(stderr, '')
     assert.match(stdout, args[0] === '--version' ? /^\d+\.\d+\.\d+\n$/ : /usage: tracelet/)
@@ -40,7 +38,7 @@ test('a wrong command line exits with 2 and says what was meant', async () => {
     [['demo', 'quickly'], /'quickly' is one word too many/],
   ]
   for (const [args, message] of wrong) {
-    const { code, stdout, stderr } = await tracelet(...args)
+    const { code, stdout, stderr } = await tracelet(root, ...args)
     assert.equal(code, 2, args.join(' '))
     assert.equal(stdout, '')
     assert.match(stderr, message)
@@ -49,14 +47,14 @@ test('a wrong command line exits with 2 and says what was meant', async () => {
 })
 
 test('an error of the library exits with 1 and its code, without a stack', async () => {
-  const { code, stderr } = await tracelet('demo', '--backend', 'tensorbord', '--steps', '1')
+  const { code, stderr } = await tracelet(root, 'demo', '--backend', 'tensorbord', '--steps', '1')
   assert.equal(code, 1)
   assert.match(stderr, /^tracelet: ERR_BACKEND_UNKNOWN: .*did you mean 'tensorboard'\?$/m)
   assert.doesNotMatch(stderr, / at /)
 })
 
 test('the demo trains, accounts for every point and tells where it is', async () => {
-  const { code, stdout, stderr } = await tracelet('demo', '--steps', '60')
+  const { code, stdout, stderr } = await tracelet(root, 'demo', '--steps', '60')
   assert.equal(code, 0, stderr)
   assert.match(stdout, /every point is accounted for/)
   assert.match(stdout, /reads \d+\.\d % of the digits/)
@@ -77,12 +75,3 @@ test('the demo trains, accounts for every point and tells where it is', async ()
     )
   }
 })
-
-function tracelet(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, TRACELET_DIR: root }
-    execFile(process.execPath, [MAIN, ...args], { env, timeout: 120_000 }, (error, stdout, stderr) =>
-      resolve({ code: error ? Number(error.code ?? -1) : 0, stdout, stderr }),
-    )
-  })
-}

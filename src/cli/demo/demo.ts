@@ -7,11 +7,11 @@ import type { Run, Stats } from '../../index.ts'
 import { startLogging } from '../../index.ts'
 import { RUN_OPTIONS } from '../../run/options.ts'
 import { ProgressBar } from '../progress.ts'
-import { formatReport, lawHolds } from '../report.ts'
+import { formatReport, isDelivered, lawHolds } from '../report.ts'
+import { StatusLine } from '../status-line.ts'
 import { CallTimer } from './call-timer.ts'
 import { loadDigits } from './data.ts'
 import { type DemoServer, startDemoServer } from './mlflow-server.ts'
-import { StatusLine } from './status-line.ts'
 import { DEFAULT_TRAINING, train } from './train.ts'
 
 export interface DemoOptions {
@@ -138,10 +138,6 @@ function placesOf(
       { name: '', look: server.command },
     ]
   })
-}
-
-function isDelivered({ pending, records }: Stats['destinations'][string]): boolean {
-  return pending + records.pending === 0
 }
 
 function print(text: string): void {
