@@ -30,12 +30,14 @@ export function scanJournal(folder: string, stamp: number): JournalEnd {
   const series = new Map<number, Series>()
   const lanes = new Map<number, number>()
   const seals = new Map<number, number>()
+  let nextSeries = 0
   let end: FrameHeader | undefined
   let start: SegmentStart | undefined
   for (const number of numbers.reverse()) {
     const segment = scanSegment(folder, number, seals.get(number) ?? Infinity)
     if (!seals.has(number)) seals.set(number, segment.goodBytes)
     for (const [sealed, bytes] of segment.start?.seals ?? []) if (!seals.has(sealed)) seals.set(sealed, bytes)
+    nextSeries = Math.max(nextSeries, segment.nextSeries)
     for (const one of segment.series) if (!series.has(one.id)) series.set(one.id, one)
     const isOurs = segment.last?.stamp === stamp
     if (isOurs) {
@@ -47,14 +49,14 @@ export function scanJournal(folder: string, stamp: number): JournalEnd {
       }
     }
     end ??= segment.last
-    if (end && series.size >= end.nextSeries && (!isOurs || start !== undefined)) break
+    if (end && series.size >= nextSeries && (!isOurs || start !== undefined)) break
   }
   return {
     lastNumber: numbers[0] ?? 0,
     seq: end ? end.firstSeq + end.count : 0,
     points: end ? end.pointsBefore + (isPoints(end.type) ? end.count : 0) : 0,
     nextRow: end?.nextRow ?? 0,
-    nextSeries: end?.nextSeries ?? 0,
+    nextSeries,
     session: end?.session ?? 0,
     series,
     lanes,
@@ -68,6 +70,8 @@ interface SegmentScan {
   readonly last: FrameHeader | undefined
   readonly series: readonly Series[]
   readonly lanes: ReadonlyMap<number, number>
+  /** The highest of all its frames: a segment begins with what frames staged before it did not know. */
+  readonly nextSeries: number
   /** End of its last whole frame. */
   readonly goodBytes: number
 }
@@ -80,6 +84,7 @@ function scanSegment(folder: string, number: number, seal: number): SegmentScan 
     const lanes = new Map<number, number>()
     let start: SegmentStart | undefined
     let last: FrameHeader | undefined
+    let nextSeries = 0
     let goodBytes = 0
     for (let at = file.search(0, end); at >= 0; at = file.search(goodBytes, end)) {
       const header = file.header(at)!
@@ -88,6 +93,7 @@ function scanSegment(folder: string, number: number, seal: number): SegmentScan 
       goodBytes = nextFrame(at, header)
       file.stamp = header.stamp
       last = header
+      nextSeries = Math.max(nextSeries, header.nextSeries)
       if (header.lane !== NO_LANE) lanes.set(header.lane, header.position)
       if (header.type !== FRAME.segment && header.type !== FRAME.series) continue
       const payload = file.payload(at, header)
@@ -95,7 +101,7 @@ function scanSegment(folder: string, number: number, seal: number): SegmentScan 
       if (header.type === FRAME.segment) start ??= decodeSegment(payload)
       else series.push(...(decodeSeries(payload) ?? []))
     }
-    return { start, last, series, lanes, goodBytes }
+    return { start, last, series, lanes, nextSeries, goodBytes }
   } finally {
     file.close()
   }

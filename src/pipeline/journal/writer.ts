@@ -2,14 +2,14 @@
  * Appends one run's points and records to its journal: frames are staged, then committed by one write.
  * format.ts tells what is written and why (J1 …). Synchronous; lives in the drain thread.
  */
-import { closeSync, fstatSync, openSync, unlinkSync, writeSync, writevSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { monotonicNow } from '../../core/clock.ts'
 import { TraceletError } from '../../core/errors.ts'
 import type { RunRecord, SeriesId } from '../../core/types.ts'
 import type { StagedPoints } from '../coalesce.ts'
-import { FILE_MODE } from '../store/folder.ts'
+import { sizeOf, writeStretches } from './append.ts'
 import {
   FORMAT_VERSION,
   FRAME,
@@ -22,9 +22,10 @@ import {
   writeHeader,
 } from './format.ts'
 import { layPoints, pointsBytes } from './points.ts'
-import { decodeRecord, encodeRecord, encodeSegment, encodeSeries, type SegmentStart } from './records.ts'
+import { decodeRecord, encodeRecord, encodeSeries } from './records.ts'
 import { framesSince } from './rewrite.ts'
 import { type JournalEnd, scanJournal } from './scan.ts'
+import { createSegment, layStart } from './segment-start.ts'
 import { SeriesTable } from './series-table.ts'
 import { Staging, type Stretch } from './staging.ts'
 
@@ -100,10 +101,13 @@ export class JournalWriter {
   #stagedPoints = 0
   #stagedRecords = 0
   #stagedCoalesced = 0
+  /** Counts of lost ones that staged frames carry. */
+  readonly #stagedLost = { points: 0, records: 0 }
   /** For the next POINTS frame. */
   #coalesced = 0
   #lost = 0
   #lostRecords = 0
+  #isClosed = false
 
   private constructor(options: JournalWriterOptions) {
     this.#options = options
@@ -278,7 +282,7 @@ export class JournalWriter {
 
   /** Commits what is staged and a clean end. The journal stays readable whether this succeeds or throws. */
   close(): void {
-    if (this.#number === 0 || this.#isClosed) return
+    if (this.#isClosed) return
     this.#isClosed = true
     try {
       if (this.#lost > 0 || this.#lostRecords > 0 || this.#coalesced > 0) this.stagePoints(NO_POINTS)
@@ -288,9 +292,6 @@ export class JournalWriter {
       this.#release()
     }
   }
-
-  #isClosed = false
-  readonly #stagedLost = { points: 0, records: 0 }
 
   get #path(): string {
     return join(this.#options.folder, segmentName(this.#number))
@@ -331,21 +332,28 @@ export class JournalWriter {
     const from = at + FRAME_HEADER_BYTES
     bytes.fill(0, from + payloadBytes, at + frameBytes(payloadBytes))
     writeHeader(bytes, view, at, {
+      ...this.#place(lane, position),
       type,
-      version: FORMAT_VERSION,
       payloadBytes,
       payloadCrc: crc32(bytes.subarray(from, from + payloadBytes)),
+      count,
+    })
+    if (lane !== NO_LANE) this.#stagedLanes.set(lane, position)
+  }
+
+  /** What the next frame's header says of its place in the journal. */
+  #place(lane: number, position: number) {
+    return {
+      version: FORMAT_VERSION,
       stamp: this.#stamp,
       firstSeq: this.#seq + this.#stagedPoints + this.#stagedRecords,
       pointsBefore: this.#points + this.#stagedPoints,
       position,
       lane,
-      count,
       nextRow: this.#nextRow,
       nextSeries: this.#series.next,
       session: this.session,
-    })
-    if (lane !== NO_LANE) this.#stagedLanes.set(lane, position)
+    }
   }
 
   #append(now: number): void {
@@ -381,10 +389,9 @@ export class JournalWriter {
   /** Seals the present segment at #committedBytes and goes on in a new one. Changes nothing when it throws. */
   #beginSegment(firstSeq: number, pointsBefore: number, frames: Iterable<Uint8Array> = []): void {
     const { folder, runId, nonce, descriptors, syncer } = this.#options
-    if (this.#fd >= 0 || this.#startBytes > 0) this.#seals.set(this.#number, this.#committedBytes)
+    if (this.#startBytes > 0) this.#seals.set(this.#number, this.#committedBytes)
     const number = this.#number + 1
-    const path = join(folder, segmentName(number))
-    const start = this.#startFrames(
+    const start = layStart(
       {
         runId,
         nonce,
@@ -395,36 +402,26 @@ export class JournalWriter {
         processSeq: this.#processSeq,
         processPoints: this.#processPoints,
       },
-      firstSeq,
-      pointsBefore,
+      this.#series.all(),
+      { ...this.#place(NO_LANE, 0), firstSeq, pointsBefore, count: 0 },
     )
-    let fd = this.#create(path)
-    let committedBytes = start.length
+    let made: { fd: number; bytes: number }
     try {
-      writeWhole(fd, start)
-      for (const bytes of frames) {
-        writeWhole(fd, bytes)
-        committedBytes += bytes.length
-      }
+      made = createSegment(join(folder, segmentName(number)), concatenate(start, frames))
     } catch (error) {
-      closeSync(fd)
-      unlinkSync(path)
       throw this.#writeError(error)
     }
     this.#release()
-    if (descriptors) {
-      closeSync(fd)
-      fd = -1
-    }
+    if (descriptors) closeSync(made.fd)
     this.#number = number
-    this.#fd = fd
-    this.#committedBytes = committedBytes
+    this.#fd = descriptors ? -1 : made.fd
+    this.#committedBytes = made.bytes
     this.#startBytes = start.length
     this.#syncedBytes = 0
     this.#isTorn = false
     this.#series.allWritten()
     syncer?.dirtyFolder(folder)
-    syncer?.dirty(this.fd, { writer: this, segment: number }, committedBytes, monotonicNow())
+    syncer?.dirty(this.fd, { writer: this, segment: number }, made.bytes, monotonicNow())
   }
 
   #scan(): JournalEnd {
@@ -433,47 +430,6 @@ export class JournalWriter {
     } catch (error) {
       throw this.#writeError(error)
     }
-  }
-
-  #create(path: string): number {
-    try {
-      return openSync(path, 'ax+', FILE_MODE)
-    } catch (error) {
-      throw this.#writeError(error)
-    }
-  }
-
-  /** SEGMENT and all series, each twice (J3, J4). */
-  #startFrames(segment: SegmentStart, firstSeq: number, pointsBefore: number): Uint8Array {
-    const payloads: [number, Uint8Array][] = [[FRAME.segment, encodeSegment(segment)]]
-    for (const series of this.#series.all()) payloads.push([FRAME.series, encodeSeries(series)])
-    const bytes = new Uint8Array(
-      payloads.reduce((sum, [, payload]) => sum + 2 * frameBytes(payload.length), 0),
-    )
-    const view = new DataView(bytes.buffer)
-    let at = 0
-    for (const [type, payload] of payloads) {
-      for (let copy = 0; copy < 2; copy++) {
-        bytes.set(payload, at + FRAME_HEADER_BYTES)
-        writeHeader(bytes, view, at, {
-          type,
-          version: FORMAT_VERSION,
-          payloadBytes: payload.length,
-          payloadCrc: crc32(payload),
-          stamp: this.#stamp,
-          firstSeq,
-          pointsBefore,
-          position: 0,
-          lane: NO_LANE,
-          count: 0,
-          nextRow: this.#nextRow,
-          nextSeries: this.#series.next,
-          session: this.session,
-        })
-        at += frameBytes(payload.length)
-      }
-    }
-    return bytes
   }
 
   #release(): void {
@@ -511,33 +467,7 @@ const NO_POINTS: StagedPoints = {
   coalesced: 0,
 }
 
-/** One write for all; what the system left over of it, if it says no error, is tried again. */
-function writeStretches(fd: number, bytes: Uint8Array, stretches: readonly Stretch[]): void {
-  if (stretches.length === 1) {
-    writeWhole(fd, bytes.subarray(stretches[0]!.from, stretches[0]!.to))
-    return
-  }
-  const parts = stretches.map(({ from, to }) => bytes.subarray(from, to))
-  let written = writevSync(fd, parts)
-  for (const part of parts) {
-    const done = Math.min(written, part.length)
-    written -= done
-    if (done < part.length) writeWhole(fd, part.subarray(done))
-  }
-}
-
-function writeWhole(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) {
-    const written = writeSync(fd, bytes, at, bytes.length - at)
-    if (written === 0) throw new Error('the disk took nothing')
-    at += written
-  }
-}
-
-function sizeOf(fd: number): number {
-  try {
-    return fstatSync(fd).size
-  } catch {
-    return -1
-  }
+function* concatenate(first: Uint8Array, others: Iterable<Uint8Array>): Generator<Uint8Array> {
+  yield first
+  yield* others
 }

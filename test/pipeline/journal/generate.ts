@@ -16,7 +16,7 @@ export const generatedPath: string = join(folder, 'journal.generated.ts')
 
 /** Path of the one flatc version that makes the committed text, or undefined. */
 export function findFlatc(): string | undefined {
-  const flatc = process.env['TRACELET_FLATC'] ?? 'flatc'
+  const flatc = process.env.TRACELET_FLATC ?? 'flatc'
   const answer = spawnSync(flatc, ['--version'], { encoding: 'utf8' })
   return answer.stdout?.trim() === FLATC_VERSION ? flatc : undefined
 }

@@ -169,6 +169,22 @@ test('a segment that died while it was made is passed over', (t) => {
   scribe.writer.close()
 })
 
+test('a series that only the beginning of a segment defined keeps its number after a crash', (t) => {
+  const folder = temporaryFolder(t)
+  const scribe = new Scribe(folder, { segmentBytes: 1 })
+  scribe.points([{ name: 'a', step: 1, value: 1 }]).commit()
+  scribe.points([{ name: 'a', step: 2, value: 2 }])
+  scribe.points([{ name: 'b', step: 3, value: 3 }]).commit()
+  // the append that began the second segment was cut after its first frame of points, staged before b was known
+  const cut = framesOf(folder).find(({ segment, type }) => segment === 2 && type === FRAME.points)!
+  assert.equal(cut.nextSeries, 1)
+  truncateSync(join(folder, segmentName(2)), cut.to)
+  const next = new Scribe(folder, { nonce: 'second' }, scribe.items.slice(0, 2))
+  next.points([{ name: 'c', step: 3, value: 3 }]).commit()
+  next.writer.close()
+  assert.deepEqual(assertHonest(readBack(folder), next.items), [])
+})
+
 test('garbage after the last whole frame is sealed off', (t) => {
   const folder = temporaryFolder(t)
   const scribe = new Scribe(folder)

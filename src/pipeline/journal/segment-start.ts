@@ -1,0 +1,50 @@
+/** What a segment begins with (J3, J4), and the making of its file. */
+import { closeSync, openSync, unlinkSync } from 'node:fs'
+import { crc32 } from 'node:zlib'
+import type { Series } from '../../core/types.ts'
+import { FILE_MODE } from '../store/folder.ts'
+import { writeWhole } from './append.ts'
+import { FRAME, FRAME_HEADER_BYTES, type FrameHeader, frameBytes, writeHeader } from './format.ts'
+import { encodeSegment, encodeSeries, type SegmentStart } from './records.ts'
+
+/** SEGMENT and all series, each twice. `place` is the header of a frame that uses no number and no lane. */
+export function layStart(
+  segment: SegmentStart,
+  series: readonly (readonly Series[])[],
+  place: Omit<FrameHeader, 'type' | 'payloadBytes' | 'payloadCrc'>,
+): Uint8Array {
+  const payloads: [type: number, payload: Uint8Array][] = [[FRAME.segment, encodeSegment(segment)]]
+  for (const part of series) payloads.push([FRAME.series, encodeSeries(part)])
+  const bytes = new Uint8Array(payloads.reduce((sum, [, payload]) => sum + 2 * frameBytes(payload.length), 0))
+  const view = new DataView(bytes.buffer)
+  let at = 0
+  for (const [type, payload] of payloads) {
+    for (let copy = 0; copy < 2; copy++) {
+      bytes.set(payload, at + FRAME_HEADER_BYTES)
+      const payloadCrc = crc32(payload)
+      writeHeader(bytes, view, at, { ...place, type, payloadBytes: payload.length, payloadCrc })
+      at += frameBytes(payload.length)
+    }
+  }
+  return bytes
+}
+
+/**
+ * Makes the file, which must not be there: of two writers that take each other for dead only one gets it. Leaves
+ * nothing behind when it throws. Returns a descriptor that appends.
+ */
+export function createSegment(path: string, parts: Iterable<Uint8Array>): { fd: number; bytes: number } {
+  const fd = openSync(path, 'ax+', FILE_MODE)
+  let bytes = 0
+  try {
+    for (const part of parts) {
+      writeWhole(fd, part)
+      bytes += part.length
+    }
+  } catch (error) {
+    closeSync(fd)
+    unlinkSync(path)
+    throw error
+  }
+  return { fd, bytes }
+}
