@@ -12,7 +12,7 @@ export const RUN_OPTIONS = {
   expName: {
     type: 'string',
     default: 'default',
-    env: ['TRACELET_EXPERIMENT'],
+    env: ['TRACELET_EXPERIMENT', 'MLFLOW_EXPERIMENT_NAME'],
     doc: 'Experiment the run belongs to, in every backend that has experiments.',
   },
   name: { type: 'string', doc: 'Shown by backends; defaults to the run id.' },

@@ -13,7 +13,6 @@ export const MLFLOW_OPTIONS = {
   },
   experiment: {
     type: 'string',
-    env: ['MLFLOW_EXPERIMENT_NAME'],
     doc: "experiment to log to, instead of the run's expName",
   },
   username: {

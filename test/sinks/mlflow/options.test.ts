@@ -15,19 +15,18 @@ const options = (
 
 describe('the options of MLflow', () => {
   it("come from MLflow's own environment variables", () => {
-    const { uri, username, password, insecureTls, experiment } = options(
+    const { uri, username, password, insecureTls } = options(
       {},
       {
         MLFLOW_TRACKING_URI: 'https://ml.example.org/team/',
         MLFLOW_TRACKING_USERNAME: 'ann',
         MLFLOW_TRACKING_PASSWORD: 'secret',
         MLFLOW_TRACKING_INSECURE_TLS: 'true',
-        MLFLOW_EXPERIMENT_NAME: 'night',
       },
     )
     assert.deepEqual(
-      [uri, username, password, insecureTls, experiment],
-      ['https://ml.example.org/team', 'ann', 'secret', true, 'night'],
+      [uri, username, password, insecureTls],
+      ['https://ml.example.org/team', 'ann', 'secret', true],
     )
   })
 
