@@ -63,6 +63,9 @@ export const DESTINATION_STATES = ['opening', 'live', 'retrying', 'blocked', 'cl
 
 const DESTINATIONS_FROM = RUN_WORDS + PRODUCERS * PRODUCER_WORDS
 
+/** Of the counters of a run without destinations. */
+export const COUNTERS_MIN_BYTES = DESTINATIONS_FROM * 8
+
 export function createCounters(destinations: number): SharedArrayBuffer {
   return new SharedArrayBuffer((DESTINATIONS_FROM + destinations * DESTINATION_WORDS) * 8)
 }

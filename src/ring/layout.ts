@@ -119,6 +119,13 @@ export function createControl(): SharedArrayBuffer {
   return buffer
 }
 
+/** Whether it is a control block that this version made; anything may be asked about. */
+export function isControl(buffer: unknown): boolean {
+  if (!(buffer instanceof SharedArrayBuffer) || buffer.byteLength !== CONTROL_BYTES) return false
+  const words = new Int32Array(buffer)
+  return words[CONTROL.magic] === MAGIC && words[CONTROL.version] === VERSION
+}
+
 export function createLane(control: SharedArrayBuffer, slots: number): SharedArrayBuffer {
   const buffer = new SharedArrayBuffer(SLOTS_OFFSET + slots * SLOT_BYTES)
   const words = new Int32Array(buffer)

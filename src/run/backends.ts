@@ -19,7 +19,7 @@ const EMBEDDED_DEFAULT = ['local', 'tensorboard']
 
 /** @throws TraceletError ERR_BACKEND_UNKNOWN, ERR_OPTION */
 export function resolveBackends(given: Backend | undefined, environment: Environment): DestinationSpec[] {
-  const entries = entriesOf(given ?? fromEnvironment(environment) ?? EMBEDDED_DEFAULT)
+  const entries = entriesOf(given === undefined ? (fromEnvironment(environment) ?? EMBEDDED_DEFAULT) : given)
   if (entries.length === 0)
     throw new TraceletError('ERR_OPTION', "backend must name at least one, such as 'local'")
   return entries.map(([name, options], index) => {

@@ -1,8 +1,10 @@
 /** Joining a run from another thread. */
 import { BroadcastChannel } from 'node:worker_threads'
+import { COUNTERS_MIN_BYTES } from '../core/counters.ts'
 import { type ErrorRecord, TraceletError } from '../core/errors.ts'
 import type { RunId } from '../core/types.ts'
 import { isFlushed, requestFlush, ring } from '../ring/doorbell.ts'
+import { isControl, MIN_LANE_SLOTS } from '../ring/layout.ts'
 import { Issues } from './issues.ts'
 import { RunLogger } from './logger.ts'
 import { RunProducer } from './producer.ts'
@@ -30,7 +32,7 @@ const lanes = new Map<string, { lane: ThreadLane; runs: Map<number, AttachedRun>
  * @throws TraceletError ERR_HANDLE
  */
 export function attachRun(handle: RunHandle): AttachedRun {
-  if (handle?.tracelet !== 1 || !(handle.control instanceof SharedArrayBuffer)) {
+  if (!isHandle(handle)) {
     throw new TraceletError(
       'ERR_HANDLE',
       'attachRun() takes what run.handle() gave, sent by workerData or postMessage',
@@ -57,6 +59,18 @@ export function attachRun(handle: RunHandle): AttachedRun {
     thread.runs.set(handle.number, run)
   }
   return run
+}
+
+function isHandle(handle: RunHandle): boolean {
+  return (
+    handle?.tracelet === 1 &&
+    isControl(handle.control) &&
+    handle.counters instanceof SharedArrayBuffer &&
+    handle.counters.byteLength >= COUNTERS_MIN_BYTES &&
+    typeof handle.channel === 'string' &&
+    Number.isSafeInteger(handle.number) &&
+    handle.laneSlots >= MIN_LANE_SLOTS
+  )
 }
 
 export class AttachedRun extends RunLogger {

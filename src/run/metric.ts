@@ -34,7 +34,11 @@ export class Metric {
    * refused: counted in `stats().refused` and reported as ERR_VALUE or ERR_STEP.
    */
   log(step: number, value: number): void {
-    if (typeof value !== 'number' || ((step | 0) !== step && !Number.isSafeInteger(step))) {
+    if (
+      typeof value !== 'number' ||
+      typeof step !== 'number' ||
+      ((step | 0) !== step && !Number.isSafeInteger(step))
+    ) {
       this.#producer.refusePoint(this.name, step, value)
       return
     }

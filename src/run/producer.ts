@@ -86,27 +86,31 @@ export class RunProducer {
     let index = 0
     let accepted = 0
     let lost = 0
-    for (const key in values) {
-      const value = values[key]
-      let series: number
-      if (shape.keys[index] === key) series = shape.series[index]!
-      else {
-        shape = this.#shapeFor(shape, index, key)
-        series = shape.series[index]!
+    try {
+      for (const key in values) {
+        const value = values[key]
+        let series: number
+        if (shape.keys[index] === key) series = shape.series[index]!
+        else {
+          shape = this.#shapeFor(shape, index, key)
+          series = shape.series[index]!
+        }
+        index++
+        if (typeof value !== 'number' || series === BAD_NAME) {
+          this.#refuseValue(key, value, series)
+          continue
+        }
+        accepted++
+        if (series === UNDEFINED || !lane.push(series, step, value, time)) lost++
       }
-      index++
-      if (typeof value !== 'number' || series === BAD_NAME) {
-        this.#refuseValue(key, value, series)
-        continue
-      }
-      accepted++
-      if (series === UNDEFINED || !lane.push(series, step, value, time)) lost++
+    } finally {
+      // also when a getter of the caller's threw: what was pushed before it counts
+      if (lost > 0) shape = this.#forgetShape(shape)
+      this.#shape = shape
+      this.counts[PRODUCER.accepted]! += accepted
+      if (lost > 0) this.counts[PRODUCER.lostLaneFull]! += lost
+      lane.publish()
     }
-    if (lost > 0) shape = this.#forgetShape(shape)
-    this.#shape = shape
-    this.counts[PRODUCER.accepted]! += accepted
-    if (lost > 0) this.counts[PRODUCER.lostLaneFull]! += lost
-    lane.publish()
   }
 
   metric(name: string, context = ''): Metric {
@@ -243,7 +247,7 @@ function rowMessage(values: unknown): string {
   return `log() takes an object of numbers, but was given ${describe(values)}`
 }
 
-function describe(value: unknown): string {
+export function describe(value: unknown): string {
   if (typeof value === 'string') return `the text '${value.slice(0, 40)}'`
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
   return String(value)

@@ -2,7 +2,7 @@
 import type { ErrorRecord } from '../core/errors.ts'
 import { redact, redactText } from '../core/redact.ts'
 import type { ParamValue, RunRecord } from '../core/types.ts'
-import { nameIssue, type RunProducer } from './producer.ts'
+import { describe, nameIssue, type RunProducer } from './producer.ts'
 
 /** Anything with nested objects; leaves become params named by their path: `optimizer.lr`. */
 export type Params = Readonly<Record<string, unknown>>
@@ -12,12 +12,24 @@ export type Tags = readonly string[] | Readonly<Record<string, string | number |
 const MAX_DEPTH = 32
 
 export function logParams(producer: RunProducer, params: Params, report: (issue: ErrorRecord) => void): void {
+  if (typeof params !== 'object' || params === null || Array.isArray(params)) {
+    return report({
+      code: 'ERR_VALUE',
+      message: `logParams() takes an object, but was given ${describe(params)}`,
+    })
+  }
   const flat: [string, ParamValue][] = []
-  flatten(params, '', 0, flat, new Set(), report)
+  flatten({ ...params }, '', 0, flat, new Set(), report)
   send(producer, flat, (entries) => ({ kind: 'params', params: Object.fromEntries(entries) }), report)
 }
 
 export function setTags(producer: RunProducer, tags: Tags, report: (issue: ErrorRecord) => void): void {
+  if (typeof tags !== 'object' || tags === null) {
+    return report({
+      code: 'ERR_VALUE',
+      message: `setTags() takes words or an object, but was given ${describe(tags)}`,
+    })
+  }
   const given = Array.isArray(tags) ? tags.map((tag) => [tag, ''] as const) : Object.entries(tags)
   const entries: [string, string][] = []
   for (const [name, value] of given) {
@@ -57,6 +69,9 @@ function flatten(
   parents: Set<object>,
   report: (issue: ErrorRecord) => void,
 ): void {
+  if (value instanceof Map) {
+    return flatten(Object.fromEntries(value), path, depth, into, parents, report)
+  }
   if (isPlainObject(value)) {
     if (parents.has(value) || depth > MAX_DEPTH) {
       return report({

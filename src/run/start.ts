@@ -51,9 +51,9 @@ export function startLogging(options: StartOptions = {}): Run {
   const destinations = resolveBackends(backend, process.env)
   const id = resolved.runId ?? newRunId()
   const root = resolve(resolved.dir)
-  const folder = createRunFolder(root, resolved.project, id)
+  const folder = onDisk(root, () => createRunFolder(root, resolved.project, id))
   // the drain thread takes it over and keeps it
-  takeGuard(folder, 'writer')
+  onDisk(folder, () => takeGuard(folder, 'writer'))
   const run: RunInfo = {
     id,
     name: redactText(resolved.name ?? id),
@@ -65,10 +65,8 @@ export function startLogging(options: StartOptions = {}): Run {
     nonce: randomUUID(),
     folder,
   }
-  const info = describeRun(
-    run,
-    destinations.map((destination) => toRunDestination(destination, run)),
-  )
+  const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
+  const info = onDisk(folder, () => describeRun(run, toDescribe))
   engine ??= new Engine(resolved)
   const { durability, rowMaxAgeMs, finishDeadlineMs } = resolved
   const started: Run = new Run(
@@ -112,6 +110,19 @@ export function getActiveRun(): Run {
 /** Finishes the active run; undefined when there is none. */
 export async function stopLogging(outcome?: RunOutcome, options?: FinishOptions): Promise<Stats | undefined> {
   return active?.finish(outcome, options)
+}
+
+/** @throws TraceletError ERR_JOURNAL_WRITE for a fault of the file system */
+function onDisk<Result>(place: string, work: () => Result): Result {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof TraceletError) throw error
+    const why = error instanceof Error ? error.message : String(error)
+    throw new TraceletError('ERR_JOURNAL_WRITE', `startLogging: cannot write below ${place}: ${why}`, {
+      cause: error,
+    })
+  }
 }
 
 /** Writes `run.json`, or adds this start to the one that is there; who the run is stays as it was first written. */
