@@ -60,6 +60,7 @@ class DrainThread {
       onDefinitions: (definitions) => this.#post({ type: 'definitions', definitions }),
       onAppend: () => this.#wakeDelivery(),
       onFinish: (run) => this.#onFinish(run),
+      onOrphans: (points) => this.#onOrphans(points),
       onIssue: (run, issue) => this.#post({ type: 'drain-issue', number: run.order.number, issue }),
     })
     this.#pool = new DeliveryPool(
@@ -158,6 +159,12 @@ class DrainThread {
 
   #wakeDelivery(): void {
     if (Atomics.load(this.#idle, 0) !== 0) this.#pool.wake()
+  }
+
+  #onOrphans(points: number): void {
+    const message = `${points} points came for runs that were finished before the drain thread was replaced; they are lost`
+    const issue = { code: 'ERR_RUN_FINISHED', message } as const
+    this.#post({ type: 'issue', run: '', destination: '', severity: 'failing', issue })
   }
 
   #onFinish(run: DrainRun): void {

@@ -36,6 +36,7 @@ export interface DrainHooks {
   readonly onDefinitions: (definitions: readonly SeriesDefinition[]) => void
   readonly onAppend: () => void
   readonly onFinish: (run: DrainRun) => void
+  readonly onOrphans: (points: number) => void
   readonly onIssue: (run: DrainRun, issue: ErrorRecord) => void
 }
 
@@ -73,6 +74,8 @@ export class Drain {
   /** Slots taken since the last append. */
   #staged = 0
   #stagedSince = 0
+  /** Points of series that nobody here knows: of a run that was finished before the drain thread was replaced. */
+  #orphans = 0
   #caredAt = 0
   #touchedAt = 0
   /** Runs whose FINISH was met: closed when every lane has been read to where it stood then. */
@@ -167,13 +170,13 @@ export class Drain {
       if (failure !== undefined) this.#hooks.onIssue(run, toErrorRecord(failure, 'ERR_JOURNAL_WRITE'))
     }
     if (this.isFenced) return
+    if (this.#dirty.size > 0) this.#hooks.onAppend()
+    this.#dirty.clear()
+    this.#staged = 0
     for (const lane of this.#lanes.values()) {
       lane.reader.free()
       if (lane.reader.isDone) this.#forget(lane, true)
     }
-    if (this.#dirty.size > 0) this.#hooks.onAppend()
-    this.#dirty.clear()
-    this.#staged = 0
   }
 
   #isDue(now: number): boolean {
@@ -218,13 +221,16 @@ export class Drain {
       const slot = (from + taken) & mask
       const id = u32[slot * 8 + 1]!
       if (id >= CONTROL_BIT) break
-      const target = targets[id]!
+      const target = targets[id]
+      taken++
+      if (target === undefined) {
+        this.#orphans++
+        continue
+      }
       const producer = target.producer
       if (producer.isClean) this.#soil(producer)
-      if (!recovering || reader.position + taken >= producer.journaledTo) {
-        producer.stage.add(target.series, f64[slot * 4 + 1]!, f64[slot * 4 + 2]!, f64[slot * 4 + 3]!)
-      }
-      taken++
+      if (recovering && reader.position + taken <= producer.journaledTo) continue
+      producer.stage.add(target.series, f64[slot * 4 + 1]!, f64[slot * 4 + 2]!, f64[slot * 4 + 3]!)
     }
     reader.take(taken)
     return taken
@@ -306,6 +312,8 @@ export class Drain {
 
   #care(now: number): void {
     this.#caredAt = now
+    if (this.#orphans > 0) this.#hooks.onOrphans(this.#orphans)
+    this.#orphans = 0
     const touch = now - this.#touchedAt >= GUARD_TOUCH_MS
     if (touch) this.#touchedAt = now
     for (const run of this.runs.values()) {
@@ -382,6 +390,10 @@ export class Drain {
   }
 
   #forget(lane: Lane, forGood: boolean): void {
+    for (const producer of lane.producers.values()) {
+      producer.stage.closeRows()
+      if (producer.stage.closedLength > 0 && producer.isClean) this.#soil(producer)
+    }
     this.#lanes.delete(lane.reader.id)
     if (forGood) this.#known.delete(lane.reader.id)
     lane.reader.release()
