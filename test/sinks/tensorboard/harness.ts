@@ -9,7 +9,7 @@ import { basename, join } from 'node:path'
 import type { RunInfo, Sink } from '../../../src/core/types.ts'
 import { tensorboard } from '../../../src/sinks/tensorboard/sink.ts'
 import type { Fault, SinkHarness, StoredRun } from '../harness.ts'
-import { eventFilesOf, readEvents } from './read-events.ts'
+import { eventFilesOf, readWholeEvents } from './read-events.ts'
 
 /** How many bytes of the next write still fit. */
 const ROOM_BYTES: Partial<Record<Fault, number>> = { cut: 0, falseSuccess: 5, full: 40 }
@@ -59,7 +59,7 @@ export async function start(): Promise<SinkHarness> {
 }
 
 function storedIn(directory: string): StoredRun {
-  const values = statSync(directory, { throwIfNoEntry: false }) ? readEvents(directory) : []
+  const values = statSync(directory, { throwIfNoEntry: false }) ? readWholeEvents(directory) : []
   const textsOf = (tag: string) => values.filter((value) => value.tag === tag).map((value) => value.texts!)
   const table = (tag: string) => {
     const cells = textsOf(tag).flat()

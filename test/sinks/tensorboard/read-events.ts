@@ -1,4 +1,4 @@
-/** Reads event files back, sharing no code with what writes them. Throws at the first record that is not whole. */
+/** Reads event files back, sharing no code with what writes them. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -16,10 +16,26 @@ export function eventFilesOf(directory: string): string[] {
   return readdirSync(directory).filter((name) => name.includes('tfevents'))
 }
 
+/** @throws Error at the first record that is not whole */
 export function readEvents(directory: string): ReadValue[] {
   return eventFilesOf(directory).flatMap((name) => parseEventFile(readFileSync(join(directory, name))))
 }
 
+/** As TensorBoard sees a file that is being written: what follows the last whole record is not there yet. */
+export function readWholeEvents(directory: string): ReadValue[] {
+  return eventFilesOf(directory).flatMap((name) => {
+    const file = readFileSync(join(directory, name))
+    let end = 0
+    while (end + 12 <= file.length) {
+      const next = end + 12 + Number(file.readBigUInt64LE(end)) + 4
+      if (next > file.length) break
+      end = next
+    }
+    return parseEventFile(file.subarray(0, end))
+  })
+}
+
+/** @throws Error at the first record that is not whole */
 export function parseEventFile(file: Buffer): ReadValue[] {
   const values: ReadValue[] = []
   for (let at = 0; at < file.length; ) {
