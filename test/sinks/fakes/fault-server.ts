@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fault } from '../harness.ts'
 
 export interface FakeRequest {
@@ -30,6 +31,8 @@ export const HTTP_FAULTS: readonly Fault[] = [
 
 export class FaultServer {
   requests = 0
+  /** Between applying a request and its answer. */
+  answersAfterMs: () => number = () => 0
   readonly #server: Server
   readonly #handle: (request: FakeRequest) => FakeAnswer
   readonly #meetsFaults: (request: FakeRequest) => boolean
@@ -80,7 +83,12 @@ export class FaultServer {
     }
     this.requests++
     const fault = this.#fault !== undefined && this.#meetsFaults(request) ? this.#fault : undefined
-    if (fault === undefined) return send(response, this.#handle(request))
+    if (fault === undefined) {
+      const answer = this.#handle(request)
+      const delay = this.answersAfterMs()
+      if (delay > 0) await sleep(delay)
+      return send(response, answer)
+    }
     this.#fault = undefined
     switch (fault) {
       case 'cut':

@@ -18,6 +18,8 @@ export interface Line {
 
 class StreamRun extends RemoteRun {
   readonly lines: string[] = []
+  /** Requests that brought lines or records. */
+  writes = 0
 }
 
 export class OffsetServer {
@@ -44,6 +46,11 @@ export class OffsetServer {
     const server = new OffsetServer(token)
     server.url = await server.#server.listen(port)
     return server
+  }
+
+  /** How long each answer takes after its request was applied; given anew for each, in ms. */
+  set answersAfterMs(delay: () => number) {
+    this.#server.answersAfterMs = delay
   }
 
   failNext(fault: Fault, run: string): void {
@@ -79,6 +86,7 @@ export class OffsetServer {
     }
     const run = this.runs.get(id!)
     if (run === undefined || run.isGone) return { status: 404, body: { error: 'run is gone' } }
+    run.writes++
     if (what !== 'lines') return run.take(what, content)
     return this.#take(run, content, body.length)
   }

@@ -1,0 +1,58 @@
+/**
+ * Guarantee G4 on the whole pipeline: real processes that train against the offset fake and TensorBoard are killed
+ * at random instants, the run is trained on or synced, and then journal, fake and event file are read back.
+ *
+ * TRACELET_TEST_KILLS says how many kills (default 50, with TRACELET_TEST_LONG=1 500).
+ *
+ * About the 20 ms: they are 20 ms in which the drain thread could run. On a machine that is busy with other things
+ * it may have to wait for a processor for longer than that; each round measures how long it did, around its kill,
+ * and widens the bound of that round by as much and no more (verdict.ts tells how). The widenings are reported.
+ */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Random, SEED } from '../random.ts'
+import { OffsetServer } from '../sinks/fakes/offset-server.ts'
+import { playRound, type Result } from './round.ts'
+
+const KILLS = Number(process.env.TRACELET_TEST_KILLS ?? (process.env.TRACELET_TEST_LONG === '1' ? 500 : 50))
+const AT_ONCE = 2
+
+test(`a process killed at any instant leaves a prefix of what it logged, and every backend gets that once (seed ${SEED})`, async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'tracelet-kill-'))
+  const server = await OffsetServer.start()
+  const delays = new Random(SEED)
+  // often enough a kill falls between what the server has applied and what the sink has heard
+  server.answersAfterMs = () => (delays.next() < 0.7 ? 0 : delays.below(25))
+  const results: Result[] = []
+  const count = () => results.reduce((kills, result) => kills + result.kills, 0)
+  let rounds = 0
+  const play = async () => {
+    while (count() < KILLS) {
+      const round = rounds++
+      const random = new Random(SEED + round)
+      try {
+        results.push(await playRound({ random, dir, runId: `r${round}`, server }))
+      } catch (error) {
+        throw new Error(`round ${round}, seed ${SEED}`, { cause: error })
+      }
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: AT_ONCE }, play))
+  } finally {
+    await server.stop()
+    rmSync(dir, { recursive: true, force: true })
+  }
+  assert.ok(count() >= KILLS)
+  const losses = results.flatMap((result) => result.losses)
+  const most = (values: readonly number[]) => `${Math.max(0, ...values).toFixed(1)} ms`
+  t.diagnostic(
+    `${count()} kills in ${rounds} rounds, ${results.reduce((sum, { syncKills }) => sum + syncKills, 0)} kills of a sync, ` +
+      `${results.reduce((sum, { points }) => sum + points, 0)} points; ` +
+      `missing at most ${most(losses.map(({ missingMs }) => missingMs))} of calls; ` +
+      `bound widened for ${losses.filter(({ widenedMs }) => widenedMs > 1).length} of ${losses.length} threads, by at most ${most(losses.map(({ widenedMs }) => widenedMs))}`,
+  )
+})

@@ -1,0 +1,41 @@
+/** What a trainer is told to do, and where it leaves what it noted. */
+import { join } from 'node:path'
+import type { Backend } from '../../src/index.ts'
+import type { Thread } from './truth.ts'
+
+export interface Orders {
+  readonly dir: string
+  readonly runId: string
+  readonly backend: Backend
+  /** Where the diaries go. */
+  readonly diaries: string
+  /** How many processes have written to the run before. */
+  readonly life: number
+  /** Bound handles, whole rows, or one after the other. */
+  readonly style: 'handles' | 'rows' | 'mixed'
+  /** As fast as it goes; a few rows a millisecond; bursts with pauses between them. */
+  readonly pace: 'flat' | 'steady' | 'bursts'
+  readonly rowsPerMs: number
+  readonly pauseMs: number
+  /** Whether the event loop ever turns, or waits are synchronous. */
+  readonly turns: boolean
+  /** A second thread logs too, at a steady pace. */
+  readonly hasWorker: boolean
+  /** How often everything is flushed and that is noted; 0 for never. Needs `turns`. */
+  readonly flushEveryMs: number
+  /** After so long the run is finished; Infinity is not JSON, so 0 is never. */
+  readonly finishAfterMs: number
+}
+
+export function paramsOf(life: number): Record<string, number> {
+  return { [`rate of ${life}`]: 0.1 + life }
+}
+export function tagsOf(life: number): Record<string, string> {
+  return { [`life ${life}`]: `t${life}` }
+}
+export function diaryPath(orders: Orders, thread: Thread): string {
+  return join(orders.diaries, `${orders.runId}-${orders.life}-${thread}`)
+}
+export function latenessPath(orders: Orders): string {
+  return join(orders.diaries, `${orders.runId}-${orders.life}-lateness`)
+}
