@@ -124,7 +124,7 @@ export class Delivery {
   /** @param deadlineAt monotonic ms */
   finish(deadlineAt: number, now: number): void {
     this.#isFinishing = true
-    this.#trouble.isFinishing = true
+    this.#trouble.finish(now)
     this.#deadlineAt = deadlineAt
     this.#abortAt = deadlineAt - Math.min(CLOSE_MS, Math.max(0, deadlineAt - now) / 2)
     this.#wake()

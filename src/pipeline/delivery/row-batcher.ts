@@ -41,6 +41,8 @@ export class RowBatcher implements Batcher, Shape {
   #completeAt = 0
   /** First point of each row that is not committed. */
   readonly #unsettled = new Map<number, number>()
+  /** Rows that the cursor names and that have not been met again. */
+  readonly #owed = new Set<number>()
   #ordinal = 0
   /** Stands in #seenIn for each series that the row at hand has had, at index #seenAt of #kept. */
   #generation = 0
@@ -51,6 +53,9 @@ export class RowBatcher implements Batcher, Shape {
     this.#options = options
     this.#entries = new EntryReader(options, this)
     this.#bounds = new PointBounds(options)
+    for (const [first, last] of options.from.rows ?? []) {
+      for (let row = first; row <= last; row++) this.#owed.add(row)
+    }
   }
 
   get isAtEnd(): boolean {
@@ -115,9 +120,12 @@ export class RowBatcher implements Batcher, Shape {
 
   place(uncommitted: readonly Item[]): Place {
     const passive = uncommitted.find((item) => item.points === undefined)
-    const seq = Math.max(passive?.seq ?? this.#options.reader.seq, this.#options.from.seq)
-    let back = seq
-    const rows: number[] = []
+    const { reader, from } = this.#options
+    const seq = Math.max(passive?.seq ?? reader.seq, from.seq)
+    // What has not been read again is as it was; a row that is not met by then was lost to damage.
+    const isReadAgain = reader.seq >= from.seq
+    let back = isReadAgain ? seq : from.back
+    const rows: number[] = isReadAgain ? [] : [...this.#owed]
     for (const [row, first] of this.#unsettled) {
       if (first >= seq) continue
       back = Math.min(back, first)
@@ -134,11 +142,12 @@ export class RowBatcher implements Batcher, Shape {
     const { from } = this.#options
     let at = start
     // Points before the cursor count only for the rows that it names.
-    if (entry.seq + start < from.seq && !isIn(from.rows, number)) at = Math.min(end, from.seq - entry.seq)
+    if (entry.seq + start < from.seq && !this.#isOurs(number)) at = Math.min(end, from.seq - entry.seq)
     if (at === end) return
     const { points } = entry
     let row = this.#open.get(number)
     if (row === undefined) {
+      this.#owed.delete(number)
       row = { row: number, step: points.step[at]!, series: [], value: [], time: [], seq: [] }
       this.#open.set(number, row)
       this.#unsettled.set(number, entry.seq + at)
@@ -149,6 +158,10 @@ export class RowBatcher implements Batcher, Shape {
       row.time.push(points.time[at]!)
       row.seq.push(entry.seq + at)
     }
+  }
+
+  #isOurs(row: number): boolean {
+    return this.#owed.has(row) || this.#open.has(row)
   }
 
   #close(number: number): void {
@@ -306,10 +319,6 @@ interface SlimRow {
   readonly kept: readonly number[]
   readonly bytes: number
   readonly losers: number
-}
-
-function isIn(ranges: Place['rows'], row: number): boolean {
-  return ranges?.some(([first, last]) => row >= first && row <= last) ?? false
 }
 
 function toRanges(rows: number[]): [number, number][] {

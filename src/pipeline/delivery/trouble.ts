@@ -10,17 +10,23 @@ import { type Account, PROBE_MS } from './limiter.ts'
 const FINISHING_CEILING_MS = 1_000
 
 export class Trouble {
-  isFinishing = false
   readonly #account: Account
   readonly #health: Health
   readonly #random: () => number
   #notBefore = 0
   #isRunBlocked = false
+  #isFinishing = false
 
   constructor(account: Account, health: Health, random: () => number) {
     this.#account = account
     this.#health = health
     this.#random = random
+  }
+
+  /** The run ends: waits are short from now on, and the one under way is over. Pauses the account asked for stay. */
+  finish(now: number): void {
+    this.#isFinishing = true
+    if (!this.#isRunBlocked) this.#notBefore = Math.min(this.#notBefore, now)
   }
 
   /** Monotonic ms before which nothing is sent. */
@@ -39,7 +45,7 @@ export class Trouble {
 
   retry(reason: string, afterMs: number | undefined, now: number): void {
     this.#isRunBlocked = false
-    const ceiling = this.isFinishing ? FINISHING_CEILING_MS : LAST_CEILING_MS
+    const ceiling = this.#isFinishing ? FINISHING_CEILING_MS : LAST_CEILING_MS
     const wait = afterMs ?? backOffMs(this.#health.failures + 1, ceiling, this.#random)
     this.#notBefore = Math.max(this.#notBefore, now + wait)
     if (afterMs !== undefined) this.#account.pause(now + afterMs)

@@ -5,6 +5,7 @@ import type {
   Batch,
   Cursor,
   OpenResult,
+  RunInfo,
   RunRecord,
   Sink,
   SinkCapabilities,
@@ -23,6 +24,16 @@ export interface SeenPoint {
   readonly name: string
   readonly step: number
   readonly value: number
+}
+
+const RUN_INFO: RunInfo = {
+  id: 'run-1',
+  name: 'run',
+  project: 'p',
+  experiment: 'e',
+  createdAt: 0,
+  nonce: 'n',
+  folder: '/nowhere',
 }
 
 /** Undefined: `accepted`, or what comes next. */
@@ -122,6 +133,12 @@ export interface StageOptions {
   readonly cursor?: Cursor
   readonly live?: boolean
   readonly account?: Account
+  /** A real sink in place of the scripted one; limits and capabilities are its own then. */
+  readonly real?: {
+    readonly definition: SinkDefinition
+    readonly options: Readonly<Record<string, unknown>>
+    readonly run: RunInfo
+  }
 }
 
 export class Stage {
@@ -134,15 +151,22 @@ export class Stage {
   readonly block: Float64Array
   readonly live: Float64Array | undefined
   now = 1_000
+  /** False: the clock goes on although a call has not been answered. */
+  waitsForSink: boolean
   guardIsOurs = true
   guardsHeld = 0
   /** Set: saving, letters and the guard throw it. */
   diskError: Error | undefined
   guardError: Error | undefined
   #isWoken = false
+  /** Calls of the sink that have not been answered. */
+  #calls = 0
+  #isDead = false
+  readonly #sinks: Sink[] = []
 
   constructor(journal: MemoryJournal, options: StageOptions = {}) {
     this.journal = journal
+    this.waitsForSink = options.real !== undefined
     const counters = createCounters(1)
     this.block = destinationCounters(counters, 0)
     this.live = options.live ? runCounters(counters) : undefined
@@ -163,7 +187,7 @@ export class Stage {
       maxNameLength: 1000,
       ...options.capabilities,
     }
-    const definition: SinkDefinition = {
+    const scripted: SinkDefinition = {
       kind: 'scripted',
       title: 'Scripted',
       options: {},
@@ -173,19 +197,12 @@ export class Stage {
       account: () => 'us',
       create: () => this.sink.asSink(),
     }
+    const definition = options.real?.definition ?? scripted
     this.delivery = new Delivery({
-      run: {
-        id: 'run-1',
-        name: 'run',
-        project: 'p',
-        experiment: 'e',
-        createdAt: 0,
-        nonce: 'n',
-        folder: '/nowhere',
-      },
-      name: 'scripted',
-      definition,
-      options: {},
+      run: options.real?.run ?? RUN_INFO,
+      name: definition.kind,
+      definition: { ...definition, create: (context) => this.#watched(definition.create(context)) },
+      options: options.real?.options ?? {},
       address: 'here',
       live: this.live,
       block: this.block,
@@ -193,6 +210,7 @@ export class Stage {
       cursors: {
         load: () => this.saved.at(-1) ?? options.cursor,
         save: (cursor) => {
+          if (this.#isDead) return
           if (this.diskError) throw this.diskError
           this.saved.push(structuredClone(cursor))
         },
@@ -253,6 +271,7 @@ export class Stage {
       for (let rounds = 0; !this.#isWoken && (rounds < 5 || performance.now() < patienceEnds); rounds++) {
         await turnOfLoop()
       }
+      while (this.#calls > 0 && !this.#isWoken && this.waitsForSink) await turnOfLoop()
       if (this.#isWoken) continue
       if (next === Infinity || next > maxNow)
         throw new Error(`nothing happened until ${maxNow}; next turn at ${next}`)
@@ -261,10 +280,36 @@ export class Stage {
     throw new Error('it does not come to an end')
   }
 
+  /** As a kill leaves it: nothing is saved any more; resolves when the sink's last calls have ended. */
+  async abandon(): Promise<void> {
+    this.#isDead = true
+    while (this.#calls > 0) await turnOfLoop()
+    for (const sink of this.#sinks) await sink.close()
+  }
+
   /** Delivers to the end of the journal. */
   async finish(inMs = 60_000): Promise<void> {
     this.publish()
     this.delivery.finish(this.now + inMs, this.now)
     await this.play()
+  }
+
+  #watched(sink: Sink): Sink {
+    this.#sinks.push(sink)
+    const watch = async <Answer>(call: Promise<Answer>): Promise<Answer> => {
+      this.#calls++
+      try {
+        return await call
+      } finally {
+        this.#calls--
+      }
+    }
+    return {
+      open: (state, signal) => watch(sink.open(state, signal)),
+      write: (batch, signal) => watch(sink.write(batch, signal)),
+      writeRecord: (record, seq, signal) => watch(sink.writeRecord(record, seq, signal)),
+      ...(sink.stored && { stored: (batch, signal) => watch(sink.stored!(batch, signal)) }),
+      close: () => watch(sink.close()),
+    }
   }
 }

@@ -16,7 +16,7 @@ export function json(content: unknown): { type: string; bytes: Buffer } {
 }
 
 export function keyOf({ name, context }: Series): string {
-  return context === '' ? name : `${name}\u0000${context}`
+  return context === '' && !name.startsWith('[') ? name : JSON.stringify([name, context])
 }
 
 export function numberText(value: number): string {

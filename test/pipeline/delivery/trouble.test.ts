@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { createCounters, destinationCounters } from '../../../src/core/counters.ts'
+import { Health } from '../../../src/pipeline/delivery/health.ts'
+import { Account, PROBE_MS } from '../../../src/pipeline/delivery/limiter.ts'
+import { Trouble } from '../../../src/pipeline/delivery/trouble.ts'
+
+function trouble() {
+  const account = new Account(2)
+  const health = new Health(destinationCounters(createCounters(1), 0), () => {})
+  return new Trouble(account, health, () => 0.999)
+}
+
+describe('waiting for a destination that fails', () => {
+  it('doubles its waits up to half a minute', () => {
+    const subject = trouble()
+    const waits = Array.from({ length: 8 }, () => {
+      subject.retry('down', undefined, 0)
+      return Math.round(subject.notBefore / 0.999)
+    })
+    assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
+  })
+
+  it('tries at once when the run ends, and then every second', () => {
+    const subject = trouble()
+    for (let failure = 0; failure < 8; failure++) subject.retry('down', undefined, 0)
+    subject.finish(100)
+    assert.equal(subject.notBefore, 100)
+    subject.retry('down', undefined, 100)
+    assert.equal(subject.notBefore, 100 + 999)
+  })
+
+  it('keeps to the silence that the account asked for, though the run ends', () => {
+    const subject = trouble()
+    subject.retry('too many', 5_000, 0)
+    subject.finish(100)
+    assert.equal(subject.notBefore, 5_000)
+  })
+
+  it('does not press a backend that refuses everything, though the run ends', () => {
+    const subject = trouble()
+    subject.blocked({ status: 'blocked', scope: 'run', code: 'ERR_AUTH', reason: 'revoked' }, 0)
+    subject.finish(100)
+    assert.equal(subject.notBefore, PROBE_MS)
+    assert.ok(subject.isBlocked)
+  })
+})

@@ -1,0 +1,112 @@
+/** The three shapes of backend, proven without any real one. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { RunInfo } from '../../../src/core/types.ts'
+import type { SinkDefinition } from '../../../src/sinks/contract.ts'
+import type { Fault, SinkHarness, StartHarness, StoredPoint, StoredRun } from '../harness.ts'
+import { appendFile, defineAppendSink, type WriteAt } from './append-sink.ts'
+import { HTTP_FAULTS } from './fault-server.ts'
+import { IdentityServer, REFUSED_NAME } from './identity-server.ts'
+import identity from './identity-sink.ts'
+import { OffsetServer, REFUSED_SERIES } from './offset-server.ts'
+import offset from './offset-sink.ts'
+import { keyOf } from './wire.ts'
+
+const TOKEN = 'the-secret-of-the-fake'
+const NOTHING: StoredRun = { points: [], params: {}, tags: {}, outcome: undefined }
+
+export const startIdentity: StartHarness = async () => {
+  const server = await IdentityServer.start(TOKEN)
+  return {
+    definition: identity as SinkDefinition,
+    options: { url: server.url, token: TOKEN },
+    secrets: [TOKEN],
+    faults: [...HTTP_FAULTS, 'gone'],
+    failNext: (fault, run) => server.failNext(fault, run.id),
+    async stored(run) {
+      const held = server.runs.get(run.id)
+      return held === undefined
+        ? NOTHING
+        : { ...held, points: [...held.points.values()], outcome: held.outcome }
+    },
+    keyOf,
+    poison: { name: REFUSED_NAME, value: 1 },
+    oversize: () => server.oversize,
+    stop: () => server.stop(),
+  }
+}
+
+export const startOffset: StartHarness = async () => {
+  const server = await OffsetServer.start(TOKEN)
+  return {
+    definition: offset as SinkDefinition,
+    options: { url: server.url, token: TOKEN },
+    secrets: [TOKEN],
+    faults: [...HTTP_FAULTS, 'gone'],
+    failNext: (fault, run) => server.failNext(fault, run.id),
+    async stored(run) {
+      const held = server.runs.get(run.id)
+      return held === undefined ? NOTHING : { ...held, points: server.points(run.id), outcome: held.outcome }
+    },
+    keyOf,
+    poison: { name: REFUSED_SERIES, value: 1 },
+    // A line that came again with another content, or a gap, is as bad as too large a request.
+    oversize: () => server.oversize + server.gaps + server.conflicts,
+    stop: () => server.stop(),
+  }
+}
+
+export const startAppend: StartHarness = async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tracelet-append-'))
+  let fault: Fault | undefined
+  const write: WriteAt = async (file, bytes, position, signal) => {
+    const planned = fault
+    fault = undefined
+    const plain = async (count: number) => (await file.write(bytes, 0, count, position)).bytesWritten
+    if (planned === 'cut') throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' })
+    if (planned === 'full') {
+      await plain(Math.min(7, bytes.length))
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+    }
+    if (planned === 'falseSuccess') return plain(Math.max(0, bytes.length - 5))
+    if (planned === 'lostAnswer') {
+      await plain(bytes.length)
+      throw Object.assign(new Error('EINTR'), { code: 'EINTR' })
+    }
+    if (planned === 'hang') {
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    }
+    return plain(bytes.length)
+  }
+  return {
+    definition: defineAppendSink(write),
+    options: { folder },
+    secrets: [],
+    faults: ['cut', 'full', 'falseSuccess', 'lostAnswer', 'hang', 'gone'],
+    failNext(next, run) {
+      if (next === 'gone') rmSync(appendFile(folder, run.id))
+      else fault = next
+    },
+    stored: async (run) => readAppended(folder, run),
+    keyOf,
+    oversize: () => 0,
+    stop: async () => rmSync(folder, { recursive: true, force: true }),
+  } satisfies SinkHarness
+}
+
+function readAppended(folder: string, run: RunInfo): StoredRun {
+  const path = appendFile(folder, run.id)
+  if (!existsSync(path)) return NOTHING
+  const points: StoredPoint[] = []
+  const stored = { points, params: {}, tags: {}, outcome: undefined as StoredRun['outcome'] }
+  for (const line of readFileSync(path, 'utf8').split('\n').slice(0, -1)) {
+    const [kind, ...content] = JSON.parse(line)
+    if (kind === 'point') {
+      const [key, step, time, value] = content
+      points.push({ key, step, time, value: Number(value) })
+    } else if (kind === 'state') stored.outcome = content[0]
+    else Object.assign(kind === 'params' ? stored.params : stored.tags, content[0])
+  }
+  return stored
+}
