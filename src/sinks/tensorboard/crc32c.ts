@@ -41,6 +41,14 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number
       T1[bytes[at + 6]!]! ^
       T0[bytes[at + 7]!]!
   }
+  if (at + 4 <= end) {
+    crc =
+      T3[(crc ^ bytes[at]!) & 0xff]! ^
+      T2[((crc >>> 8) ^ bytes[at + 1]!) & 0xff]! ^
+      T1[((crc >>> 16) ^ bytes[at + 2]!) & 0xff]! ^
+      T0[(crc >>> 24) ^ bytes[at + 3]!]!
+    at += 4
+  }
   for (; at < end; at++) crc = (crc >>> 8) ^ T0[(crc ^ bytes[at]!) & 0xff]!
   return ~crc >>> 0
 }

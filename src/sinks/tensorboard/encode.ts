@@ -184,7 +184,16 @@ function closeRecord(out: Uint8Array, view: DataView, start: number, payloadEnd:
   const payload = start + RECORD_HEADER_BYTES
   view.setUint32(start, payloadEnd - payload, true)
   view.setUint32(start + 4, 0, true)
-  view.setUint32(start + 8, maskedCrc32c(out, start, start + 8), true)
+  view.setUint32(start + 8, lengthChecksum(out, start, payloadEnd - payload), true)
   view.setUint32(payloadEnd, maskedCrc32c(out, payload, payloadEnd), true)
   return payloadEnd + RECORD_FOOTER_BYTES
+}
+
+/** Checksums of the lengths that occur again and again; 0 for those not met so far. */
+const lengthChecksums = new Uint32Array(1024)
+
+/** Masked checksum of the eight bytes at `start`, which hold `length`. */
+function lengthChecksum(out: Uint8Array, start: number, length: number): number {
+  if (length >= lengthChecksums.length) return maskedCrc32c(out, start, start + 8)
+  return (lengthChecksums[length] ||= maskedCrc32c(out, start, start + 8))
 }
