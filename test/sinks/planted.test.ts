@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { Sink, WriteResult } from '../../src/core/types.ts'
+import { Bench } from './bench.ts'
+import { startAppend, startIdentity, startOffset } from './fakes/harnesses.ts'
+import type { StartHarness } from './harness.ts'
+import { assertNoSecret, CHECKS } from './suite.ts'
+
+/** The ids of the checks that reject what `spoil` makes of a sound sink. */
+async function rejectedBy(
+  start: StartHarness,
+  spoil: (sink: Sink, bench: Bench) => Partial<Sink>,
+): Promise<Set<string>> {
+  const ids = new Set<string>()
+  for (const { id, fault, needs, run } of CHECKS) {
+    const sound = await start()
+    let bench: Bench | undefined
+    const spoiled = {
+      ...sound,
+      definition: {
+        ...sound.definition,
+        create: (context: never) => {
+          const sink = sound.definition.create(context)
+          const bound: Sink = {
+            open: sink.open.bind(sink),
+            write: sink.write.bind(sink),
+            writeRecord: sink.writeRecord.bind(sink),
+            close: sink.close.bind(sink),
+          }
+          return { ...bound, ...spoil(bound, bench!) }
+        },
+      },
+    }
+    bench = new Bench(spoiled as never)
+    if ((fault === undefined || sound.faults.includes(fault)) && (needs?.(bench) ?? true)) {
+      try {
+        await run(bench)
+        assertNoSecret(bench)
+      } catch (error) {
+        assert.ok(error instanceof assert.AssertionError, String(error))
+        ids.add(id)
+      }
+    }
+    await bench.end()
+  }
+  return ids
+}
+
+const swallow = async (write: Promise<WriteResult>): Promise<WriteResult> => {
+  const answer = await write.catch((): WriteResult => ({ status: 'accepted' }))
+  return answer.status === 'partial' ? answer : { status: 'accepted' }
+}
+
+describe('the conformance suite turns red', () => {
+  test('over a sound sink it stays green', async () => {
+    for (const start of [startIdentity, startOffset, startAppend])
+      assert.deepEqual(await rejectedBy(start, () => ({})), new Set())
+  })
+
+  test('over a sink that swallows a failure', async () => {
+    for (const start of [startIdentity, startOffset, startAppend]) {
+      const ids = await rejectedBy(start, (sink) => ({
+        write: (batch, signal) => swallow(sink.write(batch, signal)),
+      }))
+      for (const id of ['S2', 'S5', 'S7']) assert.ok(ids.has(id), `${id}, only ${[...ids]}`)
+    }
+  })
+
+  test('over a sink that says accepted before it is', async () => {
+    const ids = await rejectedBy(startIdentity, () => ({ write: async () => ({ status: 'accepted' }) }))
+    for (const id of ['S1', 'S2', 'S6', 'S12']) assert.ok(ids.has(id), `${id}, only ${[...ids]}`)
+  })
+
+  test('over a sink that writes everything twice', async () => {
+    const twice = (sink: Sink): Partial<Sink> => ({
+      write: async (batch, signal) => {
+        await sink.write(batch, signal)
+        return sink.write(batch, signal)
+      },
+    })
+    for (const start of [startOffset, startAppend]) assert.ok((await rejectedBy(start, twice)).has('S1'))
+  })
+
+  test('over a sink that forgets its state', async () => {
+    for (const start of [startOffset, startAppend]) {
+      const ids = await rejectedBy(start, (sink) => ({
+        open: (_state, signal) => sink.open(undefined, signal),
+      }))
+      assert.ok(ids.has('S12'), `only ${[...ids]}`)
+    }
+  })
+
+  test('over a sink that rejects the wrong item', async () => {
+    const ids = await rejectedBy(startIdentity, (sink) => ({
+      write: async (batch, signal) => {
+        const answer = await sink.write(batch, signal)
+        if (answer.status !== 'partial') return answer
+        return { status: 'partial', rejected: answer.rejected.map((one) => ({ ...one, index: 0 })) }
+      },
+    }))
+    assert.ok(ids.has('S4'))
+  })
+
+  test('over a sink that hears no signal', async () => {
+    const ids = await rejectedBy(startIdentity, (sink) => ({
+      write: (batch, signal) => sink.write(batch, signal.aborted ? signal : new AbortController().signal),
+    }))
+    assert.deepEqual(ids, new Set(['S10']))
+  })
+
+  test('over a sink that tells a secret', async () => {
+    const ids = await rejectedBy(startIdentity, (sink, bench) => ({
+      write: async (batch, signal) => {
+        const answer = await sink.write(batch, signal)
+        bench.said.push(`sent with ${bench.options.token}`)
+        return answer
+      },
+    }))
+    assert.ok(ids.has('S1'))
+  })
+
+  test('over a sink that ends a run in another state', async () => {
+    const ids = await rejectedBy(startAppend, (sink) => ({
+      writeRecord: (record, seq, signal) =>
+        record.kind === 'state'
+          ? Promise.resolve({ status: 'accepted' })
+          : sink.writeRecord(record, seq, signal),
+    }))
+    assert.deepEqual(ids, new Set(['S11']))
+  })
+})
