@@ -10,7 +10,7 @@ import { JournalWriter } from '../src/pipeline/journal/writer.ts'
 import { Descriptors } from '../src/pipeline/store/descriptors.ts'
 import { Syncer } from '../src/pipeline/store/syncer.ts'
 import { LaneWriter } from '../src/ring/lane-writer.ts'
-import { CONTROL, createControl, createLane } from '../src/ring/layout.ts'
+import { CONTROL, createControl, createLane, SLOT_F64, SLOT_U32 } from '../src/ring/layout.ts'
 import type { Metric } from '../src/run/metric.ts'
 import { RunProducer } from '../src/run/producer.ts'
 import type { Bench } from './harness.ts'
@@ -53,6 +53,7 @@ function wholeDrain(name: string, folder: string, series: number, stop: (() => v
     onDefinitions() {},
     onAppend() {},
     onFinish() {},
+    onOrphans() {},
     onIssue(_run: unknown, issue: { message: string }) {
       throw new Error(issue.message)
     },
@@ -110,16 +111,22 @@ function fill(metrics: readonly Metric[], from: number): number {
   return step
 }
 
+/** A stage, and slots of points that it can be filled from again and again: each time the clock has gone on. */
 function stageOf(series: number): { stage: PointStage; fill: () => void } {
   let row = 0
   const stage = new PointStage(() => row++)
-  let step = 0
+  for (let i = 0; i < series; i++) stage.define(i, i)
+  const f64 = new Float64Array(2 ** 14 * SLOT_F64)
+  const u32 = new Uint32Array(f64.buffer)
+  const slots = { u32, f64, mask: 2 ** 14 - 1 }
+  for (let i = 0; i < POINTS; i++) {
+    u32[i * SLOT_U32 + 1] = i % series
+    f64.set([Math.floor(i / series), i * 0.5, 1000], i * SLOT_F64 + 1)
+  }
   return {
     stage,
     fill() {
-      for (let left = POINTS; left > 0; left -= series, step++) {
-        for (let i = 0; i < series; i++) stage.add(i, step, step * 0.5, 1000)
-      }
+      for (let taken = 0; taken < POINTS; ) taken += stage.take(slots, taken, POINTS - taken)
       stage.seal()
     },
   }

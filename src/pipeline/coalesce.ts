@@ -12,7 +12,22 @@
  *     at another time are journaled: point backends get both, in a row the last one wins.
  */
 
+import { MAX_LANE_SLOTS } from '../ring/layout.ts'
+
+/** Changes no slot; tells the compiler that offsets made of it fit 32 bits. */
+const SLOT_RANGE = MAX_LANE_SLOTS - 1
 const FIRST_POINTS = 1024
+/** Room is made for so many points before they are taken. */
+const TAKEN_AT_ONCE = 8192
+/** In place of a series: the producer's number stands for none of this run. */
+const NOT_OURS = -1
+
+/** Where points are taken from: slots as the ring lays them out. */
+export interface PointSlots {
+  readonly u32: Uint32Array
+  readonly f64: Float64Array
+  readonly mask: number
+}
 
 /** What the journal takes from a stage: columns, of which the first `length` entries count. */
 export interface StagedPoints {
@@ -52,9 +67,11 @@ export class PointStage implements StagedPoints {
   #step = Number.NaN
   #time = Number.NaN
   #fragmentFrom = 0
+  /** By the producer's own number of a series. */
+  #seriesOf = new Int32Array(64).fill(NOT_OURS)
   /** Counts fragments; stands in #seenIn for each series that the fragment holds, at index #seenAt. */
   #fragment = 0
-  #seenIn = new Uint32Array(64)
+  #seenIn = new Int32Array(64)
   #seenAt = new Uint32Array(64)
   /** The two open rows; a step of NaN where there is none. Fields, not arrays: a row may be a single point. */
   #olderStep = Number.NaN
@@ -78,21 +95,64 @@ export class PointStage implements StagedPoints {
     return this.length === 0 && this.closedLength === 0 && this.coalesced === 0
   }
 
-  add(series: number, step: number, value: number, time: number): void {
-    if (step !== this.#step || time !== this.#time) this.#beginFragment(step, time)
-    if (series >= this.#seenIn.length) this.#growSeries(series)
-    if (this.#seenIn[series] === this.#fragment) {
-      this.value[this.#seenAt[series]!] = value
-      this.coalesced++
-      return
+  /** Tells what the producer means by a number of its own. */
+  define(local: number, series: number): void {
+    if (local >= this.#seriesOf.length) this.#seriesOf = grown(this.#seriesOf, NOT_OURS, local + 1)
+    if (series >= this.#seenIn.length) {
+      this.#seenIn = grown(this.#seenIn, 0, series + 1)
+      this.#seenAt = grown(this.#seenAt, 0, series + 1)
     }
-    const index = this.length
-    if (index === this.series.length) this.#growPoints()
-    this.#seenIn[series] = this.#fragment
-    this.#seenAt[series] = index
-    this.series[index] = series
-    this.value[index] = value
-    this.length = index + 1
+    this.#seriesOf[local] = series
+  }
+
+  /**
+   * Takes points up to the first slot that is not a point of a series defined here.
+   * @param from position of the first slot
+   * @returns how many
+   */
+  take(slots: PointSlots, from: number, most: number): number {
+    const end = Math.min(most, TAKEN_AT_ONCE)
+    if (this.length + end > this.series.length) this.#growPoints(this.length + end)
+    // everything that a point touches stands in variables of this function: the loop that every point goes through
+    const { u32, f64, mask } = slots
+    const { series, value } = this
+    const seriesOf = this.#seriesOf
+    const seenIn = this.#seenIn
+    const seenAt = this.#seenAt
+    let step = this.#step
+    let time = this.#time
+    let fragment = this.#fragment
+    let length = this.length
+    let taken = 0
+    for (; taken < end; taken++) {
+      const slot = (from + taken) & mask & SLOT_RANGE
+      const local = u32[slot * 8 + 1]!
+      if (local >= seriesOf.length) break
+      const id = seriesOf[local]!
+      if (id === NOT_OURS) break
+      const slotStep = f64[slot * 4 + 1]!
+      const slotTime = f64[slot * 4 + 3]!
+      if (slotStep !== step || slotTime !== time) {
+        step = slotStep
+        time = slotTime
+        this.#step = step
+        this.#time = time
+        this.#beginFragment(length)
+        fragment = this.#fragment
+      }
+      if (seenIn[id] === fragment) {
+        value[seenAt[id]!] = f64[slot * 4 + 2]!
+        this.coalesced++
+      } else {
+        seenIn[id] = fragment
+        seenAt[id] = length
+        series[length] = id
+        value[length] = f64[slot * 4 + 2]!
+        length++
+      }
+    }
+    this.length = length
+    return taken
   }
 
   /** Ends the running fragment; call before the columns are read. */
@@ -120,26 +180,26 @@ export class PointStage implements StagedPoints {
     }
   }
 
-  #beginFragment(step: number, time: number): void {
+  /** Begins the fragment of #step and #time at the point of that index. */
+  #beginFragment(from: number): void {
     const fragments = this.fragments
     const index = fragments.length
-    if (index > 0) fragments.count[index - 1] = this.length - this.#fragmentFrom
+    if (index > 0) fragments.count[index - 1] = from - this.#fragmentFrom
     if (index === fragments.step.length) this.#growFragments()
-    this.#step = step
-    this.#time = time
-    this.#fragmentFrom = this.length
-    this.#fragment = (this.#fragment + 1) >>> 0
+    this.#fragmentFrom = from
+    this.#fragment = (this.#fragment + 1) | 0
     if (this.#fragment === 0) this.#restartFragmentNumbers()
-    fragments.step[index] = step
-    fragments.time[index] = time
-    fragments.row[index] = this.#rowOf(step)
+    fragments.step[index] = this.#step
+    fragments.time[index] = this.#time
+    fragments.row[index] = this.#rowOfStep()
     fragments.length = index + 1
   }
 
-  #rowOf(step: number): number {
+  #rowOfStep(): number {
+    const step = this.#step
     if (step === this.#newerStep) return this.#newerRow
     if (step === this.#olderStep) return this.#olderRow
-    if (!Number.isNaN(this.#newerStep)) {
+    if (this.hasOpenRows) {
       if (!Number.isNaN(this.#olderStep)) this.#closeOlder()
       this.#shiftRows()
     }
@@ -169,14 +229,9 @@ export class PointStage implements StagedPoints {
     this.#fragment = 1
   }
 
-  #growSeries(series: number): void {
-    const length = 2 ** Math.ceil(Math.log2(series + 1))
-    this.#seenIn = grown(this.#seenIn, length)
-    this.#seenAt = grown(this.#seenAt, length)
-  }
-  #growPoints(): void {
-    this.series = grown(this.series)
-    this.value = grown(this.value)
+  #growPoints(length: number): void {
+    this.series = grown(this.series, 0, length)
+    this.value = grown(this.value, 0, length)
   }
   #growFragments(): void {
     const fragments = this.fragments
@@ -187,11 +242,15 @@ export class PointStage implements StagedPoints {
   }
 }
 
-function grown<Column extends Uint32Array | Float64Array>(
+/** A copy with room for at least `length`, by default for one more. */
+function grown<Column extends Uint32Array | Int32Array | Float64Array>(
   column: Column,
-  length = column.length * 2,
+  filler = 0,
+  length = column.length + 1,
 ): Column {
-  const larger = new (column.constructor as new (length: number) => Column)(length)
+  const make = column.constructor as new (length: number) => Column
+  const larger = new make(2 ** Math.ceil(Math.log2(length)))
   larger.set(column)
+  if (filler !== 0) larger.fill(filler, column.length)
   return larger
 }

@@ -22,8 +22,11 @@ import type { SyncReport } from './store/syncer.ts'
 const TURN_SLOTS = 8192
 /** The journal is appended to when so many points are staged (≈ 256 KiB) … */
 const APPEND_POINTS = 16_384
-/** … or when the oldest is this old; above MANY_RUNS active runs, the longer time. */
-const APPEND_AGE_MS = 20
+/**
+ * … or when the oldest may be this old: the append must have ended before it is 20 ms old, which is what a kill may
+ * cost. Above MANY_RUNS active runs, the longer time.
+ */
+const APPEND_AGE_MS = 15
 const APPEND_AGE_MANY_RUNS_MS = 100
 const MANY_RUNS = 500
 /** How often rows, guards and ages are looked at. */
@@ -48,10 +51,8 @@ const GUARD_LOST = {
 
 interface Lane {
   readonly reader: LaneReader
-  /** Positions below it may be in some run's journal already. */
-  readonly journaledTo: number
-  /** By the producer's own number of a series. */
-  readonly targets: { producer: Producer; series: number }[]
+  /** Whose series it is, by the lane's number of a series. */
+  readonly targets: Producer[]
   readonly producers: Map<number, Producer>
 }
 
@@ -69,8 +70,9 @@ export class Drain {
   /** What each lane's numbers mean; outlives the lane's reader, since its producer defines a series once. */
   readonly #known = new Map<number, SeriesDefinition[]>()
   readonly #decoder = new TextDecoder()
-  /** Monotonic ms of the pass under way. */
-  #now = 0
+  /** Monotonic ms of the pass under way, and of the one before: what a pass finds was logged after that. */
+  #now = -Infinity
+  #passedAt = -Infinity
   /** Slots taken since the last append. */
   #staged = 0
   #stagedSince = 0
@@ -133,7 +135,7 @@ export class Drain {
     let journaledTo = 0
     for (const run of this.runs.values()) journaledTo = Math.max(journaledTo, run.journaledPosition(id))
     const reader = new LaneReader(buffer, this.#epoch, journaledTo)
-    const lane: Lane = { reader, journaledTo, targets: [], producers: new Map() }
+    const lane: Lane = { reader, targets: [], producers: new Map() }
     this.#lanes.set(id, lane)
     for (const definition of this.#known.get(id) ?? []) this.#define(lane, definition)
   }
@@ -147,6 +149,7 @@ export class Drain {
     // one met during this pass waits for the next: other lanes must be read once more after it
     const finishing = this.#finishing.splice(0)
     const settling = flushing || finishing.length > 0
+    this.#passedAt = this.#now
     this.#now = now
     let taken = 0
     for (const lane of this.#lanes.values()) taken += this.#takeFrom(lane, settling)
@@ -210,27 +213,24 @@ export class Drain {
     return taken
   }
 
-  /** Takes points up to the next record; returns how many. The loop that every point goes through. */
+  /** Takes points up to the next record; returns how many. */
   #takePoints(lane: Lane, most: number): number {
     const { reader, targets } = lane
-    const { u32, f64, mask } = reader
-    const from = reader.read
-    const recovering = reader.position < lane.journaledTo
     let taken = 0
     while (taken < most) {
-      const slot = (from + taken) & mask
-      const id = u32[slot * 8 + 1]!
+      const position = (reader.read + taken) | 0
+      const id = reader.u32[(position & reader.mask) * 8 + 1]!
       if (id >= CONTROL_BIT) break
-      const target = targets[id]
-      taken++
-      if (target === undefined) {
+      const producer = targets[id]
+      if (producer === undefined) {
         this.#orphans++
+        taken++
         continue
       }
-      const producer = target.producer
       if (producer.isClean) this.#soil(producer)
-      if (recovering && reader.position + taken <= producer.journaledTo) continue
-      producer.stage.add(target.series, f64[slot * 4 + 1]!, f64[slot * 4 + 2]!, f64[slot * 4 + 3]!)
+      // what a former drain thread has journaled is passed over
+      if (reader.position + taken < producer.journaledTo) taken++
+      else taken += producer.stage.take(reader, position, most - taken)
     }
     reader.take(taken)
     return taken
@@ -282,7 +282,8 @@ export class Drain {
     const run = this.#runFor(lane, definition.run)
     if (!run) return
     const producer = this.#producer(lane, run)
-    lane.targets[definition.local] = { producer, series: run.series(definition.name, definition.context) }
+    producer.stage.define(definition.local, run.series(definition.name, definition.context))
+    lane.targets[definition.local] = producer
   }
 
   #remember(definition: SeriesDefinition): void {
@@ -305,7 +306,7 @@ export class Drain {
     producer.isClean = false
     producer.run.prepare()
     producer.stage.passAt = this.#now
-    if (this.#dirty.size === 0) this.#stagedSince = this.#now
+    if (this.#dirty.size === 0) this.#stagedSince = this.#passedAt
     producer.run.dirty.push(producer)
     this.#dirty.add(producer.run)
   }
