@@ -42,12 +42,14 @@ export function formatReport({ runId, stats, cost, places }: ReportInput): strin
 
 /** Whether all sums of the run and its destinations add up. */
 export function lawHolds(stats: Stats): boolean {
-  const { records } = stats
+  const { records, before, journaled } = stats
   return (
     runHolds(stats) &&
     records.accepted === records.journaled + records.lost &&
     Object.values(stats.destinations).every(
-      (sums) => sumOf(sums) === stats.journaled && sumOf(sums.records) === records.journaled,
+      (sums) =>
+        sumOf(sums) === before.points + journaled &&
+        sumOf(sums.records) === before.records + records.journaled,
     )
   )
 }
@@ -79,12 +81,17 @@ function pointTables(stats: Stats): string[] {
   return [
     ...alignedTable(run, '  '),
     '',
-    ...destinationTable(stats.destinations, stats.journaled, (destination) => destination),
+    ...destinationTable(
+      stats.destinations,
+      stats.before.points + stats.journaled,
+      (destination) => destination,
+    ),
   ]
 }
 
 function recordTables(stats: Stats): string[] {
-  return destinationTable(stats.destinations, stats.records.journaled, (destination) => destination.records)
+  const journaled = stats.before.records + stats.records.journaled
+  return destinationTable(stats.destinations, journaled, (destination) => destination.records)
 }
 
 type Sums = Pick<DestinationStats, 'delivered' | 'filtered' | 'rejected' | 'corrupt' | 'pending'>

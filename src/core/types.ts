@@ -262,7 +262,7 @@ export interface SinkContext<Options> {
 
 // ── what the user reads ──────────────────────────────────────────────────────────────────────────────
 
-/** Sums of one destination: `journaled = delivered + filtered + rejected + corrupt + pending`. */
+/** Sums of one destination: `before + journaled = delivered + filtered + rejected + corrupt + pending`. */
 export interface DestinationStats {
   readonly delivered: number
   /** Part of `delivered` that the backend's identity rule merged into other points. */
@@ -294,6 +294,8 @@ export interface Stats {
   /** Points still between `log()` and the journal; 0 after `flush()`. */
   readonly inRing: number
   readonly journaled: number
+  /** What the journal held of the run before this process; destinations count from the first record on. */
+  readonly before: { readonly points: number; readonly records: number }
   /** Points replaced by a later one of the same series, step and time before they were journaled. */
   readonly coalesced: number
   readonly lost: { readonly laneFull: number; readonly disk: number }

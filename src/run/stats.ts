@@ -41,6 +41,7 @@ export function readStats(
     accepted,
     inRing: accepted - laneFull - lostDisk - journaled - coalesced,
     journaled,
+    before: { points: run[RUN.pointsBefore]!, records: run[RUN.recordsBefore]! },
     coalesced,
     lost: { laneFull, disk: lostDisk },
     refused: sum(PRODUCER.refused),

@@ -97,6 +97,7 @@ function statsOf(destinations: Record<string, Partial<DestinationStats>>): Stats
   return {
     accepted: 52_510,
     inRing: 0,
+    before: { points: 0, records: 0 },
     journaled: 52_500,
     coalesced: 10,
     lost: { laneFull: 0, disk: 0 },
