@@ -31,7 +31,11 @@ function smallJournal(folder: string): Item[] {
     .commit()
     .writer.close()
   const second = new Scribe(folder, { nonce: 'second' }, first.items)
-  second.points([{ name: 'acc', context: 'val', step: 5, value: Number.NaN }]).commit()
+  second.points([
+    { name: 'acc', context: 'val', step: 5, value: Number.NaN },
+    { name: 'only here', step: 5, value: 7 },
+  ])
+  second.commit()
   second.record({ kind: 'state', state: 'finished', time: 5 }).commit()
   second.writer.close()
   return second.items
@@ -285,6 +289,34 @@ test('a payload that lies about its lengths under a valid CRC is damage, never a
     for (let entry = reader.next(); entry; entry = reader.next()) last = entry.seq
     assert.ok(last <= items.length, `seed ${SEED}`)
     reader.close()
+  }
+})
+
+test('fragments that are not exactly the points of their frame are damage', (t) => {
+  for (const change of [-1, 1, 2 ** 31]) {
+    const folder = temporaryFolder(t)
+    const scribe = new Scribe(folder)
+    const step = 1
+    scribe.points([
+      { name: 'a', step, value: 1, row: 0 },
+      { name: 'b', step, value: 2, row: 0 },
+    ])
+    scribe.commit().points([{ name: 'a', step, value: 3 }])
+    scribe.commit().writer.close()
+    const first = framesOf(folder).find(({ type }) => type === FRAME.points)!
+    rewriteFrame(
+      folder,
+      ({ from }) => from === first.from,
+      {},
+      (bytes) => {
+        const count = first.from + FRAME_HEADER_BYTES + 100
+        assert.equal(bytes.readUInt32LE(count), 2)
+        bytes.writeUInt32LE(2 + change, count)
+      },
+    )
+    const back = readBack(folder)
+    assert.deepEqual(assertHonest(back, scribe.items), [0, 1])
+    assert.deepEqual(back.corrupt, [{ seq: 0, points: 2, records: 0 }])
   }
 })
 

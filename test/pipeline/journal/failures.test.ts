@@ -57,6 +57,28 @@ test(
   },
 )
 
+test('an append that left nothing behind does not end the segment, and its series are defined later', (t) => {
+  const folder = temporaryFolder(t)
+  const open = new Map<string, number>()
+  let mode = 'a'
+  const acquire = (path: string) => {
+    const key = `${mode} ${path}`
+    if (!open.has(key)) open.set(key, openSync(path, mode))
+    return open.get(key)!
+  }
+  const scribe = new Scribe(folder, { descriptors: { acquire, close: () => {} } })
+  scribe.points([{ name: 'a', step: 1, value: 1 }]).commit()
+  mode = 'r'
+  scribe.points([{ name: 'b', step: 2, value: 2 }])
+  assert.throws(() => scribe.commit(), { code: 'ERR_JOURNAL_WRITE' })
+  mode = 'a'
+  scribe.points([{ name: 'b', step: 3, value: 3 }]).commit()
+  scribe.writer.close()
+  assert.equal(scribe.writer.segment, 1)
+  assert.deepEqual(assertHonest(readBack(folder), scribe.items), [])
+  for (const fd of open.values()) closeSync(fd)
+})
+
 test('a file that may not grow: partial appends are sealed off and writing goes on when it can', (t) => {
   const folder = temporaryFolder(t)
   const child = sibling('limited-writer', import.meta.url)

@@ -63,7 +63,7 @@ test('lane positions of another process are nobody else’s', (t) => {
   const folder = temporaryFolder(t)
   const first = new Scribe(folder)
   first.points([{ name: 'a', step: 1, value: 1 }], { lane: 0, position: 500 }).commit()
-  for (const session of ['process', 'drain'] as const) {
+  for (const session of ['drain', 'process'] as const) {
     const next = JournalWriter.open({ folder, runId: 'run', session, nonce: 'other' })
     assert.equal(next.lanePositions.size, 0, session)
     assert.equal(next.sessionPoints, 0)
