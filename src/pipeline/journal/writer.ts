@@ -4,36 +4,22 @@
  */
 import { closeSync } from 'node:fs'
 import { join } from 'node:path'
-import { crc32 } from 'node:zlib'
 import { monotonicNow } from '../../core/clock.ts'
 import { TraceletError } from '../../core/errors.ts'
 import type { RunRecord, SeriesId } from '../../core/types.ts'
 import type { StagedPoints } from '../coalesce.ts'
 import { sizeOf, writeStretches } from './append.ts'
-import {
-  FORMAT_VERSION,
-  FRAME,
-  FRAME_HEADER_BYTES,
-  frameBytes,
-  MAX_PAYLOAD_BYTES,
-  NO_LANE,
-  segmentName,
-  stampOf,
-  writeHeader,
-} from './format.ts'
-import { layPoints, pointsBytes } from './points.ts'
+import { FORMAT_VERSION, FRAME, NO_LANE, segmentName, stampOf } from './format.ts'
 import { decodeRecord, encodeRecord, encodeSeries } from './records.ts'
 import { framesSince } from './rewrite.ts'
 import { type JournalEnd, scanJournal } from './scan.ts'
 import { createSegment, layStart } from './segment-start.ts'
 import { SeriesTable } from './series-table.ts'
-import { Staging, type Stretch } from './staging.ts'
+import { type FramePlace, StagedFrames } from './staged-frames.ts'
 
 export const SEGMENT_BYTES: number = 64 * 1024 * 1024
 /** Seals that each segment repeats: so many segments may be lost without one before them losing its end. */
 const KEPT_SEALS = 8
-
-const processStaging = new Staging()
 
 export interface JournalWriterOptions {
   /** The run's folder; must be there. */
@@ -96,13 +82,7 @@ export class JournalWriter {
   /** Part of a frame may stand after #committedBytes: the next commit begins a new segment. */
   #isTorn = false
 
-  readonly #stretches: Stretch[] = []
-  readonly #stagedLanes = new Map<number, number>()
-  #stagedPoints = 0
-  #stagedRecords = 0
-  #stagedCoalesced = 0
-  /** Counts of lost ones that staged frames carry. */
-  readonly #stagedLost = { points: 0, records: 0 }
+  readonly #staged = new StagedFrames()
   /** For the next POINTS frame. */
   #coalesced = 0
   #lost = 0
@@ -156,13 +136,13 @@ export class JournalWriter {
   }
   /** Bytes staged and not yet committed. */
   get stagedBytes(): number {
-    return this.#stretches.reduce((sum, { from, to }) => sum + to - from, 0)
+    return this.#staged.bytes
   }
   get stagedPoints(): number {
-    return this.#stagedPoints
+    return this.#staged.points
   }
   get stagedRecords(): number {
-    return this.#stagedRecords
+    return this.#staged.records
   }
   /** Of the segment being written: its number, descriptor and length. */
   get segment(): number {
@@ -198,15 +178,8 @@ export class JournalWriter {
       lost: this.#lost,
       lostRecords: this.#lostRecords,
     }
-    const payloadBytes = pointsBytes(block)
-    const at = this.#takeFrame(payloadBytes)
-    layPoints(processStaging.memory, at + FRAME_HEADER_BYTES, block, counts)
-    this.#finishFrame(at, FRAME.points, payloadBytes, block.length, lane, position)
-    this.#stagedPoints += block.length
-    this.#stagedCoalesced += counts.coalesced
+    this.#staged.addPoints(block, counts, this.#place(lane, position))
     this.#coalesced = 0
-    this.#stagedLost.points += counts.lost
-    this.#stagedLost.records += counts.lostRecords
     this.#lost = 0
     this.#lostRecords = 0
   }
@@ -217,8 +190,7 @@ export class JournalWriter {
     if (record instanceof Uint8Array && decodeRecord(record) === undefined) {
       throw new TypeError('not a record as encodeRecord makes it')
     }
-    this.#stageFrame(FRAME.record, bytes, 1, lane, position)
-    this.#stagedRecords++
+    this.#staged.addRecord(bytes, this.#place(lane, position))
   }
 
   /**
@@ -236,7 +208,7 @@ export class JournalWriter {
    * @param now monotonic ms
    */
   commit(now: number = monotonicNow()): void {
-    if (this.#stretches.length === 0) return
+    if (this.#staged.stretches.length === 0) return
     try {
       if (this.#isTorn || this.#committedBytes - this.#startBytes >= this.#segmentBytes) {
         this.#beginSegment(this.#seq, this.#points)
@@ -246,9 +218,9 @@ export class JournalWriter {
       this.#forgetStaged(false)
       throw this.#writeError(error)
     }
-    this.#seq += this.#stagedPoints + this.#stagedRecords
-    this.#points += this.#stagedPoints
-    for (const [lane, position] of this.#stagedLanes) this.lanePositions.set(lane, position)
+    this.#seq += this.#staged.points + this.#staged.records
+    this.#points += this.#staged.points
+    for (const [lane, position] of this.#staged.lanes) this.lanePositions.set(lane, position)
     this.#forgetStaged(true)
   }
 
@@ -257,11 +229,14 @@ export class JournalWriter {
     if (this.#fd >= 0 || this.#options.descriptors) this.#options.syncer?.syncNow(this.fd)
   }
 
-  /** Takes in what the sync thread reported for this writer's id. */
+  /** Takes in what the sync thread reported for this writer's id. Throws ERR_JOURNAL_WRITE as `commit` does. */
   handleSync(report: { id: JournalSyncId; syncedBytes: number; failure: string }): void {
     if (report.id.segment !== this.#number) return
     if (report.failure === '') this.#syncedBytes = Math.max(this.#syncedBytes, report.syncedBytes)
-    else this.resealAfterFailedSync(this.#syncedBytes)
+    else {
+      this.resealAfterFailedSync(this.#syncedBytes)
+      if (this.#isClosed) this.#release()
+    }
   }
 
   /**
@@ -286,7 +261,7 @@ export class JournalWriter {
     this.#isClosed = true
     try {
       if (this.#lost > 0 || this.#lostRecords > 0 || this.#coalesced > 0) this.stagePoints(NO_POINTS)
-      this.#stageFrame(FRAME.end, new Uint8Array(0), 0, NO_LANE, 0)
+      this.#staged.addMark(FRAME.end, new Uint8Array(0), this.#place(NO_LANE, 0))
       this.commit()
     } finally {
       this.#release()
@@ -303,51 +278,17 @@ export class JournalWriter {
   #stageSeries(): void {
     for (const series of this.#series.takeUndefined()) {
       const bytes = encodeSeries(series)
-      for (let copy = 0; copy < 2; copy++) this.#stageFrame(FRAME.series, bytes, 0, NO_LANE, 0)
+      for (let copy = 0; copy < 2; copy++) this.#staged.addMark(FRAME.series, bytes, this.#place(NO_LANE, 0))
     }
-  }
-
-  #stageFrame(type: number, payload: Uint8Array, count: number, lane: number, position: number): void {
-    const at = this.#takeFrame(payload.length)
-    processStaging.memory.bytes.set(payload, at + FRAME_HEADER_BYTES)
-    this.#finishFrame(at, type, payload.length, count, lane, position)
-  }
-
-  #takeFrame(payloadBytes: number): number {
-    if (payloadBytes > MAX_PAYLOAD_BYTES) {
-      throw new TraceletError('ERR_VALUE_TOO_LONG', `${payloadBytes} bytes, at most ${MAX_PAYLOAD_BYTES}`)
-    }
-    return processStaging.take(frameBytes(payloadBytes), this.#stretches)
-  }
-
-  #finishFrame(
-    at: number,
-    type: number,
-    payloadBytes: number,
-    count: number,
-    lane: number,
-    position: number,
-  ): void {
-    const { bytes, view } = processStaging.memory
-    const from = at + FRAME_HEADER_BYTES
-    bytes.fill(0, from + payloadBytes, at + frameBytes(payloadBytes))
-    writeHeader(bytes, view, at, {
-      ...this.#place(lane, position),
-      type,
-      payloadBytes,
-      payloadCrc: crc32(bytes.subarray(from, from + payloadBytes)),
-      count,
-    })
-    if (lane !== NO_LANE) this.#stagedLanes.set(lane, position)
   }
 
   /** What the next frame's header says of its place in the journal. */
-  #place(lane: number, position: number) {
+  #place(lane: number, position: number): FramePlace {
     return {
       version: FORMAT_VERSION,
       stamp: this.#stamp,
-      firstSeq: this.#seq + this.#stagedPoints + this.#stagedRecords,
-      pointsBefore: this.#points + this.#stagedPoints,
+      firstSeq: this.#seq + this.#staged.points + this.#staged.records,
+      pointsBefore: this.#points + this.#staged.points,
       position,
       lane,
       nextRow: this.#nextRow,
@@ -359,12 +300,12 @@ export class JournalWriter {
   #append(now: number): void {
     const fd = this.fd
     try {
-      writeStretches(fd, processStaging.memory.bytes, this.#stretches)
+      writeStretches(fd, this.#staged.memory, this.#staged.stretches)
     } catch (error) {
       this.#isTorn = sizeOf(fd) !== this.#committedBytes
       throw error
     }
-    this.#committedBytes += this.stagedBytes
+    this.#committedBytes += this.#staged.bytes
     this.#options.syncer?.dirty(fd, { writer: this, segment: this.#number }, this.#committedBytes, now)
   }
 
@@ -373,17 +314,11 @@ export class JournalWriter {
       this.#series.stagedWritten()
     } else {
       this.#series.stagedLost()
-      this.#lost += this.#stagedPoints + this.#stagedLost.points
-      this.#lostRecords += this.#stagedRecords + this.#stagedLost.records
-      this.#coalesced += this.#stagedCoalesced
+      this.#lost += this.#staged.points + this.#staged.lost
+      this.#lostRecords += this.#staged.records + this.#staged.lostRecords
+      this.#coalesced += this.#staged.coalesced
     }
-    processStaging.giveBack(this.#stretches)
-    this.#stagedLanes.clear()
-    this.#stagedPoints = 0
-    this.#stagedRecords = 0
-    this.#stagedCoalesced = 0
-    this.#stagedLost.points = 0
-    this.#stagedLost.records = 0
+    this.#staged.clear()
   }
 
   /** Seals the present segment at #committedBytes and goes on in a new one. Changes nothing when it throws. */
@@ -434,7 +369,7 @@ export class JournalWriter {
 
   #release(): void {
     const { descriptors, syncer } = this.#options
-    if (this.#startBytes === 0) return
+    if (this.#startBytes === 0 || (!descriptors && this.#fd < 0)) return
     if (descriptors) descriptors.close(this.#path)
     else if (syncer) syncer.closeAfterSync(this.#fd)
     else closeSync(this.#fd)

@@ -138,6 +138,19 @@ test('after a failed sync everything since the last good one is written again, a
   }
 })
 
+test('a sync that fails after the writer was closed is made good too', (t) => {
+  const folder = temporaryFolder(t)
+  const scribe = new Scribe(folder)
+  scribe.points([{ name: 'a', step: 1, value: 1 }]).commit()
+  const id: JournalSyncId = { writer: scribe.writer, segment: 1 }
+  scribe.writer.close()
+  scribe.writer.handleSync({ id, syncedBytes: scribe.writer.committedBytes, failure: 'EIO' })
+  truncateSync(join(folder, segmentName(1)), 0)
+  const back = readBack(folder)
+  assert.deepEqual([assertHonest(back, scribe.items), back.corrupt], [[], []])
+  assert.deepEqual(readdirSync(folder), [segmentName(1), segmentName(2)])
+})
+
 test('with the sync thread: appends are synced, segments and evicted descriptors closed after their sync', async (t) => {
   const syncer = new Syncer<JournalSyncId>({ intervalMs: 5 })
   const descriptors = new Descriptors(syncer, 2)
