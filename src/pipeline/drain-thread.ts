@@ -74,7 +74,12 @@ class DrainThread {
     for (const order of start.runs) this.#addRun(order, start.epoch > 1)
     for (const lane of start.lanes) this.#drain.addLane(lane)
     const openAll = () => {
-      for (const order of start.runs) this.#openDelivery(order)
+      for (const order of start.runs) {
+        this.#openDelivery(order)
+        // finished meanwhile: delivery could not be told before it knew the run
+        const closing = this.#closing.get(order.run.id)
+        if (closing) this.#pool.finish(order.run.id, closing.run.finishBy)
+      }
     }
     if (start.epoch === 1) openAll()
     else setTimeout(openAll, SUCCESSION_MS)

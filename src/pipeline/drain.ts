@@ -261,7 +261,7 @@ export class Drain {
       producer.stage.closeRows()
       const issue = producer.check(b)
       if (issue) this.#hooks.onIssue(run, issue)
-    } else if (kind === LANE_RECORD.finish) {
+    } else if (kind === LANE_RECORD.finish && run.finishBy === 0) {
       run.finishBy = b
       this.#finishing.push(run)
     }

@@ -130,7 +130,7 @@ export class Run extends RunLogger implements AsyncDisposable {
     this.record({ kind: 'state', state: outcome, time: Date.now() })
     this.mark()
     this.producer.finish(deadlineAt)
-    await this.#untilAnswered(deadlineAt + FINISH_GRACE_MS)
+    await this.#untilAnswered(deadlineAt)
     const stats = this.stats()
     this.#tellPending(stats)
     this.#engine.forget(this.#order.number)
@@ -138,13 +138,20 @@ export class Run extends RunLogger implements AsyncDisposable {
     return stats
   }
 
-  async #untilAnswered(giveUpAt: number): Promise<void> {
+  async #untilAnswered(deadlineAt: number): Promise<void> {
+    const { host } = this.#engine
+    let restarts = host.restarts
     let answered = false
     let timer: NodeJS.Timeout | undefined
     const tick = new Promise<void>((resolve) => {
       timer = setInterval(() => {
-        this.#engine.host.watch()
-        if (answered || monotonicNow() >= giveUpAt) resolve()
+        host.watch()
+        if (host.restarts !== restarts) {
+          restarts = host.restarts
+          // the drain thread that met it may have died before every destination was closed
+          this.producer.finish(deadlineAt)
+        }
+        if (answered || monotonicNow() >= deadlineAt + FINISH_GRACE_MS) resolve()
       }, 50)
     })
     await Promise.race([this.#allAnswered, tick])
