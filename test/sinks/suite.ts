@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { WriteResult } from '../../src/core/types.ts'
 import { MemoryJournal } from '../pipeline/delivery/memory-journal.ts'
 import { Stage } from '../pipeline/delivery/stage.ts'
+import { Random, SEED } from '../random.ts'
 import { type Bench, type Point, START_TIME, steps } from './bench.ts'
 import type { Fault } from './harness.ts'
 
@@ -398,8 +399,7 @@ export const CHECKS: readonly Check[] = [
     id: 'S6',
     title: 'S6 through the pipeline: faults and kills at random, everything is stored once and in order',
     async run(bench) {
-      const seed = Number(process.env.TRACELET_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))
-      const random = generator(seed)
+      const random = new Random(SEED)
       const { faults } = bench.harness
       const transient = faults.filter((fault) => !['gone', 'hang', 'unauthorized'].includes(fault))
       const journal = new MemoryJournal()
@@ -423,28 +423,28 @@ export const CHECKS: readonly Check[] = [
       const run = bench.run()
       let cursor = undefined as Stage['cursor'] | undefined
       for (let lives = 0; ; lives++) {
-        assert.ok(lives < 100, `seed ${seed}: it does not come to an end`)
+        assert.ok(lives < 100, `seed ${SEED}: it does not come to an end`)
         const { stage } = play(bench, journal, run, cursor)
-        const turns = Math.floor(random() * 40)
+        const turns = random.below(40)
         let turn = 0
         const killed = () => turn++ >= turns && lives < 40
         stage.delivery.finish(stage.now + 1e9, stage.now)
         await stage.play(() => {
-          if (random() < 0.1 && transient.length > 0 && stage.saved.length > 0) {
-            void bench.harness.failNext(transient[Math.floor(random() * transient.length)]!, run)
+          if (random.next() < 0.1 && transient.length > 0 && stage.saved.length > 0) {
+            void bench.harness.failNext(random.pick(transient), run)
           }
           return killed() || stage.closed !== undefined
         })
         cursor = stage.saved.at(-1) ?? cursor
         if (stage.closed?.complete) break
-        assert.equal(stage.closed, undefined, `seed ${seed}: ${stage.closed?.reason}`)
+        assert.equal(stage.closed, undefined, `seed ${SEED}: ${stage.closed?.reason}`)
         // Killed: the process is gone and so is everything it was writing.
         await stage.abandon()
       }
-      await bench.assertStored(run, points, `seed ${seed}`)
+      await bench.assertStored(run, points, `seed ${SEED}`)
       const { settled } = cursor!
-      assert.equal(settled.delivered, points.length, `seed ${seed}`)
-      assert.equal(settled.recordsDelivered + settled.recordsFiltered, 5, `seed ${seed}`)
+      assert.equal(settled.delivered, points.length, `seed ${SEED}`)
+      assert.equal(settled.recordsDelivered + settled.recordsFiltered, 5, `seed ${SEED}`)
     },
   },
 ]
@@ -500,15 +500,4 @@ async function promptly<Answer>(call: Promise<Answer>, what: string): Promise<An
 
 function range(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index)
-}
-
-/** Mulberry32. */
-function generator(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }

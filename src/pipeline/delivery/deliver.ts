@@ -4,7 +4,7 @@
  *             slot, guard               ready
  *    parked ─────────────▶ opening ─────────────▶ open ──▶ closing ──▶ closed
  *       ▲                     │ retry, blocked      │ another run needs the slot
- *       └─────────────────────┴─────────────────────┘
+ *       └────── parking ◀─────┴─────────────────────┘
  *
  *  D5  'closed' is told by the deadline, whatever the sink does. A write that outlives it is not waited for, and
  *      the guard stays until it has ended, so that nobody delivers beside it.
@@ -68,7 +68,7 @@ export interface DeliverySite {
   random(): number
 }
 
-type Phase = 'parked' | 'opening' | 'open' | 'closing' | 'closed'
+type Phase = 'parked' | 'opening' | 'open' | 'parking' | 'closing' | 'closed'
 
 export class Delivery {
   readonly #site: DeliverySite
@@ -284,8 +284,10 @@ export class Delivery {
     this.#sender?.seal()
     this.#sender = undefined
     this.#sink = undefined
-    this.#phase = 'parked'
+    this.#phase = 'parking'
     await closeSink(sink, this.#deadlineAt - this.#site.now())
+    // The deadline may have come meanwhile.
+    if (this.#phase === 'parking') this.#phase = 'parked'
     this.#site.giveSlot(this)
   }
 

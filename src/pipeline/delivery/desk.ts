@@ -102,8 +102,8 @@ export class Desk {
       appendLetters: (letters) => appendDeadLetters(run.folder, letters),
       takeSlot: (holder, now) => slots.take(holder, now),
       giveSlot: (holder) => {
-        const next = slots.give(holder)
-        if (next !== undefined) this.scheduler.wake(next)
+        slots.give(holder)
+        for (const next of slots.next()) this.scheduler.wake(next)
       },
       isSuperseded: () => isSuperseded?.() ?? false,
       wake: (woken) => this.scheduler.wake(woken),
@@ -135,6 +135,7 @@ export class Desk {
     for (const { slots } of this.#accounts.values()) {
       if (!slots.hasWaiting) continue
       slots.makeRoom(now)
+      for (const next of slots.next()) this.scheduler.wake(next)
       latest = now + SLOT_LOOK_MS
     }
     return latest

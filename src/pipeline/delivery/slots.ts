@@ -30,13 +30,12 @@ export class Slots<Holder extends SlotHolder> {
   /** False: it waits; it asks again when woken. */
   take(holder: Holder, now: number): boolean {
     if (this.#open.has(holder)) return true
-    const places = this.#maxOpen - this.#open.size
-    if (places > 0 && this.#isAmongFirst(holder, places)) {
+    this.#waiting.add(holder)
+    if (this.next().includes(holder)) {
       this.#waiting.delete(holder)
       this.#open.set(holder, { since: now, leaves: false })
       return true
     }
-    this.#waiting.add(holder)
     this.makeRoom(now)
     return false
   }
@@ -59,21 +58,13 @@ export class Slots<Holder extends SlotHolder> {
     }
   }
 
-  /** @returns who may ask again now */
-  give(holder: Holder): Holder | undefined {
+  give(holder: Holder): void {
     this.#open.delete(holder)
     this.#waiting.delete(holder)
-    const [next] = this.#waiting
-    return next
   }
 
-  #isAmongFirst(holder: Holder, places: number): boolean {
-    if (this.#waiting.size < places) return true
-    let rank = 0
-    for (const waiting of this.#waiting) {
-      if (waiting === holder) return true
-      if (++rank >= places) return false
-    }
-    return true
+  /** Those who will get a place when they ask again. */
+  next(): Holder[] {
+    return [...this.#waiting].slice(0, Math.max(0, this.#maxOpen - this.#open.size))
   }
 }

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
+import { afterEach, beforeEach, describe, test } from 'node:test'
+import type { DestinationStats, RunRecord } from '../../../src/core/types.ts'
+import { syncRun } from '../../../src/pipeline/delivery/sync-run.ts'
+import type { FromDelivery } from '../../../src/pipeline/messages.ts'
+import { readDeadLetters } from '../../../src/pipeline/store/dead-letters.ts'
+import { takeGuard } from '../../../src/pipeline/store/guard.ts'
+import { IdentityServer, REFUSED_NAME } from '../../sinks/fakes/identity-server.ts'
+import { OffsetServer } from '../../sinks/fakes/offset-server.ts'
+import { fakeModule, RunFolder } from './run-folder.ts'
+
+const TOKEN = 'secret-token'
+const environment = { TRACELET_FAKE_TOKEN: TOKEN }
+const PARAMS: RunRecord = { kind: 'params', params: { lr: 0.1 } }
+const DONE: RunRecord = { kind: 'state', state: 'finished', time: 1_700_000_000_000 }
+
+function assertConserved(stats: DestinationStats, points: number, records: number): void {
+  const { delivered, filtered, rejected, corrupt, pending } = stats
+  assert.equal(delivered + filtered + rejected + corrupt + pending, points)
+  const of = stats.records
+  assert.equal(of.delivered + of.filtered + of.rejected + of.corrupt + of.pending, records)
+}
+
+describe('syncRun', () => {
+  let identity: IdentityServer
+  let offset: OffsetServer
+  let folder: RunFolder
+
+  beforeEach(async () => {
+    identity = await IdentityServer.start(TOKEN)
+    offset = await OffsetServer.start(TOKEN)
+    folder = new RunFolder('run-a', [
+      { name: 'identity', kind: 'identity', module: fakeModule('identity'), options: { url: identity.url } },
+      { name: 'offset:team', kind: 'offset', module: fakeModule('offset'), options: { url: offset.url } },
+      { name: 'local', kind: 'local', options: {} },
+    ])
+  })
+  afterEach(async () => {
+    await Promise.all([identity.stop(), offset.stop()])
+    folder.remove()
+  })
+
+  test('delivers a run at rest to all its destinations, credentials taken from the environment', async () => {
+    folder.record(PARAMS).rows(0, 700).rows(700, 800).record(DONE).close()
+    const { destinations, journaled } = await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    assert.equal(journaled, 3_000)
+    for (const stats of Object.values(destinations)) {
+      assert.equal(stats.reason, '')
+      assert.equal(stats.complete, true)
+      assert.equal(stats.delivered, 3_000)
+      assert.equal(stats.records.delivered, 2)
+      assertConserved(stats, 3_000, 2)
+    }
+    assert.equal(identity.runs.get('run-a')?.points.size, 3_000)
+    assert.deepEqual(
+      offset.points('run-a').map(({ step }) => step),
+      Array.from({ length: 3_000 }, (_, index) => index >> 1),
+    )
+    assert.equal(offset.gaps + offset.conflicts, 0)
+    assert.equal(identity.runs.get('run-a')?.outcome, 'finished')
+    assert.equal(destinations.identity?.url, 'fake:/runs/run-a')
+  })
+
+  test('goes on where it stopped, and sends nothing twice', async () => {
+    folder.rows(0, 300).close()
+    await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    const { requests } = identity
+    const again = await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    assert.equal(again.destinations.identity?.delivered, 600)
+    // it is opened, nothing else
+    assert.equal(identity.requests, requests + 1)
+    assert.equal(offset.points('run-a').length, 600)
+  })
+
+  test('a server that is away leaves everything pending until the deadline, then the next sync sends it', async () => {
+    folder.rows(0, 300).record(DONE).close()
+    const { url } = identity
+    await identity.stop()
+    const start = performance.now()
+    const told: FromDelivery[] = []
+    const { destinations } = await syncRun(folder.run.folder, {
+      deadlineMs: 2_500,
+      environment,
+      onMessage: (message) => told.push(message),
+    })
+    assert.ok(performance.now() - start < 3_000)
+    assert.equal(destinations.identity?.complete, false)
+    assert.equal(destinations.identity?.pending, 600)
+    assert.equal(destinations.identity?.records.pending, 1)
+    assert.match(destinations.identity!.reason, /deadline.*; .*does not answer/)
+    assert.equal(destinations['offset:team']?.complete, true)
+    assert.ok(told.some((message) => message.type === 'issue' && message.severity === 'failing'))
+    identity = await IdentityServer.start(TOKEN, Number(new URL(url).port))
+    const { destinations: later } = await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    assert.equal(later.identity?.complete, true)
+    assertConserved(later.identity!, 600, 1)
+  })
+
+  test('wrong credentials block, are told without the secret, and keep the cursor', async () => {
+    folder.rows(0, 10).close()
+    const told: FromDelivery[] = []
+    const { destinations } = await syncRun(folder.run.folder, {
+      destinations: ['identity'],
+      deadlineMs: 20_000,
+      environment: { TRACELET_FAKE_TOKEN: 'wrong-secret' },
+      onMessage: (message) => told.push(message),
+    })
+    assert.deepEqual(Object.keys(destinations), ['identity'])
+    assert.equal(destinations.identity?.complete, false)
+    assert.match(destinations.identity!.reason, /401/)
+    assert.ok(!JSON.stringify(told).includes('wrong-secret'))
+    assert.ok(told.some((message) => message.type === 'issue' && message.issue.code === 'ERR_AUTH'))
+  })
+
+  test('another process that delivers the run is named; its destination stays pending', async () => {
+    folder.rows(0, 10).close()
+    const guard = takeGuard(folder.run.folder, 'deliver-identity')
+    const { destinations } = await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    assert.equal(destinations.identity?.complete, false)
+    assert.match(destinations.identity!.reason, new RegExp(`${process.pid}`))
+    assert.equal(destinations['offset:team']?.complete, true)
+    guard.release()
+  })
+
+  test('a destination that the run has not is refused with a suggestion, a module that is gone is told of', async () => {
+    folder.rows(0, 10).close()
+    await assert.rejects(
+      syncRun(folder.run.folder, { destinations: ['identty'], deadlineMs: 1_000, environment }),
+      { code: 'ERR_OPTION', message: /did you mean 'identity'/ },
+    )
+    const broken = new RunFolder('run-b', [{ name: 'x', kind: 'x', module: '/nowhere/sink.js', options: {} }])
+    broken.rows(0, 1).close()
+    const { destinations } = await syncRun(broken.run.folder, { deadlineMs: 1_000, environment })
+    broken.remove()
+    assert.equal(destinations.x?.complete, false)
+    assert.match(destinations.x!.reason, /nowhere/)
+  })
+
+  test('rejected points are in the dead-letter file of the run', async () => {
+    folder.rows(0, 3).series(REFUSED_NAME, 3, 4).close()
+    const { destinations } = await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    const letters = [...readDeadLetters(folder.run.folder)]
+    assert.deepEqual(letters.map(({ destination, seq }) => [destination, seq]).sort(), [
+      ['identity', 6],
+      ['offset:team', 6],
+    ])
+    for (const name of ['identity', 'offset:team']) {
+      assert.equal(destinations[name]?.rejected, 1)
+      assertConserved(destinations[name]!, 7, 0)
+    }
+  })
+
+  test('a folder that is no run is refused', async () => {
+    const { folder: path } = folder.run
+    folder.close()
+    rmSync(path, { recursive: true })
+    await assert.rejects(syncRun(path, { deadlineMs: 1_000, environment }), { code: 'ERR_RUN_UNKNOWN' })
+  })
+})
