@@ -3,12 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it, type TestContext } from 'node:test'
+import { median } from '../../bench/statistics.ts'
 import { openRun, startLogging } from '../../src/index.ts'
 import { Random, SEED } from '../random.ts'
 import { type MlflowServer, startMlflowServer } from './mlflow-server.ts'
 import { peerPython } from './python.ts'
-import { logInRawLoop, POINTS_PER_REQUEST } from './raw-mlflow.ts'
 import { readRuns, type SeenPoint, seenPoint } from './read-mlflow.ts'
+import { compareServerCost } from './server-cost.ts'
 import { busyShare, WatchingProxy } from './watching-proxy.ts'
 
 const STEPS = 1000
@@ -107,35 +108,15 @@ describe('the public API into a real MLflow server', () => {
   it('costs the server what full requests in a plain loop cost it', async (test) => {
     const peers = await prepare(test)
     if (!peers) return
-    const requests = 15
-    const steps = (requests * POINTS_PER_REQUEST) / KEYS.length
-    const costOf = async (work: () => Promise<unknown>): Promise<number> => {
-      const before = peers.server.cpuSeconds()
-      await work()
-      return ((peers.server.cpuSeconds() - before) * 1e6) / (requests * POINTS_PER_REQUEST)
-    }
-    const raw: number[] = []
-    const ours: number[] = []
-    for (let round = 0; round < 3; round++) {
-      raw.push(await costOf(() => logInRawLoop(peers.server.uri, requests)))
-      ours.push(
-        await costOf(async () => {
-          const run = start(peers.server.uri)
-          for (let step = 0; step < steps; step++)
-            run.log(Object.fromEntries(KEYS.map((key) => [key, Math.random()])), { step })
-          await run.finish()
-        }),
-      )
-    }
-    const ratio = median(ours) / median(raw)
-    test.diagnostic(
-      `server CPU per point: ${median(ours).toFixed(0)} µs, plain loop ${median(raw).toFixed(0)} µs`,
-    )
+    const { ours, raw } = await compareServerCost(peers.server, peers.server.uri, {
+      dir,
+      experiment: EXPERIMENT,
+      rounds: 4,
+      requests: 6,
+    })
+    const [our, its] = [median(ours.cpuUs), median(raw.cpuUs)]
+    test.diagnostic(`server CPU per point: ${our.toFixed(0)} µs, plain loop ${its.toFixed(0)} µs`)
     // wide: that of single points is 60
-    assert.ok(ratio < 1.5, `${ratio} times the CPU of a plain loop: ${ours} against ${raw} µs a point`)
+    assert.ok(our < 1.5 * its, `µs of CPU a point: ${ours.cpuUs} against ${raw.cpuUs} of a plain loop`)
   })
 })
-
-function median(samples: readonly number[]): number {
-  return [...samples].sort((a, b) => a - b)[samples.length >> 1]!
-}

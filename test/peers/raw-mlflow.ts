@@ -1,15 +1,46 @@
 /** The least that a client of MLflow can do: full requests in a plain loop, one at a time. */
 import { Pool } from 'undici'
 
-const KEYS = 100
+export const RAW_KEYS = Array.from({ length: 100 }, (_, i) => `layer ${i}/norm`)
 const STEPS_PER_REQUEST = 10
-export const POINTS_PER_REQUEST = KEYS * STEPS_PER_REQUEST
+export const POINTS_PER_REQUEST = RAW_KEYS.length * STEPS_PER_REQUEST
 
-/** Logs `requests` × 1,000 points of 100 keys to a run of its own. */
-export async function logInRawLoop(uri: string, requests: number): Promise<void> {
-  const pool = new Pool(uri, { connections: 1 })
-  const post = async (route: string, body: object): Promise<Record<string, unknown>> => {
-    const answer = await pool.request({
+export class RawLoop {
+  readonly #pool: Pool
+  #runId = ''
+  #step = 0
+
+  private constructor(uri: string) {
+    this.#pool = new Pool(uri, { connections: 1 })
+  }
+
+  /** Makes a run. */
+  static async open(uri: string): Promise<RawLoop> {
+    const loop = new RawLoop(uri)
+    const created = await loop.#post('runs/create', { experiment_id: '0', start_time: Date.now() })
+    loop.#runId = (created.run as { info: { run_id: string } }).info.run_id
+    return loop
+  }
+
+  /** 100 keys × 10 steps a request. */
+  async log(requests: number): Promise<void> {
+    const start = Date.now()
+    for (let request = 0; request < requests; request++) {
+      const metrics = []
+      for (let row = 0; row < STEPS_PER_REQUEST; row++) {
+        const step = this.#step++
+        for (const key of RAW_KEYS) metrics.push({ key, value: Math.random(), timestamp: start + row, step })
+      }
+      await this.#post('runs/log-batch', { run_id: this.#runId, metrics })
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+
+  async #post(route: string, body: object): Promise<Record<string, unknown>> {
+    const answer = await this.#pool.request({
       method: 'POST',
       path: `/api/2.0/mlflow/${route}`,
       headers: { 'content-type': 'application/json' },
@@ -18,21 +49,5 @@ export async function logInRawLoop(uri: string, requests: number): Promise<void>
     const json = (await answer.body.json()) as Record<string, unknown>
     if (answer.statusCode !== 200) throw new Error(`${route}: ${answer.statusCode} ${JSON.stringify(json)}`)
     return json
-  }
-  try {
-    const created = await post('runs/create', { experiment_id: '0', start_time: Date.now() })
-    const { info } = created.run as { info: { run_id: string } }
-    const start = Date.now()
-    for (let request = 0; request < requests; request++) {
-      const metrics = []
-      for (let row = 0; row < STEPS_PER_REQUEST; row++) {
-        const step = request * STEPS_PER_REQUEST + row
-        for (let key = 0; key < KEYS; key++)
-          metrics.push({ key: `layer ${key}/norm`, value: Math.random(), timestamp: start + step, step })
-      }
-      await post('runs/log-batch', { run_id: info.run_id, metrics })
-    }
-  } finally {
-    await pool.destroy()
   }
 }
