@@ -26,6 +26,8 @@ export const RUN = {
   /** What the journal held before this process: cursors count from the first record on. */
   pointsBefore: 10,
   recordsBefore: 11,
+  /** Appends to the journal so far: close marks grow it without a sequence number. */
+  appends: 12,
 } as const
 export const RUN_WORDS = 16
 

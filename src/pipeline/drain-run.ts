@@ -17,6 +17,8 @@ const POWER_CLOSE_MS = 5000
 export interface Disk {
   readonly syncer: Syncer<JournalSyncId>
   readonly descriptors: Descriptors
+  /** Whether another drain thread has taken over. */
+  readonly isFenced: () => boolean
 }
 
 export class DrainRun {
@@ -184,7 +186,8 @@ export class DrainRun {
       nonce: incarnation,
       session,
       floor: settledFloor(run.folder),
-      ...this.#disk,
+      syncer: this.#disk.syncer,
+      descriptors: this.#disk.descriptors,
     })
   }
 
@@ -198,11 +201,14 @@ export class DrainRun {
     stage.clear()
   }
 
-  /** Sums that the journal itself knows; `seq` last, since readers go by it. */
+  /** Sums that the journal itself knows; `seq` and `appends` last, since readers go by them. */
   #publish(): void {
+    // a successor's sums must not be replaced by those of a thread that was stuck (D4)
+    if (this.#disk.isFenced()) return
     this.counters[RUN.journaled] = this.#pointsBefore + this.#writer.sessionPoints
     this.counters[RUN.recordsJournaled] = this.#recordsBefore + this.#writer.sessionRecords
     this.counters[RUN.seq] = this.#writer.seq
+    this.counters[RUN.appends]!++
     this.updateSyncAge()
   }
 }

@@ -26,9 +26,12 @@ import { Syncer } from './store/syncer.ts'
 
 /** Longest time without a turn of the event loop while there is work. */
 const TURN_MS = 5
-/** Sleep of the reader: 1 ms while points come, doubling to NAP_MAX_MS, after IDLE_MS until somebody rings. */
+/**
+ * Sleep of the reader: 1 ms while points come, doubling to NAP_MAX_MS, after IDLE_MS until somebody rings. Nobody
+ * rings during a nap, so the longest one leaves time to append before a point is 20 ms old.
+ */
 const NAP_MIN_MS = 1
-const NAP_MAX_MS = 100
+const NAP_MAX_MS = 8
 const IDLE_MS = 10_000
 /** A bound on every sleep, should a bell be missed in spite of R5. */
 const SLEEP_MS = 30_000
@@ -54,7 +57,11 @@ class DrainThread {
     this.#control = new Int32Array(start.control)
     this.#controlF64 = new Float64Array(start.control)
     this.#idle = new Int32Array(start.idle)
-    const disk = { syncer: this.#syncer, descriptors: new Descriptors(this.#syncer) }
+    const disk = {
+      syncer: this.#syncer,
+      descriptors: new Descriptors(this.#syncer),
+      isFenced: () => Atomics.load(this.#control, CONTROL.epoch) !== start.epoch,
+    }
     this.#drain = new Drain(start.control, start.epoch, start.definitions, disk, {
       receive: () => this.#receive(),
       onDefinitions: (definitions) => this.#post({ type: 'definitions', definitions }),
