@@ -31,13 +31,16 @@ export class DrainRun {
   finishBy = 0
   readonly #disk: Disk
   readonly #isInherited: boolean
-  #writer: JournalWriter
-  #guard: Guard
+  /** Undefined when the journal could not be opened at all. */
+  #writer: JournalWriter | undefined
+  #guard: Guard | undefined
   /** Journaled by writers of this process that are closed. */
   #pointsBefore = 0
   #recordsBefore = 0
   #isReopened = false
-  /** Why late points cannot be journaled. */
+  /** Taken from lanes since the last append; counted with it, lest a drain thread that dies before counts twice. */
+  #stagedCoalesced = 0
+  /** Why points cannot be journaled. */
   #unusable: unknown
 
   /** @param isInherited whether a former drain thread of this process had the run */
@@ -46,18 +49,22 @@ export class DrainRun {
     this.counters = runCounters(order.counters)
     this.#disk = disk
     this.#isInherited = isInherited
-    // whoever started the run in this process holds the guard until here
-    this.#guard = takeGuard(order.run.folder, 'writer', { replaceOwn: true })
-    this.#writer = this.#openWriter(isInherited ? 'drain' : 'process')
-    if (this.isClosed) {
-      this.#isReopened = true
-      this.#pointsBefore = this.counters[RUN.journaled]!
-      this.#recordsBefore = this.counters[RUN.recordsJournaled]!
-    } else {
-      this.counters[RUN.pointsBefore] = this.#writer.pointsBefore
-      this.counters[RUN.recordsBefore] = this.#writer.recordsBefore
+    this.#isReopened = this.isClosed
+    try {
+      // whoever started the run in this process holds the guard until here
+      this.#guard = takeGuard(order.run.folder, 'writer', { replaceOwn: true })
+      this.#writer = this.#openWriter(isInherited ? 'drain' : 'process')
+    } catch (error) {
+      this.#unusable = error
+      return
     }
+    this.#continueSums(this.#writer)
     this.#publish()
+  }
+
+  /** Why nothing of this run can be journaled; undefined when it can. */
+  get failure(): unknown {
+    return this.#unusable
   }
 
   get isClosed(): boolean {
@@ -65,15 +72,15 @@ export class DrainRun {
   }
 
   series(name: string, context: string): number {
-    return this.#writer.series(name, context)
+    return this.#writer?.series(name, context) ?? 0
   }
 
   journaledPosition(lane: number): number {
-    return this.#writer.lanePositions.get(lane) ?? 0
+    return this.#writer?.lanePositions.get(lane) ?? 0
   }
 
   addProducer(lane: LaneReader): Producer {
-    const producer = new Producer(this, lane, () => this.#writer.takeRow(), !this.#isInherited)
+    const producer = new Producer(this, lane, () => this.#writer?.takeRow() ?? 0, !this.#isInherited)
     this.producers.push(producer)
     return producer
   }
@@ -84,7 +91,7 @@ export class DrainRun {
 
   /** A record follows the points its producer logged before it. */
   stageRecord(producer: Producer, bytes: Uint8Array): void {
-    if (this.#unusable !== undefined) {
+    if (this.#unusable !== undefined || !this.#writer) {
       this.counters[RUN.recordsLostDisk]!++
       return
     }
@@ -94,7 +101,7 @@ export class DrainRun {
 
   /** Before anything is staged: late points open the journal of a finished run once more. */
   prepare(): void {
-    if (!this.isClosed || this.#isReopened) return
+    if (!this.isClosed || this.#isReopened || !this.#writer) return
     this.#isReopened = true
     const { sessionPoints, sessionRecords } = this.#writer
     try {
@@ -109,7 +116,7 @@ export class DrainRun {
 
   /** Appends everything staged with one write. Returns why it failed, if it did: what was staged is lost then. */
   append(now: number): unknown {
-    if (this.#unusable !== undefined) return this.#lose(this.#unusable)
+    if (this.#unusable !== undefined || !this.#writer) return this.#lose(this.#unusable)
     for (const producer of this.dirty) {
       this.#stagePoints(producer)
       producer.isClean = true
@@ -125,16 +132,19 @@ export class DrainRun {
       this.counters[RUN.lostDisk]! += stagedPoints
       this.counters[RUN.recordsLostDisk]! += stagedRecords
       return error
+    } finally {
+      this.counters[RUN.coalesced]! += this.#stagedCoalesced
+      this.#stagedCoalesced = 0
     }
   }
 
   /** False when another process has taken the run over: this one must write no more. */
   touchGuard(): boolean {
-    return this.#guard.touch()
+    return this.#guard?.touch() ?? true
   }
 
   syncNow(): void {
-    this.#writer.syncNow()
+    this.#writer?.syncNow()
   }
 
   writes(writer: JournalWriter): boolean {
@@ -148,23 +158,24 @@ export class DrainRun {
 
   updateSyncAge(): void {
     // a closed writer's descriptor belongs to the sync thread
-    const isOpen = !this.isClosed || this.#isReopened
-    this.counters[RUN.unsyncedSince] = isOpen ? this.#disk.syncer.unsyncedSince(this.#writer.fd) : 0
+    const isOpen = this.#writer && (!this.isClosed || this.#isReopened)
+    this.counters[RUN.unsyncedSince] = isOpen ? this.#disk.syncer.unsyncedSince(this.#writer!.fd) : 0
   }
 
   /** The run is finished: what comes now is late. */
   close(): void {
     try {
-      this.#writer.close()
+      this.#writer?.close()
       if (this.order.durability === 'power') this.#disk.syncer.drain(POWER_CLOSE_MS)
     } finally {
       this.counters[RUN.closed] = 1
+      this.#isReopened = false
       this.#publish()
-      this.#guard.release()
+      this.#guard?.release()
     }
   }
 
-  /** The journal cannot be opened again: points that come are counted as lost. */
+  /** The journal cannot be opened: points that come are counted as lost. */
   #lose(error: unknown): unknown {
     for (const { stage } of this.dirty) {
       this.counters[RUN.lostDisk]! += stage.length
@@ -195,14 +206,29 @@ export class DrainRun {
     const { stage, lane } = producer
     if (stage.isEmpty) return
     stage.seal()
-    this.#writer.stagePoints(stage, lane.id, lane.position)
+    this.#writer!.stagePoints(stage, lane.id, lane.position)
     producer.taken += stage.length + stage.coalesced
-    this.counters[RUN.coalesced]! += stage.coalesced
+    this.#stagedCoalesced += stage.coalesced
     stage.clear()
+  }
+
+  /** What this process journaled goes on from where a former drain thread, or this one before finish(), left it. */
+  #continueSums(writer: JournalWriter): void {
+    if (!this.isClosed) {
+      this.counters[RUN.pointsBefore] = writer.pointsBefore
+      this.counters[RUN.recordsBefore] = writer.recordsBefore
+    } else if (this.#isInherited) {
+      this.#pointsBefore = writer.pointsBefore - this.counters[RUN.pointsBefore]!
+      this.#recordsBefore = writer.recordsBefore - this.counters[RUN.recordsBefore]!
+    } else {
+      this.#pointsBefore = this.counters[RUN.journaled]!
+      this.#recordsBefore = this.counters[RUN.recordsJournaled]!
+    }
   }
 
   /** Sums that the journal itself knows; `seq` and `appends` last, since readers go by them. */
   #publish(): void {
+    if (!this.#writer) return
     // a successor's sums must not be replaced by those of a thread that was stuck (D4)
     if (this.#disk.isFenced()) return
     this.counters[RUN.journaled] = this.#pointsBefore + this.#writer.sessionPoints

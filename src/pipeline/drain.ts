@@ -118,7 +118,9 @@ export class Drain {
   /** @param isInherited whether a former drain thread had it */
   addRun(order: RunOrder, isInherited: boolean): void {
     if (this.runs.has(order.number)) return
-    this.runs.set(order.number, new DrainRun(order, isInherited, this.#disk))
+    const run = new DrainRun(order, isInherited, this.#disk)
+    this.runs.set(order.number, run)
+    if (run.failure !== undefined) this.#hooks.onIssue(run, toErrorRecord(run.failure, 'ERR_JOURNAL_WRITE'))
   }
 
   /** A finished run that every destination has closed; what still comes of it opens its journal again. */

@@ -244,13 +244,15 @@ export class LaneWriter {
 
   /** The slow path of a full lane. True when `slots` are free. */
   #makeRoom(slots: number): boolean {
-    if (this.#skip > 0) {
+    // while the clock stands still; when it moves, or is off, the reader may have made room
+    if (this.#skip > 0 && this.#controlF64[CONTROL_F64.clock] === this.#lastClock) {
       this.#skip--
       return false
     }
     this.publish()
     if (this.#hasRoom(slots)) {
       this.#refusing = false
+      this.#skip = 0
       return true
     }
     this.#announceIfForgotten()
@@ -261,6 +263,7 @@ export class LaneWriter {
       this.#options.onFull?.()
     }
     this.#skip = RECHECK_EVERY - 1
+    this.#lastClock = this.#controlF64[CONTROL_F64.clock]!
     this.#totals[LANE_F64.dropped] = this.#dropped
     this.#options.onWait?.()
     return false
