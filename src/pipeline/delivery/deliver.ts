@@ -149,22 +149,25 @@ export class Delivery {
     if (this.#phase === 'closing' || this.#phase === 'closed') return Infinity
     if (this.#site.isSuperseded()) return this.#giveUp('another drain thread has taken over')
     if (now >= this.#abortAt) return this.#giveUp('the deadline passed')
-    if (this.#isFinishing && this.#isHopeless) return this.#giveUp('nothing is taken before the deadline')
-    let next = Infinity
-    try {
-      if (this.#phase === 'parked') next = this.#unpark(now)
-      else if (this.#phase === 'open') next = this.#work(now)
-    } catch (error) {
-      const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_DAMAGED')
-      this.#trouble.stumble(code, message, now)
-      next = this.#trouble.notBefore
-    }
+    const next = this.#step(now)
+    if (this.#isHopeless) return this.#giveUp('nothing is taken before the deadline')
     return Math.min(next, this.#abortAt)
   }
 
-  /** No answer that is still to come can change that nothing more is sent before the deadline. */
+  #step(now: number): number {
+    try {
+      if (this.#phase === 'parked') return this.#unpark(now)
+      return this.#phase === 'open' ? this.#work(now) : Infinity
+    } catch (error) {
+      const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_DAMAGED')
+      this.#trouble.stumble(code, message, now)
+      return this.#trouble.notBefore
+    }
+  }
+
+  /** Nothing more is sent before the deadline, and no answer is to come that could change it. */
   get #isHopeless(): boolean {
-    if (this.#calls.size > 0) return false
+    if (!this.#isFinishing || this.#phase === 'closing' || this.#calls.size > 0) return false
     return this.#trouble.isBlocked || this.#trouble.notBefore >= this.#abortAt
   }
 

@@ -47,7 +47,7 @@ export interface ItemPoints {
 export interface Item {
   /**
    * Place in the order of delivery, `to` exclusive. Point sinks: sequence numbers; a batch may enclose records.
-   * Row sinks: running numbers; `to` reaches into the next item when only both together may be committed.
+   * Row sinks: running numbers; `to` reaches to the end of a later item when only all of them together may be committed.
    */
   readonly from: number
   readonly to: number

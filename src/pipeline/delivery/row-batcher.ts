@@ -259,7 +259,7 @@ export class RowBatcher implements Batcher, Shape {
     }
     endPart()
     if (parts.length === 0) return this.#onlyRefused(row, refused, losers)
-    return [...refused, ...parts.map((slim, at) => this.#item([slim], at === parts.length - 1))]
+    return together([...refused, ...parts.map((slim, at) => this.#item([slim], at === parts.length - 1))])
   }
 
   /** Nothing of the row can be sent: the last refusal settles it. */
@@ -267,10 +267,11 @@ export class RowBatcher implements Batcher, Shape {
     const last = refused.pop()!
     this.#ordinal = last.from
     const place = this.placeOf()
-    return [...refused, { ...last, ...place, points: { ...last.points!, losers: [losers] }, rows: [row.row] }]
+    const points = { ...last.points!, losers: [losers] }
+    return together([...refused, { ...last, ...place, points, rows: [row.row] }])
   }
 
-  /** @param isLast whether the rows are settled with it; else it is committed with the item that follows */
+  /** @param isLast whether the rows are settled with it */
   #item(rows: readonly SlimRow[], isLast: boolean): Item {
     const length = rows.reduce((sum, { kept }) => sum + kept.length, 0)
     const bounds = new Uint32Array(rows.length + 1)
@@ -302,10 +303,8 @@ export class RowBatcher implements Batcher, Shape {
       rows: bounds,
       describe: (id) => reader.series(id),
     }
-    const place = this.placeOf()
     return openItem({
-      from: place.from,
-      to: isLast ? place.to : place.to + 1,
+      ...this.placeOf(),
       seq: batch.seq,
       points: { batch, seqOf: (index) => seqs[index]!, losers: rows.map(({ losers }) => losers) },
       ...(isLast && { rows: rows.map(({ row }) => row.row) }),
@@ -319,6 +318,12 @@ interface SlimRow {
   readonly kept: readonly number[]
   readonly bytes: number
   readonly losers: number
+}
+
+/** None is committed before all are settled. */
+function together(items: Item[]): Item[] {
+  const { to } = items.at(-1)!
+  return items.map((item) => ({ ...item, to }))
 }
 
 function toRanges(rows: number[]): [number, number][] {
