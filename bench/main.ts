@@ -1,10 +1,11 @@
 /** `npm run bench [-- --quick] [--reports <folder>] [question…]`: answers the questions, or those named. */
 import { parseArgs } from 'node:util'
 import { answer, OUTCOME, type Question } from './harness.ts'
+import { mlflow } from './mlflow.ts'
 import { pipeline } from './pipeline.ts'
 import { ringPush } from './ring-push.ts'
 
-const QUESTIONS: readonly Question[] = [ringPush, pipeline]
+const QUESTIONS: readonly Question[] = [ringPush, pipeline, mlflow]
 
 const { values, positionals } = parseArgs({
   options: {
