@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { Account, PROBE_MS } from '../../../src/pipeline/delivery/limiter.ts'
+
+describe('an account', () => {
+  test('lets in as many writes at once as it has room for, all its runs together, and wakes who waits', () => {
+    const account = new Account(2)
+    const woken: string[] = []
+    const wake = (name: string) => () => void woken.push(name)
+    assert.equal(account.readyAt(wake('a')), 0)
+    account.begin()
+    account.begin()
+    const [b, c] = [wake('b'), wake('c')]
+    assert.equal(account.readyAt(b), Infinity)
+    assert.equal(account.readyAt(c), Infinity)
+    account.end()
+    assert.deepEqual(woken, ['b', 'c'])
+    assert.equal(account.readyAt(c), 0)
+  })
+
+  test('a pause holds for all of them, and the longest one counts', () => {
+    const account = new Account(2)
+    account.pause(5_000)
+    account.pause(2_000)
+    assert.equal(
+      account.readyAt(() => {}),
+      5_000,
+    )
+  })
+
+  test('when it refuses everything one of them probes, and the others wait for the outcome', () => {
+    const account = new Account(4)
+    let woken = 0
+    const wake = () => void woken++
+    account.block(1_000)
+    assert.ok(account.isBlocked)
+    assert.equal(account.readyAt(wake), 1_000 + PROBE_MS)
+    account.begin()
+    assert.equal(account.readyAt(wake), Infinity)
+    account.block(40_000)
+    account.end()
+    assert.equal(woken, 1)
+    assert.equal(account.readyAt(wake), 40_000 + PROBE_MS)
+    account.begin()
+    account.recovered()
+    account.end()
+    assert.ok(!account.isBlocked)
+    assert.equal(account.readyAt(wake), 0)
+  })
+})
