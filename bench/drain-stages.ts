@@ -58,7 +58,13 @@ function wholeDrain(name: string, folder: string, series: number, stop: (() => v
       throw new Error(issue.message)
     },
   }
-  const drain = new Drain(control, 1, [], { syncer, descriptors: new Descriptors(syncer) }, hooks)
+  const drain = new Drain(
+    control,
+    1,
+    [],
+    { syncer, descriptors: new Descriptors(syncer), isFenced: () => false },
+    hooks,
+  )
   const counters = createCounters(1)
   drain.addRun(
     {
