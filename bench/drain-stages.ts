@@ -1,6 +1,5 @@
 /** What each stage of the drain thread costs a point, alone and in one thread. */
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { createCounters } from '../src/core/counters.ts'
@@ -20,7 +19,7 @@ const POINTS = 16_380
 const TABLE = 'stages of the drain, one thread'
 
 export async function drainStages(bench: Bench): Promise<void> {
-  const root = mkdtempSync(join(tmpdir(), 'tracelet-bench-'))
+  const root = bench.temporaryFolder()
   const stop: (() => void)[] = []
   const cases: Case[] = []
   for (const series of [10, 1]) {
@@ -34,7 +33,6 @@ export async function drainStages(bench: Bench): Promise<void> {
   cases.push(...rawAppend(join(root, 'raw'), stop))
   const samples = await interleave(cases, bench.either(20, 400))
   for (const close of stop) close()
-  rmSync(root, { recursive: true })
   // the first tenth is the compiler's
   for (const [name, of] of samples) bench.samples(TABLE, name, 'ns a point', of.slice(of.length / 10))
 }

@@ -4,8 +4,8 @@
  * of it is written.
  */
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { arch, cpus, loadavg, platform, totalmem } from 'node:os'
+import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { arch, cpus, loadavg, platform, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { renderReport } from './report.ts'
 import { type Spread, spread } from './statistics.ts'
@@ -76,6 +76,7 @@ export class LawBroken extends Error {}
 export class Bench {
   readonly quick: boolean
   readonly records: RawRecord[] = []
+  readonly #folders: string[] = []
 
   constructor(quick: boolean) {
     this.quick = quick
@@ -104,6 +105,18 @@ export class Bench {
     )
   }
 
+  /** Gone when the question is answered, or was not. */
+  temporaryFolder(): string {
+    const folder = mkdtempSync(join(tmpdir(), 'tracelet-bench-'))
+    this.#folders.push(folder)
+    return folder
+  }
+
+  /** @internal */
+  removeFolders(): void {
+    for (const folder of this.#folders) rmSync(folder, { recursive: true, force: true })
+  }
+
   /**
    * All sums must be equal.
    * @throws LawBroken
@@ -126,6 +139,8 @@ export async function answer(question: Question, options: BenchOptions): Promise
     if (!(error instanceof LawBroken)) throw error
     process.stderr.write(`${question.name}: void, the conservation law is broken: ${error.message}\n`)
     return OUTCOME.void
+  } finally {
+    bench.removeFolders()
   }
   bench.records.push({
     kind: 'end',

@@ -1,7 +1,4 @@
 /** What does a call cost the loop that makes it? */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { startLogging } from '../src/index.ts'
 import type { Bench, Question } from './harness.ts'
 import { checkJournal } from './journal-check.ts'
@@ -29,7 +26,7 @@ export const ringPush: Question = {
   ],
   async run(bench) {
     await laneAlone(bench)
-    const folder = mkdtempSync(join(tmpdir(), 'tracelet-bench-'))
+    const folder = bench.temporaryFolder()
     const run = startLogging({ backend: 'local', dir: folder, project: 'bench', expName: 'ring-push' })
     const subject = new Subject(run)
     const peers = await startPeers()
@@ -58,7 +55,6 @@ export const ringPush: Question = {
     await run.flush()
     const stats = await run.finish()
     checkJournal(bench, 'every call', run.info.folder, subject.logged(), stats)
-    rmSync(folder, { recursive: true })
   },
 }
 
