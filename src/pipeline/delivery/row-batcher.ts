@@ -21,21 +21,24 @@ import {
   type Shape,
 } from './batcher.ts'
 import { type Item, openItem } from './item.ts'
+import { RowColumns, type RowPart } from './row-columns.ts'
 
 interface OpenRow {
   readonly row: number
   readonly step: number
-  readonly series: number[]
-  readonly value: number[]
-  readonly time: number[]
-  readonly seq: number[]
+  readonly parts: RowPart[]
+  count: number
 }
+
+const columns = new RowColumns()
 
 export class RowBatcher implements Batcher, Shape {
   readonly #options: BatcherOptions
   readonly #entries: EntryReader
   readonly #bounds: PointBounds
   readonly #open = new Map<number, OpenRow>()
+  /** Rows that got points from the frame at hand. */
+  readonly #touched = new Set<OpenRow>()
   /** Complete rows, not in an item yet. */
   #complete: OpenRow[] = []
   #completeAt = 0
@@ -44,10 +47,6 @@ export class RowBatcher implements Batcher, Shape {
   /** Rows that the cursor names and that have not been met again. */
   readonly #owed = new Set<number>()
   #ordinal = 0
-  /** Stands in #seenIn for each series that the row at hand has had, at index #seenAt of #kept. */
-  #generation = 0
-  #seenIn = new Uint32Array(64)
-  #seenAt = new Uint32Array(64)
 
   constructor(options: BatcherOptions) {
     this.#options = options
@@ -85,6 +84,9 @@ export class RowBatcher implements Batcher, Shape {
       start = end
     }
     for (const closed of entry.closed) this.#close(closed)
+    // A row that stays open must not keep the frame, only its own part of it.
+    for (const row of this.#touched) if (this.#open.has(row.row)) detach(row)
+    this.#touched.clear()
   }
 
   cut(): Item[] {
@@ -145,19 +147,18 @@ export class RowBatcher implements Batcher, Shape {
     if (entry.seq + start < from.seq && !this.#isOurs(number)) at = Math.min(end, from.seq - entry.seq)
     if (at === end) return
     const { points } = entry
+    const seq = entry.seq + at
     let row = this.#open.get(number)
     if (row === undefined) {
       this.#owed.delete(number)
-      row = { row: number, step: points.step[at]!, series: [], value: [], time: [], seq: [] }
+      row = { row: number, step: points.step[at]!, parts: [], count: 0 }
       this.#open.set(number, row)
-      this.#unsettled.set(number, entry.seq + at)
+      this.#unsettled.set(number, seq)
     }
-    for (; at < end; at++) {
-      row.series.push(points.series[at]!)
-      row.value.push(points.value[at]!)
-      row.time.push(points.time[at]!)
-      row.seq.push(entry.seq + at)
-    }
+    const { series, value, time } = points
+    row.parts.push({ seq, series, value, time, start: at, end })
+    row.count += end - at
+    this.#touched.add(row)
   }
 
   #isOurs(row: number): boolean {
@@ -180,20 +181,42 @@ export class RowBatcher implements Batcher, Shape {
   /** One batch of complete rows; several for a row that no batch can hold, with its parts. */
   #items(): Item[] {
     const { maxItems, maxBytes } = this.#options.limits
-    const rows: SlimRow[] = []
+    const rows: OpenRow[] = []
+    const starts = [0]
     let bytes = 0
+    columns.length = 0
     while (this.isWaiting && rows.length < maxItems) {
-      const row = this.#slim(this.#complete[this.#completeAt]!)
-      if (bytes + row.bytes > maxBytes) {
-        if (rows.length > 0) break
-        this.#advance()
-        return this.#parts(row)
+      const row = this.#complete[this.#completeAt]!
+      const start = columns.length
+      columns.append(row.step, row.parts)
+      bytes += this.#bytes(start, columns.length)
+      if (bytes > maxBytes) {
+        if (rows.length === 0) {
+          this.#advance()
+          return this.#split(row)
+        }
+        // It is the first of the next batch.
+        columns.length = start
+        break
       }
       this.#advance()
       rows.push(row)
-      bytes += row.bytes
+      starts.push(columns.length)
     }
-    return [this.#item(rows, true)]
+    const losers = rows.map(({ count }, at) => count - (starts[at + 1]! - starts[at]!))
+    return [
+      this.#item(
+        starts,
+        losers,
+        rows.map(({ row }) => row),
+      ),
+    ]
+  }
+
+  #bytes(start: number, end: number): number {
+    let bytes = 0
+    for (let at = start; at < end; at++) bytes += this.#bounds.of(columns.series[at]!)
+    return bytes
   }
 
   #advance(): void {
@@ -204,126 +227,77 @@ export class RowBatcher implements Batcher, Shape {
     }
   }
 
-  /** Without the points that lost. */
-  #slim(row: OpenRow): SlimRow {
-    this.#generation++
-    const kept: number[] = []
-    let bytes = 0
-    for (let index = 0; index < row.series.length; index++) {
-      const series = row.series[index]!
-      if (series >= this.#seenIn.length) this.#growSeen(series)
-      if (this.#seenIn[series] === this.#generation) {
-        kept[this.#seenAt[series]!] = index
-        continue
-      }
-      this.#seenIn[series] = this.#generation
-      this.#seenAt[series] = kept.length
-      kept.push(index)
-      bytes += this.#bounds.of(series)
-    }
-    return { row, kept, bytes, losers: row.series.length - kept.length }
-  }
-
-  #growSeen(series: number): void {
-    const length = Math.max(series + 1, this.#seenIn.length * 2)
-    const seenIn = new Uint32Array(length)
-    const seenAt = new Uint32Array(length)
-    seenIn.set(this.#seenIn)
-    seenAt.set(this.#seenAt)
-    this.#seenIn = seenIn
-    this.#seenAt = seenAt
-  }
-
-  #parts({ row, kept, losers }: SlimRow): Item[] {
+  /** The row that fills the columns, in parts; a point that no batch can hold is a part that is refused. */
+  #split({ row, count }: OpenRow): Item[] {
     const { maxBytes } = this.#options.limits
-    const parts: SlimRow[] = []
-    const refused: Item[] = []
-    let part: number[] = []
-    let bytes = 0
-    const endPart = () => {
+    const items: Item[] = []
+    const add = (start: number, end: number, refusal?: Item['refusal']): void => {
+      if (start === end) return
       // The losers belong to the row, and go with whichever part is first.
-      if (part.length > 0) parts.push({ row, kept: part, bytes, losers: parts.length === 0 ? losers : 0 })
-      part = []
+      const losers = items.length === 0 ? count - columns.length : 0
+      items.push({ ...this.#item([start, end], [losers], []), ...(refusal && { refusal }) })
+    }
+    let start = 0
+    let bytes = 0
+    const { length } = columns
+    for (let at = 0; at < length; at++) {
+      const bound = this.#bounds.of(columns.series[at]!)
+      if (bytes + bound > maxBytes) {
+        add(start, at)
+        start = at
+        bytes = 0
+      }
+      bytes += bound
+      if (bound <= maxBytes) continue
+      add(at, at + 1, oversizeRefusal(bound, maxBytes))
+      start = at + 1
       bytes = 0
     }
-    for (const index of kept) {
-      const bound = this.#bounds.of(row.series[index]!)
-      if (bound > maxBytes) {
-        const alone = { row, kept: [index], bytes: bound, losers: 0 }
-        refused.push({ ...this.#item([alone], false), refusal: oversizeRefusal(bound, maxBytes) })
-        continue
-      }
-      if (bytes + bound > maxBytes) endPart()
-      part.push(index)
-      bytes += bound
-    }
-    endPart()
-    if (parts.length === 0) return this.#onlyRefused(row, refused, losers)
-    return together([...refused, ...parts.map((slim, at) => this.#item([slim], at === parts.length - 1))])
+    add(start, length)
+    // None is committed before all are settled.
+    const { to } = items.at(-1)!
+    return items.map((item, at) => ({ ...item, to, rows: at === items.length - 1 ? [row] : [] }))
   }
 
-  /** Nothing of the row can be sent: the last refusal settles it. */
-  #onlyRefused(row: OpenRow, refused: Item[], losers: number): Item[] {
-    const last = refused.pop()!
-    this.#ordinal = last.from
-    const place = this.placeOf()
-    const points = { ...last.points!, losers: [losers] }
-    return together([...refused, { ...last, ...place, points, rows: [row.row] }])
-  }
-
-  /** @param isLast whether the rows are settled with it */
-  #item(rows: readonly SlimRow[], isLast: boolean): Item {
-    const length = rows.reduce((sum, { kept }) => sum + kept.length, 0)
-    const bounds = new Uint32Array(rows.length + 1)
-    const columns = {
-      series: new Uint32Array(length),
-      step: new Float64Array(length),
-      time: new Float64Array(length),
-      value: new Float64Array(length),
-    }
-    const seqs = new Float64Array(length)
-    let at = 0
-    for (const [index, { row, kept }] of rows.entries()) {
-      bounds[index] = at
-      for (const point of kept) {
-        columns.series[at] = row.series[point]!
-        columns.step[at] = row.step
-        columns.time[at] = row.time[point]!
-        columns.value[at] = row.value[point]!
-        seqs[at] = row.seq[point]!
-        at++
-      }
-    }
-    bounds[rows.length] = at
+  /** @param rows that are settled with it */
+  #item(starts: readonly number[], losers: readonly number[], rows: readonly number[]): Item {
+    const first = starts[0]!
+    const end = starts.at(-1)!
+    const seqs = columns.seq.slice(first, end)
     const { reader } = this.#options
     const batch: Batch = {
       seq: seqs[0]!,
-      length,
-      ...columns,
-      rows: bounds,
+      length: end - first,
+      series: columns.series.slice(first, end),
+      step: columns.step.slice(first, end),
+      time: columns.time.slice(first, end),
+      value: columns.value.slice(first, end),
+      rows: Uint32Array.from(starts, (start) => start - first),
       describe: (id) => reader.series(id),
     }
     return openItem({
       ...this.placeOf(),
       seq: batch.seq,
-      points: { batch, seqOf: (index) => seqs[index]!, losers: rows.map(({ losers }) => losers) },
-      ...(isLast && { rows: rows.map(({ row }) => row.row) }),
+      points: { batch, seqOf: (index) => seqs[index]!, losers },
+      rows,
     })
   }
 }
 
-/** A row as it is sent: `kept` are the indexes of its points that count. */
-interface SlimRow {
-  readonly row: OpenRow
-  readonly kept: readonly number[]
-  readonly bytes: number
-  readonly losers: number
-}
-
-/** None is committed before all are settled. */
-function together(items: Item[]): Item[] {
-  const { to } = items.at(-1)!
-  return items.map((item) => ({ ...item, to }))
+/** Copies what the last frame brought. */
+function detach(row: OpenRow): void {
+  for (let at = row.parts.length - 1; at >= 0; at--) {
+    const { seq, series, value, time, start, end } = row.parts[at]!
+    if (start === 0 && end === series.length) return
+    row.parts[at] = {
+      seq,
+      series: series.slice(start, end),
+      value: value.slice(start, end),
+      time: time.slice(start, end),
+      start: 0,
+      end: end - start,
+    }
+  }
 }
 
 function toRanges(rows: number[]): [number, number][] {

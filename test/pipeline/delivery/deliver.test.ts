@@ -222,6 +222,7 @@ describe('delivery', () => {
       { status: 'fine' },
       { status: 'partial', rejected: [{ index: 1, code: 'x', reason: 'y' }] },
       { status: 'partial', rejected: [{ index: 0.5, code: 'x', reason: 'y' }] },
+      { status: 'partial', rejected: [0, 0].map((index) => ({ index, code: 'x', reason: 'y' })) },
     ]) {
       const stage = new Stage(new MemoryJournal().scalars('loss', 1))
       stage.sink.write = async () => broken as WriteResult
@@ -324,6 +325,71 @@ describe('delivery', () => {
     assert.equal(stage.cursor.settled.corrupt, 7)
     assert.equal(stage.cursor.settled.recordsCorrupt, 2)
     assert.deepEqual(stage.sink.records, [])
+  })
+
+  test('rows: each once, whole; points that lost to a later one of their series are delivered and superseded', async () => {
+    const journal = new MemoryJournal()
+      .frame([
+        [0, 0, 'loss', 1],
+        [0, 0, 'acc', 0.5],
+        [1, 1, 'loss', 2],
+      ])
+      .frame(
+        [
+          [0, 0, 'loss', 1.5],
+          [1, 1, 'acc', 0.6],
+        ],
+        [0],
+      )
+      .frame([[2, 2, 'loss', 3]])
+    const stage = new Stage(journal, { capabilities: { shape: 'rows' } })
+    await stage.finish()
+    assert.deepEqual(
+      stage.sink.rows.map((row) => row.map(({ name, step, value }) => [name, step, value])),
+      [
+        [
+          ['loss', 0, 1.5],
+          ['acc', 0, 0.5],
+        ],
+        [
+          ['loss', 1, 2],
+          ['acc', 1, 0.6],
+        ],
+        [['loss', 2, 3]],
+      ],
+    )
+    assertConserved(stage, 6, 0)
+    assert.equal(stage.cursor.settled.superseded, 1)
+  })
+
+  test('a rejected row puts its points into dead letters, those that lost are delivered all the same', async () => {
+    const journal = new MemoryJournal()
+    for (let step = 0; step < 9; step++) {
+      const points = [0, 1, 2].map((at) => [step, step, at === 2 ? 'acc' : 'loss', step + at / 10] as const)
+      journal.frame(points, [step])
+    }
+    for (const answer of ['partial', 'split'] as const) {
+      const stage = new Stage(journal, { capabilities: { shape: 'rows' } })
+      stage.sink.rule = (batch) => {
+        const at = (batch as Batch).step.indexOf(4)
+        if (at < 0) return undefined
+        if (answer === 'split') return { status: 'split', code: 'ERR_REFUSED', reason: 'no' }
+        const index = (batch as Batch).rows!.indexOf(at)
+        return { status: 'partial', rejected: [{ index, code: 'ERR_REFUSED', reason: 'no' }] }
+      }
+      await stage.finish()
+      assert.deepEqual(
+        stage.letters.map((letter) => [letter.seq, letter.kind === 'point' && letter.name]),
+        [
+          [13, 'loss'],
+          [14, 'acc'],
+        ],
+      )
+      assert.equal(stage.sink.rows.length, 8)
+      assertConserved(stage, 27, 0)
+      assert.equal(stage.cursor.settled.rejected, 2)
+      assert.equal(stage.cursor.settled.superseded, 9)
+    }
   })
 
   test('limits: no batch exceeds maxItems or maxBytes, and a point that alone does is rejected', async () => {
@@ -451,6 +517,21 @@ describe('delivery', () => {
     assert.ok(failing >= 3 && failing <= 4, `${failing} times in 200 s`)
   })
 
+  test('one failure alone is not worth telling, one that is followed by a long wait is', async () => {
+    for (const [afterMs, told] of [
+      [undefined, []],
+      [60_000, ['failing', 'recovered']],
+    ] as const) {
+      const stage = new Stage(new MemoryJournal().scalars('loss', 5, 5), { live: true })
+      stage.sink.script = [() => ({ status: 'retry', reason: 'reset', ...(afterMs && { afterMs }) })]
+      await stage.play(() => stage.sink.points.length === 5)
+      assert.deepEqual(
+        stage.issues.map(({ severity }) => severity),
+        told,
+      )
+    }
+  })
+
   test('D1 when dead letters cannot be written the cursor does not move over their items', async () => {
     const stage = new Stage(new MemoryJournal().scalars('loss', 3, 3), { live: true })
     stage.sink.rule = splitOn((value) => value === 0.5)
@@ -482,6 +563,26 @@ describe('delivery', () => {
     await stage.play()
     assert.equal(stage.closed?.complete, false)
     assert.ok(stage.saved.length <= length + 1)
+  })
+
+  test('parking waits for what is under way', async () => {
+    const journal = new MemoryJournal().scalars('loss', 250, 250)
+    const stage = new Stage(journal, { live: true })
+    let release: () => void = () => {}
+    const held = new Promise<void>((resolve) => (release = resolve))
+    stage.sink.rule = async () => {
+      await held
+      return undefined
+    }
+    await stage.play(() => stage.sink.writes === 1)
+    stage.delivery.park()
+    stage.delivery.turn(stage.now)
+    stage.delivery.turn(stage.now)
+    assert.equal(stage.sink.closes, 0)
+    release()
+    await stage.play(() => stage.sink.points.length === 250)
+    assert.deepEqual(stage.sink.sizes, [100, 100, 50])
+    assert.deepEqual([stage.sink.opens, stage.sink.closes], [2, 1])
   })
 
   test('parking settles, closes the sink and opens again where it stopped', async () => {
