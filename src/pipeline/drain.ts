@@ -8,9 +8,10 @@
  * D4  A drain whose EPOCH has passed stops before the next append; the segment its successor begins has sealed
  *     what it may have written since.
  */
-import { type ErrorRecord, toErrorRecord } from '../core/errors.ts'
+import { toErrorRecord } from '../core/errors.ts'
 import { LaneReader, laneId } from '../ring/lane-reader.ts'
 import { CONTROL, CONTROL_BIT, CONTROL_F64, LANE_RECORD } from '../ring/layout.ts'
+import type { DrainHooks } from './drain-hooks.ts'
 import type { Producer } from './drain-producer.ts'
 import { type Disk, DrainRun } from './drain-run.ts'
 import type { JournalSyncId } from './journal/writer.ts'
@@ -31,17 +32,6 @@ const APPEND_AGE_MANY_RUNS_MS = 100
 const MANY_RUNS = 500
 /** How often rows, guards and ages are looked at. */
 const CARE_MS = 1000
-
-export interface DrainHooks {
-  /** Looks for runs and lanes announced since; called when a lane names an unknown run. */
-  readonly receive: () => void
-  /** Series defined since the last call; must be handed on before their slots are freed. */
-  readonly onDefinitions: (definitions: readonly SeriesDefinition[]) => void
-  readonly onAppend: () => void
-  readonly onFinish: (run: DrainRun) => void
-  readonly onOrphans: (points: number) => void
-  readonly onIssue: (run: DrainRun, issue: ErrorRecord) => void
-}
 
 const GUARD_LOST = {
   code: 'ERR_RUN_BUSY',
