@@ -138,6 +138,8 @@ export class Drain {
     this.#controlF64[CONTROL_F64.heartbeat] = now
     const flush = this.#flushTicket
     const flushing = flush !== Atomics.load(this.#control, CONTROL.flushDone)
+    // a lane announced before the flush was asked for belongs to it
+    if (flushing) this.#hooks.receive()
     // one met during this pass waits for the next: other lanes must be read once more after it
     const finishing = this.#finishing.splice(0)
     const settling = flushing || finishing.length > 0

@@ -10,6 +10,8 @@ import { Issues } from './issues.ts'
 import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
 
 const FLUSH_POLL_MS = 1
+/** Longest wait for a drain thread that is being started; takes about a tenth of a second. */
+const START_MAX_MS = 2000
 
 /** What a run wants to hear from the threads behind it. */
 export interface EngineClient {
@@ -75,6 +77,14 @@ export class Engine {
   /** The same, blocking this thread: for the end of the process. */
   flushSync(timeoutMs: number): boolean {
     return waitForFlush(this.#words, requestFlush(this.#words), timeoutMs, () => this.host.watch())
+  }
+
+  /**
+   * Blocks until the drain thread journals, once per process: points logged while it starts would be in memory only,
+   * and a kill could cost more than its 20 ms of them.
+   */
+  untilJournaling(): void {
+    waitForFlush(this.#words, requestFlush(this.#words), START_MAX_MS)
   }
 
   /** Runs `work` with the process kept alive for the answers it waits for. */

@@ -67,6 +67,7 @@ export function startLogging(options: StartOptions = {}): Run {
   }
   const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
   const info = onDisk(folder, () => describeRun(run, toDescribe))
+  const isFirst = engine === undefined
   engine ??= new Engine(resolved)
   const { durability, rowMaxAgeMs, finishDeadlineMs } = resolved
   const started: Run = new Run(
@@ -90,6 +91,7 @@ export function startLogging(options: StartOptions = {}): Run {
   watchProcessEnd(runs, resolved.signals)
   if (params !== undefined) started.logParams(params)
   if (tags !== undefined) started.setTags(tags)
+  if (isFirst) engine.untilJournaling()
   return started
 }
 
