@@ -2,7 +2,8 @@
  * Guarantee G4 on the whole pipeline: real processes that train against the offset fake and TensorBoard are killed
  * at random instants, the run is trained on or synced, and then journal, fake and event file are read back.
  *
- * TRACELET_TEST_KILLS says how many kills (default 50, with TRACELET_TEST_LONG=1 500).
+ * TRACELET_TEST_KILLS says how many kills (default 50, with TRACELET_TEST_LONG=1 500); TRACELET_TEST_KEEP=1 keeps
+ * the folders of a failure.
  *
  * About the 20 ms: they are 20 ms in which the drain thread could run. On a machine that is busy with other things
  * it may have to wait for a processor for longer than that; each round measures how long it did, around its kill,
@@ -29,14 +30,23 @@ test(`a process killed at any instant leaves a prefix of what it logged, and eve
   const results: Result[] = []
   const count = () => results.reduce((kills, result) => kills + result.kills, 0)
   let rounds = 0
+  const failures: Error[] = []
+  let last: Promise<unknown> = Promise.resolve()
+  const alone = <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const result = last.then(work)
+    last = result.catch(() => {})
+    return result
+  }
   const play = async () => {
-    while (count() < KILLS) {
+    while (count() < KILLS && failures.length === 0) {
       const round = rounds++
       const random = new Random(SEED + round)
       try {
-        results.push(await playRound({ random, dir, runId: `r${round}`, server }))
+        results.push(await playRound({ random, dir, runId: `r${round}`, server, alone }))
       } catch (error) {
-        throw new Error(`round ${round}, seed ${SEED}`, { cause: error })
+        failures.push(
+          new Error(`round ${round}, seed ${SEED}: ${(error as Error).message}`, { cause: error }),
+        )
       }
     }
   }
@@ -44,8 +54,10 @@ test(`a process killed at any instant leaves a prefix of what it logged, and eve
     await Promise.all(Array.from({ length: AT_ONCE }, play))
   } finally {
     await server.stop()
-    rmSync(dir, { recursive: true, force: true })
+    if (failures.length === 0 || process.env.TRACELET_TEST_KEEP !== '1')
+      rmSync(dir, { recursive: true, force: true })
   }
+  if (failures[0] !== undefined) throw failures[0]
   assert.ok(count() >= KILLS)
   const losses = results.flatMap((result) => result.losses)
   const most = (values: readonly number[]) => `${Math.max(0, ...values).toFixed(1)} ms`

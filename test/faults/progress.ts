@@ -1,11 +1,13 @@
 /**
  * A trainer's diary, about a line every millisecond: how many rows it has logged, and how the drain thread fared.
- * Each line is one synchronous write of 48 bytes, which outlives the process.
+ * Each line is one synchronous write of 40 bytes, which outlives the process.
  */
 import { existsSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { monotonicNow } from '../../src/core/clock.ts'
 
-const WORDS = 6
+const WORDS = 5
+/** A running thread's times move at every tick of the system, 4 ms at most. */
+const STALLED_MS = 5
 export const ENTRY = { rows: 0, flushed: 1, finishing: 2, finished: 3 } as const
 
 export interface Entry {
@@ -14,22 +16,22 @@ export interface Entry {
   readonly rows: number
   /** Monotonic ms. */
   readonly at: number
-  /** Since its start the drain thread has waited so long for a processor that others had. */
-  readonly waitedMs: number
-  readonly ranMs: number
-  /** Whether it wanted a processor, having one or not. */
-  readonly isRunnable: boolean
+  /** Since their start, the drain thread and those that V8 collects and compiles with have waited for processors. */
+  readonly drainWaitedMs: number
+  readonly helpersWaitedMs: number
 }
 
 export class Diary {
   readonly #file: number
-  readonly #watch: ThreadWatch
+  readonly #drain: ThreadWatch
+  readonly #helpers: ThreadWatch
   readonly #line = new Float64Array(WORDS)
   #writtenAt = 0
 
-  constructor(path: string, watch: ThreadWatch) {
+  constructor(path: string, threads: ThreadIds) {
     this.#file = openSync(path, 'a')
-    this.#watch = watch
+    this.#drain = new ThreadWatch(threads.drain)
+    this.#helpers = new ThreadWatch(threads.helpers)
   }
 
   /** Unless one was written within this millisecond. */
@@ -39,10 +41,12 @@ export class Diary {
 
   write(kind: number, rows: number): void {
     const line = this.#line
-    this.#watch.read(line)
+    const now = monotonicNow()
     line[0] = kind
     line[1] = rows
-    line[2] = this.#writtenAt = monotonicNow()
+    line[2] = this.#writtenAt = now
+    line[3] = this.#drain.waitedMs(now)
+    line[4] = this.#helpers.waitedMs(now)
     writeSync(this.#file, new Uint8Array(line.buffer))
   }
 }
@@ -52,10 +56,10 @@ export function readDiary(path: string): Entry[] {
   const bytes = readFileSync(path)
   const entries: Entry[] = []
   for (let at = 0; at + WORDS * 8 <= bytes.length; at += WORDS * 8) {
-    const [kind, rows, time, waitedMs, ranMs, isRunnable] = Array.from({ length: WORDS }, (_, word) =>
+    const [kind, rows, time, drainWaitedMs, helpersWaitedMs] = Array.from({ length: WORDS }, (_, word) =>
       bytes.readDoubleLE(at + word * 8),
-    ) as [number, number, number, number, number, number]
-    entries.push({ kind, rows, at: time, waitedMs, ranMs, isRunnable: isRunnable === 1 })
+    ) as [number, number, number, number, number]
+    entries.push({ kind, rows, at: time, drainWaitedMs, helpersWaitedMs })
   }
   return entries
 }
@@ -77,38 +81,62 @@ export function readLateness(path: string): Lateness[] {
   return found
 }
 
-/** Threads of this process by the system's numbers; empty where the system does not tell. */
+/** By the system's numbers; empty where the system does not tell. */
+export interface ThreadIds {
+  readonly drain: readonly string[]
+  /** Those that V8 collects garbage and compiles with: now and then the drain thread has to wait for them. */
+  readonly helpers: readonly string[]
+}
+
+/** Threads of this process. */
 export function threadIds(): string[] {
   return existsSync('/proc/self/task') ? readdirSync('/proc/self/task') : []
 }
 
-/** Asks Linux how long one thread of this process ran, and how long it waited for a processor. */
+/**
+ * Asks Linux how long threads of this process have waited for a processor that others had. The system counts a wait
+ * when it ends; one that has not ended is a thread that wants to run and has not moved for a while.
+ */
 export class ThreadWatch {
-  readonly #times: number | undefined
-  readonly #state: number | undefined
+  readonly #threads: { readonly times: number; readonly state: number; counted: string; movedAt: number }[]
   readonly #buffer = Buffer.alloc(256)
 
-  constructor(id: string | undefined) {
-    if (id === undefined) return
-    this.#times = openSync(`/proc/self/task/${id}/schedstat`, 'r')
-    this.#state = openSync(`/proc/self/task/${id}/stat`, 'r')
+  constructor(ids: readonly string[]) {
+    this.#threads = ids.map((id) => ({
+      times: openSync(`/proc/self/task/${id}/schedstat`, 'r'),
+      state: openSync(`/proc/self/task/${id}/stat`, 'r'),
+      counted: '',
+      movedAt: 0,
+    }))
   }
 
-  /** Fills words 3, 4 and 5 of a line. Leaves them once the thread has ended. */
-  read(line: Float64Array): void {
-    if (this.#times === undefined || this.#state === undefined) return
-    try {
-      const [ran, waited] = this.#text(this.#times).split(' ')
-      line[3] = Number(waited) / 1e6
-      line[4] = Number(ran) / 1e6
-      const stat = this.#text(this.#state)
-      line[5] = stat[stat.lastIndexOf(')') + 2] === 'R' ? 1 : 0
-    } catch {
-      // ESRCH: the thread has ended
+  /** Sum over the threads, since they were started. */
+  waitedMs(now: number): number {
+    let waitedMs = 0
+    for (const thread of this.#threads) {
+      const counted = this.#text(thread.times)
+      if (counted !== thread.counted) {
+        thread.counted = counted
+        thread.movedAt = now
+      }
+      waitedMs += Number(counted.split(' ')[1] ?? 0) / 1e6
+      const unmovedMs = now - thread.movedAt
+      if (unmovedMs >= STALLED_MS && this.#isRunnable(thread.state)) waitedMs += unmovedMs
     }
+    return waitedMs
+  }
+
+  #isRunnable(file: number): boolean {
+    const stat = this.#text(file)
+    return stat[stat.lastIndexOf(')') + 2] === 'R'
   }
 
   #text(file: number): string {
-    return this.#buffer.toString('latin1', 0, readSync(file, this.#buffer, 0, this.#buffer.length, 0))
+    try {
+      return this.#buffer.toString('latin1', 0, readSync(file, this.#buffer, 0, this.#buffer.length, 0))
+    } catch {
+      // the thread has ended
+      return ''
+    }
   }
 }

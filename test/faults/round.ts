@@ -36,9 +36,21 @@ export interface Round {
   readonly dir: string
   readonly runId: string
   readonly server: OffsetServer
+  /** Runs one at a time: of two trainers each would keep the other's threads from running. */
+  readonly alone: <Result>(work: () => Promise<Result>) => Promise<Result>
 }
 
 export async function playRound(round: Round): Promise<Result> {
+  const story: string[] = []
+  try {
+    return await play(round, story)
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${story.join('\n')}`, { cause: error })
+  }
+}
+
+/** @param story what was done, for the report of a failure */
+async function play(round: Round, story: string[]): Promise<Result> {
   const { random, dir, runId, server } = round
   const result: Result = { kills: 0, syncKills: 0, losses: [], points: 0 }
   const folder = join(dir, 'default', runId)
@@ -46,7 +58,9 @@ export async function playRound(round: Round): Promise<Result> {
   for (let life = random.pick([1, 1, 2, 3]); life > 0; life--) {
     const { orders, kill } = plan(round, lives.length)
     lives.push(orders)
-    const death = await runAndKill('trainer', JSON.stringify(orders), kill)
+    story.push(JSON.stringify({ orders, kill }))
+    const death = await round.alone(() => runAndKill('trainer', JSON.stringify(orders), kill))
+    story.push(death.isKilled ? 'killed' : 'ended', death.stderr)
     checkSaid(death.stderr)
     if (death.isKilled) result.kills++
     // killed before it had described the run
@@ -55,10 +69,12 @@ export async function playRound(round: Round): Promise<Result> {
   }
   if (!existsSync(join(folder, 'run.json'))) return result
   for (let again = random.pick([0, 0, 1, 2]); again > 0; again--) {
+    story.push('sync, killed')
     const death = await runAndKill('sync-program', folder, { after: 'syncing', ms: random.below(80) })
     checkSaid(death.stderr)
     if (death.isKilled) result.syncKills++
   }
+  story.push('sync')
   const journal = readJournal(folder, lives)
   result.points = journal.reduce((points, { step }) => points + step.length, 0)
   checkRecords(folder, lives, journal)

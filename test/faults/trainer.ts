@@ -9,7 +9,7 @@ import { monotonicNow } from '../../src/core/clock.ts'
 import { type AttachedRun, attachRun, type Run, type RunHandle, startLogging } from '../../src/index.ts'
 import { workerUrl } from '../../src/pipeline/worker-url.ts'
 import { diaryPath, latenessPath, type Orders, paramsOf, tagsOf } from './orders.ts'
-import { Diary, ENTRY, ThreadWatch, threadIds } from './progress.ts'
+import { Diary, ENTRY, type ThreadIds, threadIds } from './progress.ts'
 import { SERIES, seriesName, stepOf, type Thread, valueAt } from './truth.ts'
 
 /** A flat pace stops being flat here: what is logged must also be delivered and checked. */
@@ -95,25 +95,31 @@ const NEVER = new Int32Array(new SharedArrayBuffer(4))
 interface WorkerStart {
   readonly orders: Orders
   readonly handle: RunHandle
-  readonly drainThread: string | undefined
+  readonly threads: ThreadIds
   readonly stop: Int32Array
 }
 const STOP = { asked: 1, done: 2 } as const
 
 async function main(orders: Orders): Promise<void> {
   const { dir, runId, backend, life, hasWorker } = orders
+  const helpers = threadIds().filter((id) => id !== String(process.pid))
   const data = { path: latenessPath(orders) }
   new Worker(workerUrl('./lateness', import.meta.url), { workerData: data }).unref()
   const before = new Set(threadIds())
   const run = startLogging({ dir, runId, backend, params: paramsOf(life), tags: tagsOf(life) })
-  // its thread is the only one that starting a run makes before it returns
-  const drainThread = threadIds().find((id) => !before.has(id))
+  // the first new one is the drain thread: it was there before those that it starts
+  const threads = {
+    helpers,
+    drain: threadIds()
+      .filter((id) => !before.has(id))
+      .slice(0, 1),
+  }
   const stop = new Int32Array(new SharedArrayBuffer(4))
   if (hasWorker) {
-    const start: WorkerStart = { orders, handle: run.handle(), drainThread, stop }
+    const start: WorkerStart = { orders, handle: run.handle(), threads, stop }
     new Worker(new URL(import.meta.url), { workerData: start }).unref()
   }
-  const diary = new Diary(diaryPath(orders, 'main'), new ThreadWatch(drainThread))
+  const diary = new Diary(diaryPath(orders, 'main'), threads)
   const trainer = new Trainer(orders, run, 'main', diary)
   writeSync(1, 'logging\n')
   await trainer.train(orders.pace, () => false)
@@ -125,8 +131,8 @@ async function main(orders: Orders): Promise<void> {
   process.exit(0)
 }
 
-async function work({ orders, handle, drainThread, stop }: WorkerStart): Promise<void> {
-  const diary = new Diary(diaryPath(orders, 'worker'), new ThreadWatch(drainThread))
+async function work({ orders, handle, threads, stop }: WorkerStart): Promise<void> {
+  const diary = new Diary(diaryPath(orders, 'worker'), threads)
   const trainer = new Trainer(orders, attachRun(handle), 'worker', diary)
   await trainer.train('steady', () => Atomics.load(stop, 0) === STOP.asked)
   await trainer.flush()

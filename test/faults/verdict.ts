@@ -15,8 +15,6 @@ import { SERIES, seriesName, stepOf, THREADS, type Thread, valueAt } from './tru
 const MISSING_MS = 20
 /** Handle calls of a burst that may stay unpublished before a synchronous wait. */
 const UNPUBLISHED_POINTS = 31
-/** A thread that wants a processor and has not moved for so long is waiting for one. */
-const STALLED_MS = 5
 
 /** One series of one thread, in the order of the store. */
 export interface StoredSeries {
@@ -111,7 +109,7 @@ export function checkLoss(journal: readonly StoredSeries[], orders: Orders): Los
     const loss = { due, stored, missingMs: missing === undefined ? 0 : end.at - missing.at, widenedMs }
     assert.ok(
       stored >= due,
-      `${thread}: ${stored} points, but ${due} were logged ${(end.at - since).toFixed(1)} ms before the kill (${JSON.stringify(loss)})`,
+      `${thread}: ${stored} points, but ${due} were logged ${(end.at - since).toFixed(1)} ms before the kill (${JSON.stringify(loss)})\n${told(diary)}`,
     )
     return [loss]
   })
@@ -119,23 +117,24 @@ export function checkLoss(journal: readonly StoredSeries[], orders: Orders): Los
 
 /**
  * The moment before which every call must be in the journal: so far back that the drain thread has had 20 ms since
- * in which no other program kept it from running. Time that it spent waiting for a processor (by the system's own
- * count) or in which a thread that merely waits a millisecond at a time was woken late does not count, and is what
- * the bound was widened by. Where the system counts nothing, lateness alone widens it.
+ * in which nothing kept it from running. Not counted is, and by so much the bound is widened: time in which it, or a
+ * thread of V8 that it may have to wait for in a collection or compilation, waited for a processor by the system's
+ * own count; and time by which a thread that only naps for a millisecond was woken late.
  */
 function reckoning(
   diary: readonly Entry[],
   lateness: readonly Lateness[],
 ): { since: number; widenedMs: number } {
   const end = diary.at(-1)!
-  const stalled = stalledSince(diary)
   let usable = 0
   for (let index = diary.length - 1; index > 0; index--) {
     const from = diary[index - 1]!
     const to = diary[index]!
     const span = to.at - from.at
-    const waited = from.at >= stalled ? span : to.waitedMs - from.waitedMs
-    usable += Math.max(0, span - Math.max(waited, lateWithin(lateness, from.at, to.at)))
+    const drainMs = to.drainWaitedMs - from.drainWaitedMs
+    const helpersMs = to.helpersWaitedMs - from.helpersWaitedMs
+    const lateMs = lateWithin(lateness, from.at, to.at)
+    usable += Math.max(0, span - Math.max(0, drainMs, helpersMs, lateMs))
     if (usable >= MISSING_MS) {
       const since = from.at + (usable - MISSING_MS)
       return { since, widenedMs: Math.max(0, end.at - since - MISSING_MS) }
@@ -144,17 +143,21 @@ function reckoning(
   return { since: -Infinity, widenedMs: 0 }
 }
 
-/** The system counts a wait when it ends: one that has not ended is a thread that is runnable and does not run. */
-function stalledSince(diary: readonly Entry[]): number {
-  const end = diary.at(-1)!
-  if (!end.isRunnable) return Infinity
-  const moved = diary.findLast(({ ranMs, waitedMs }) => ranMs !== end.ranMs || waitedMs !== end.waitedMs)
-  const since = moved?.at ?? end.at
-  return end.at - since >= STALLED_MS ? since : Infinity
-}
-
 function lateWithin(lateness: readonly Lateness[], from: number, to: number): number {
   return sum(lateness.map(({ at, ms }) => Math.max(0, Math.min(to, at) - Math.max(from, at - ms))))
+}
+
+/** The end of a diary, for the report of a failure. */
+function told(diary: readonly Entry[]): string {
+  const end = diary.at(-1)!
+  const lines = diary
+    .filter(({ at }) => end.at - at < 150)
+    .map(({ at, rows, drainWaitedMs, helpersWaitedMs }) =>
+      [(at - end.at).toFixed(1), rows * SERIES, drainWaitedMs.toFixed(1), helpersWaitedMs.toFixed(1)].join(
+        ' ',
+      ),
+    )
+  return `ms before the end, points logged, ms that the drain thread and its helpers waited:\n${lines.join('\n')}`
 }
 
 /** Parameters and tags stand before the first point. */
