@@ -34,7 +34,7 @@ export const pipeline: Question = {
     'Producers log as fast as they can for 5 s into a run of the embedded default, scenarios interleaved over three rounds. Accepted: points over the time until the last call returned; journaled: until `flush()` resolved.',
     'A full ring makes the producer wait for the journal, so both rates are what the slowest stage sustains.',
     'After every run each point is read back from the journal: count, order, step and the bits of the value must be what was logged.',
-    'The stages of the drain thread are measured apart, in one thread, on the same slots: 16,384 points at a time.',
+    'The stages of the drain thread are measured apart, in one thread, some 16,000 points at a time.',
   ],
   bounds: [
     'One drain thread takes, coalesces, lays out, checksums and appends: its cost a point, in the table of stages, bounds the rate; the producer then waits for room. Where two cores are two hyperthreads of one, both are slower than alone.',

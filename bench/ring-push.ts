@@ -19,10 +19,10 @@ export const ringPush: Question = {
     'Every point logged is read back from the journal afterwards and compared.',
   ],
   bounds: [
-    'A handle call is four stores, the load of the clock cell and three compares; one `Atomics.store` (7–9 ns: a call from JavaScript, never inlined) is shared by 32 points.',
+    'A handle call is five stores, the load of the clock cell, a count and a few compares; one `Atomics.store` (7–9 ns: a call from JavaScript, never inlined) is shared by 32 points.',
     'With the drain thread reading behind, every slot line crosses between two cores: the difference between the lane alone and the live run. Where two cores are two hyperthreads of one, a drain thread without pause also takes half of the loop, calls or not: compare the loops without a call.',
     'A row of ten keys adds building the object (in the control loop too), a walk over its keys compared with those of the last row by identity, and one publication.',
-    'The tail of paced calls is that of the machine: the control loop has nearly the same.',
+    'Most of the tail of paced calls is the machine’s: compare with that of the control loop, which only reads the clock.',
   ],
   async run(bench) {
     await laneAlone(bench)
