@@ -59,12 +59,22 @@ test(`a process killed at any instant leaves a prefix of what it logged, and eve
   }
   if (failures[0] !== undefined) throw failures[0]
   assert.ok(count() >= KILLS)
-  const losses = results.flatMap((result) => result.losses)
-  const most = (values: readonly number[]) => `${Math.max(0, ...values).toFixed(1)} ms`
-  t.diagnostic(
-    `${count()} kills in ${rounds} rounds, ${results.reduce((sum, { syncKills }) => sum + syncKills, 0)} kills of a sync, ` +
-      `${results.reduce((sum, { points }) => sum + points, 0)} points; ` +
-      `missing at most ${most(losses.map(({ missingMs }) => missingMs))} of calls; ` +
-      `bound widened for ${losses.filter(({ widenedMs }) => widenedMs > 1).length} of ${losses.length} threads, by at most ${most(losses.map(({ widenedMs }) => widenedMs))}`,
-  )
+  t.diagnostic(report(results, rounds))
 })
+
+function report(results: readonly Result[], rounds: number): string {
+  const total = (of: (result: Result) => number) => results.reduce((sum, result) => sum + of(result), 0)
+  const losses = results.flatMap((result) => result.losses)
+  return [
+    `${total(({ kills }) => kills)} kills in ${rounds} rounds, and ${total(({ syncKills }) => syncKills)} of a sync`,
+    `${total(({ points }) => points)} points`,
+    `calls missing: ${spread(losses.map(({ missingMs }) => missingMs))}`,
+    `the 20 ms widened by ${spread(losses.map(({ widenedMs }) => widenedMs))}`,
+  ].join('; ')
+}
+
+function spread(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (share: number) => (sorted[Math.floor((sorted.length - 1) * share)] ?? 0).toFixed(1)
+  return `median ${at(0.5)}, nine in ten below ${at(0.9)}, most ${at(1)} ms`
+}

@@ -1,13 +1,13 @@
 /**
  * A trainer's diary, about a line every millisecond: how many rows it has logged, and how the drain thread fared.
- * Each line is one synchronous write of 40 bytes, which outlives the process.
+ * Each line is one synchronous write of 48 bytes, which outlives the process.
  */
 import { existsSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { monotonicNow } from '../../src/core/clock.ts'
 
-const WORDS = 5
+const WORDS = 6
 /** A running thread's times move at every tick of the system, 4 ms at most. */
-const STALLED_MS = 5
+export const STALLED_MS = 5
 export const ENTRY = { rows: 0, flushed: 1, finishing: 2, finished: 3 } as const
 
 export interface Entry {
@@ -19,6 +19,8 @@ export interface Entry {
   /** Since their start, the drain thread and those that V8 collects and compiles with have waited for processors. */
   readonly drainWaitedMs: number
   readonly helpersWaitedMs: number
+  /** How long the drain thread has run. */
+  readonly drainRanMs: number
 }
 
 export class Diary {
@@ -47,6 +49,7 @@ export class Diary {
     line[2] = this.#writtenAt = now
     line[3] = this.#drain.waitedMs(now)
     line[4] = this.#helpers.waitedMs(now)
+    line[5] = this.#drain.ranMs
     writeSync(this.#file, new Uint8Array(line.buffer))
   }
 }
@@ -56,10 +59,11 @@ export function readDiary(path: string): Entry[] {
   const bytes = readFileSync(path)
   const entries: Entry[] = []
   for (let at = 0; at + WORDS * 8 <= bytes.length; at += WORDS * 8) {
-    const [kind, rows, time, drainWaitedMs, helpersWaitedMs] = Array.from({ length: WORDS }, (_, word) =>
-      bytes.readDoubleLE(at + word * 8),
-    ) as [number, number, number, number, number]
-    entries.push({ kind, rows, at: time, drainWaitedMs, helpersWaitedMs })
+    const [kind, rows, time, drainWaitedMs, helpersWaitedMs, drainRanMs] = Array.from(
+      { length: WORDS },
+      (_, word) => bytes.readDoubleLE(at + word * 8),
+    ) as [number, number, number, number, number, number]
+    entries.push({ kind, rows, at: time, drainWaitedMs, helpersWaitedMs, drainRanMs })
   }
   return entries
 }
@@ -108,6 +112,11 @@ export class ThreadWatch {
       counted: '',
       movedAt: 0,
     }))
+  }
+
+  /** How long they have run, as of the last look at their waiting. */
+  get ranMs(): number {
+    return this.#threads.reduce((sum, { counted }) => sum + Number(counted.split(' ')[0]) / 1e6, 0)
   }
 
   /** Sum over the threads, since they were started. */

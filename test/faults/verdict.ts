@@ -8,7 +8,7 @@ import type { SyncedRun } from '../../src/pipeline/delivery/sync-run.ts'
 import type { StoredPoint } from '../sinks/harness.ts'
 import { readScalars } from './event-file.ts'
 import { diaryPath, latenessPath, type Orders, paramsOf, tagsOf } from './orders.ts'
-import { ENTRY, type Entry, type Lateness, readDiary, readLateness } from './progress.ts'
+import { ENTRY, type Entry, type Lateness, readDiary, readLateness, STALLED_MS } from './progress.ts'
 import { SERIES, seriesName, stepOf, THREADS, type Thread, valueAt } from './truth.ts'
 
 /** G4: calls of the last so many ms before a kill may be missing. */
@@ -117,22 +117,24 @@ export function checkLoss(journal: readonly StoredSeries[], orders: Orders): Los
 
 /**
  * The moment before which every call must be in the journal: so far back that the drain thread has had 20 ms since
- * in which nothing kept it from running. Not counted is, and by so much the bound is widened: time in which it, or a
- * thread of V8 that it may have to wait for in a collection or compilation, waited for a processor by the system's
- * own count; and time by which a thread that only naps for a millisecond was woken late.
+ * in which nothing kept it from running. Not counted is, and by so much the bound is widened: time in which it waited
+ * for a processor by the system's own count; in which it stood still while a thread of V8 waited for one, since a
+ * collection or compilation may have it wait for those; and by which a thread that only naps for a millisecond was
+ * woken late.
  */
 function reckoning(
   diary: readonly Entry[],
   lateness: readonly Lateness[],
 ): { since: number; widenedMs: number } {
   const end = diary.at(-1)!
+  const isStill = stillness(diary)
   let usable = 0
   for (let index = diary.length - 1; index > 0; index--) {
     const from = diary[index - 1]!
     const to = diary[index]!
     const span = to.at - from.at
     const drainMs = to.drainWaitedMs - from.drainWaitedMs
-    const helpersMs = to.helpersWaitedMs - from.helpersWaitedMs
+    const helpersMs = isStill[index] ? to.helpersWaitedMs - from.helpersWaitedMs : 0
     const lateMs = lateWithin(lateness, from.at, to.at)
     usable += Math.max(0, span - Math.max(0, drainMs, helpersMs, lateMs))
     if (usable >= MISSING_MS) {
@@ -141,6 +143,17 @@ function reckoning(
     }
   }
   return { since: -Infinity, widenedMs: 0 }
+}
+
+/** For each entry, whether the drain thread stood still from the one before, in a stretch that no nap explains. */
+function stillness(diary: readonly Entry[]): boolean[] {
+  const isStill = diary.map(() => false)
+  for (let from = 0, to = 0; from < diary.length; from = to + 1) {
+    to = from
+    while (diary[to + 1]?.drainRanMs === diary[from]!.drainRanMs) to++
+    if (diary[to]!.at - diary[from]!.at >= STALLED_MS) isStill.fill(true, from + 1, to + 1)
+  }
+  return isStill
 }
 
 function lateWithin(lateness: readonly Lateness[], from: number, to: number): number {
@@ -157,7 +170,7 @@ function told(diary: readonly Entry[]): string {
         ' ',
       ),
     )
-  return `ms before the end, points logged, ms that the drain thread and its helpers waited:\n${lines.join('\n')}`
+  return `ms before the end, points logged, ms that the drain thread ran, it waited, V8's threads waited:\n${lines.join('\n')}`
 }
 
 /** Parameters and tags stand before the first point. */
