@@ -349,7 +349,7 @@ describe('the MLflow sink', () => {
       assert.equal(only().tags.get('text'), text.slice(0, 8000))
       assert.match(
         notices.join('\n'),
-        /6000 characters of the parameter 'text'[^]*8000 characters of the tag 'text'/,
+        /6000 characters of the parameter 'text'[\s\S]*8000 characters of the tag 'text'/,
       )
     })
 
