@@ -9,8 +9,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Stats } from '../../src/core/types.ts'
 import { Random, SEED } from '../random.ts'
+import { FakeMlflow } from '../sinks/mlflow/fake-server.ts'
 import { type Journaled, readJournal } from './journaled.ts'
-import { codesOf, runProgram, temporaryFolder } from './program.ts'
+import { codesOf, runProgram, startProgram, temporaryFolder } from './program.ts'
 
 const PROGRAMS = 10
 const KILLS_EACH = 2
@@ -174,6 +175,53 @@ for (const moment of ['before', 'after'] as const) {
     assert.ok(ended.ms < 10_000, `took ${ended.ms} ms`)
   })
 }
+
+test('the drain thread is killed while finish() waits for a server that is down: its successor delivers everything once', async (context) => {
+  const folder = temporaryFolder(context)
+  const server = await FakeMlflow.start()
+  const { uri } = server
+  await server.stop()
+  context.after(() => server.stop())
+  const program = startProgram(
+    folder,
+    async ({ startLogging }, { args }) => {
+      const threads = (await import('node:worker_threads')).default
+      const { syncBuiltinESMExports } = await import('node:module')
+      const made: { terminate(): Promise<number> }[] = []
+      const Original = threads.Worker
+      threads.Worker = class extends Original {
+        constructor(...parameters: ConstructorParameters<typeof Original>) {
+          super(...parameters)
+          made.push(this)
+        }
+      }
+      syncBuiltinESMExports()
+      const run = startLogging({ runId: 'r', backend: { mlflow: { uri: args[0]! } } })
+      for (let step = 0; step < 500; step++) run.log({ loss: step }, { step })
+      const finishing = run.finish('finished', { deadlineMs: 40_000 })
+      // by then it has met the end of the run, and every destination is still open
+      setTimeout(async () => {
+        await made[0]!.terminate()
+        process.stderr.write('killed\n')
+      }, 800)
+      process.stdout.write(JSON.stringify({ stats: await finishing }))
+    },
+    [uri],
+  )
+  await program.said('killed')
+  await server.listen()
+  const ended = await program.ended
+  assert.equal(ended.code, 0, ended.stderr)
+  const { stats } = JSON.parse(ended.stdout) as Told
+  assertLaw(stats, ended.stderr)
+  assert.deepEqual([stats.destinations.mlflow!.delivered, stats.destinations.mlflow!.pending], [500, 0])
+  assert.equal(server.store.points, 500)
+  assert.deepEqual(
+    [...server.store.runs.values()].map(({ status }) => status),
+    ['FINISHED'],
+  )
+  assert.ok(ended.ms < 30_000, `finish() was answered only at its deadline, after ${ended.ms} ms`)
+})
 
 test('the drain thread is dead when the process exits: another journals what is left', async (context) => {
   const folder = temporaryFolder(context)
