@@ -2,7 +2,7 @@
  * How a backend is declared: one folder, one `defineSink`, one line in `index.ts`.
  * The pipeline asks nothing else of a backend and knows none by name.
  */
-import type { GivenOptions, OptionsOf, OptionTable } from '../core/options.ts'
+import type { OptionsOf, OptionTable } from '../core/options.ts'
 import type { RunInfo, Sink, SinkCapabilities, SinkContext, SinkLimits } from '../core/types.ts'
 
 export interface SinkDefinition<Table extends OptionTable = OptionTable> {

@@ -18,17 +18,15 @@ import type { JournalReader, OpenResult, RunInfo, Sink } from '../../core/types.
 import type { SinkDefinition } from '../../sinks/contract.ts'
 import type { FromDelivery } from '../messages.ts'
 import type { DeadLetter } from '../store/dead-letters.ts'
+import { Calls, closeSink, openSink, within } from './calls.ts'
 import { Health } from './health.ts'
 import { type CursorKeeper, Ledger } from './ledger.ts'
 import { type Account, PROBE_MS } from './limiter.ts'
 import { Sender } from './sender.ts'
 import { Trouble } from './trouble.ts'
 
-/** Longer than any sink's own time-out: a call without an answer is aborted. */
-const CALL_TIMEOUT_MS = 180_000
 /** What is under way is aborted this long before the deadline, so that there is time to close. */
 const CLOSE_MS = 200
-const SINK_CLOSE_MS = 5_000
 const BUSY_RETRY_MS = 5_000
 
 export interface DeliveryGuard {
@@ -74,7 +72,7 @@ export class Delivery {
   readonly #site: DeliverySite
   readonly #health: Health
   readonly #trouble: Trouble
-  readonly #calls = new Map<Promise<void>, AbortController>()
+  readonly #calls: Calls
   readonly #wake: () => void
   #phase: Phase = 'parked'
   #ledger: Ledger | undefined
@@ -92,6 +90,7 @@ export class Delivery {
   constructor(site: DeliverySite) {
     this.#site = site
     this.#wake = () => site.wake(this)
+    this.#calls = new Calls(this.#wake)
     const { run, name: destination } = site
     this.#health = new Health(site.block, (severity, code, message) =>
       site.tell({ type: 'issue', run: run.id, destination, severity, issue: { code, message } }),
@@ -192,8 +191,8 @@ export class Delivery {
     })
     this.#sink = sink
     this.#site.account.begin()
-    this.#track(async (signal) => {
-      const result = await openSink(sink, this.#ledger!, signal)
+    this.#calls.track(async (signal) => {
+      const result = await openSink(sink, this.#ledger!.state, signal)
       if (this.#phase === 'opening') await this.#opened(sink, result)
       this.#site.account.end()
     })
@@ -238,7 +237,7 @@ export class Delivery {
       ledger,
       health: this.#health,
       trouble: this.#trouble,
-      track: (call) => this.#track(call),
+      track: (call) => this.#calls.track(call),
       wake: this.#wake,
     })
     this.#phase = 'open'
@@ -263,7 +262,7 @@ export class Delivery {
     if (this.#mustPark) {
       if (sender.underWay > 0) return Infinity
       if (ledger.isDirty) this.#save(now)
-      this.#track(() => this.#park())
+      this.#calls.track(() => this.#park())
       return Infinity
     }
     const next = sender.send(this.#isFinishing || this.#site.live === undefined, now)
@@ -297,7 +296,7 @@ export class Delivery {
   // ── closing ──────────────────────────────────────────────────────────────────────────────────────────
 
   #giveUp(why: string): number {
-    for (const controller of this.#calls.values()) controller.abort(new Error(why))
+    this.#calls.abort(why)
     const { reason } = this.#trouble
     void this.#close(reason === '' ? why : `${why}; ${reason}`)
     return Infinity
@@ -308,7 +307,7 @@ export class Delivery {
     this.#phase = 'closing'
     const leftMs = () => this.#deadlineAt - this.#site.now()
     // A sink that heeds its signal answers at once, and its answer counts.
-    if (this.#calls.size > 0) await within(Promise.allSettled(this.#calls.keys()), leftMs() / 2)
+    if (this.#calls.size > 0) await within(this.#calls.settled(), leftMs() / 2)
     if (this.#ledger?.isDirty && this.#sender !== undefined) this.#save(this.#site.now())
     this.#sender?.seal()
     await closeSink(this.#sink, leftMs() / 2)
@@ -317,49 +316,11 @@ export class Delivery {
     const guard = this.#guard
     this.#guard = undefined
     if (this.#calls.size === 0) guard?.release()
-    else void Promise.allSettled(this.#calls.keys()).then(() => guard?.release())
+    else void this.#calls.settled().then(() => guard?.release())
     this.#phase = 'closed'
     this.#health.closed()
     const { run, name: destination } = this.#site
     this.#site.tell({ type: 'closed', run: run.id, destination, complete: reason === '', reason })
     this.#wake()
   }
-
-  #track(call: (signal: AbortSignal) => Promise<void>): void {
-    const controller = new AbortController()
-    const timer = setTimeout(() => controller.abort(new Error('no answer')), CALL_TIMEOUT_MS)
-    const settled = call(controller.signal).finally(() => {
-      clearTimeout(timer)
-      this.#calls.delete(settled)
-      this.#wake()
-    })
-    this.#calls.set(settled, controller)
-  }
-}
-
-async function openSink(sink: Sink, ledger: Ledger, signal: AbortSignal): Promise<OpenResult> {
-  try {
-    return await sink.open(ledger.state, signal)
-  } catch (error) {
-    const reason = `its sink threw: ${error instanceof Error ? error.message : String(error)}`
-    return { status: 'blocked', scope: 'run', code: 'ERR_SINK_BUG', reason }
-  }
-}
-
-async function closeSink(sink: Sink | undefined, maxMs: number): Promise<void> {
-  if (sink === undefined) return
-  await within(
-    sink.close().catch(() => {}),
-    Math.min(SINK_CLOSE_MS, maxMs),
-  )
-}
-
-/** Waits for a promise that never rejects, but not longer than that. */
-async function within(promise: Promise<unknown>, maxMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, Math.min(maxMs, 2 ** 31 - 1)))
-  })
-  await Promise.race([promise, timeout])
-  clearTimeout(timer)
 }

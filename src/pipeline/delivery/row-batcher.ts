@@ -21,14 +21,8 @@ import {
   type Shape,
 } from './batcher.ts'
 import { type Item, openItem } from './item.ts'
-import { RowColumns, type RowPart } from './row-columns.ts'
-
-interface OpenRow {
-  readonly row: number
-  readonly step: number
-  readonly parts: RowPart[]
-  count: number
-}
+import { type OpenRow, OpenRows } from './open-rows.ts'
+import { RowColumns } from './row-columns.ts'
 
 const columns = new RowColumns()
 
@@ -36,25 +30,14 @@ export class RowBatcher implements Batcher, Shape {
   readonly #options: BatcherOptions
   readonly #entries: EntryReader
   readonly #bounds: PointBounds
-  readonly #open = new Map<number, OpenRow>()
-  /** Rows that got points from the frame at hand. */
-  readonly #touched = new Set<OpenRow>()
-  /** Complete rows, not in an item yet. */
-  #complete: OpenRow[] = []
-  #completeAt = 0
-  /** First point of each row that is not committed. */
-  readonly #unsettled = new Map<number, number>()
-  /** Rows that the cursor names and that have not been met again. */
-  readonly #owed = new Set<number>()
+  readonly #rows: OpenRows
   #ordinal = 0
 
   constructor(options: BatcherOptions) {
     this.#options = options
     this.#entries = new EntryReader(options, this)
     this.#bounds = new PointBounds(options)
-    for (const [first, last] of options.from.rows ?? []) {
-      for (let row = first; row <= last; row++) this.#owed.add(row)
-    }
+    this.#rows = new OpenRows(options.from)
   }
 
   get isAtEnd(): boolean {
@@ -62,7 +45,7 @@ export class RowBatcher implements Batcher, Shape {
   }
 
   get isWaiting(): boolean {
-    return this.#completeAt < this.#complete.length
+    return this.#rows.completeCount > 0
   }
 
   get position(): number {
@@ -74,23 +57,11 @@ export class RowBatcher implements Batcher, Shape {
   }
 
   points(entry: JournalPoints): void {
-    const { points, row } = entry
-    let start = 0
-    while (start < points.length) {
-      const number = row[start]!
-      let end = start + 1
-      while (end < points.length && row[end] === number) end++
-      this.#fragment(entry, number, start, end)
-      start = end
-    }
-    for (const closed of entry.closed) this.#close(closed)
-    // A row that stays open must not keep the frame, only its own part of it.
-    for (const row of this.#touched) if (this.#open.has(row.row)) detach(row)
-    this.#touched.clear()
+    this.#rows.add(entry)
   }
 
   cut(): Item[] {
-    return this.#complete.length - this.#completeAt >= this.#options.limits.maxItems ? this.#items() : []
+    return this.#rows.completeCount >= this.#options.limits.maxItems ? this.#items() : []
   }
 
   /** What was complete before the record goes before it. */
@@ -111,11 +82,11 @@ export class RowBatcher implements Batcher, Shape {
   }
 
   endRun(): void {
-    for (const row of this.#open.keys()) this.#close(row)
+    this.#rows.closeAll()
   }
 
   commit(item: Item): void {
-    for (const row of item.rows ?? []) this.#unsettled.delete(row)
+    if (item.rows !== undefined) this.#rows.settle(item.rows)
   }
 
   release(): void {}
@@ -124,52 +95,11 @@ export class RowBatcher implements Batcher, Shape {
     const passive = uncommitted.find((item) => item.points === undefined)
     const { reader, from } = this.#options
     const seq = Math.max(passive?.seq ?? reader.seq, from.seq)
-    // What has not been read again is as it was; a row that is not met by then was lost to damage.
-    const isReadAgain = reader.seq >= from.seq
-    let back = isReadAgain ? seq : from.back
-    const rows: number[] = isReadAgain ? [] : [...this.#owed]
-    for (const [row, first] of this.#unsettled) {
-      if (first >= seq) continue
-      back = Math.min(back, first)
-      rows.push(row)
-    }
-    return rows.length === 0 ? { seq, back } : { seq, back, rows: toRanges(rows) }
+    return this.#rows.placeAt(seq, reader.seq)
   }
 
   close(): void {
     this.#options.reader.close()
-  }
-
-  #fragment(entry: JournalPoints, number: number, start: number, end: number): void {
-    const { from } = this.#options
-    let at = start
-    // Points before the cursor count only for the rows that it names.
-    if (entry.seq + start < from.seq && !this.#isOurs(number)) at = Math.min(end, from.seq - entry.seq)
-    if (at === end) return
-    const { points } = entry
-    const seq = entry.seq + at
-    let row = this.#open.get(number)
-    if (row === undefined) {
-      this.#owed.delete(number)
-      row = { row: number, step: points.step[at]!, parts: [], count: 0 }
-      this.#open.set(number, row)
-      this.#unsettled.set(number, seq)
-    }
-    const { series, value, time } = points
-    row.parts.push({ seq, series, value, time, start: at, end })
-    row.count += end - at
-    this.#touched.add(row)
-  }
-
-  #isOurs(row: number): boolean {
-    return this.#owed.has(row) || this.#open.has(row)
-  }
-
-  #close(number: number): void {
-    const row = this.#open.get(number)
-    if (row === undefined) return
-    this.#open.delete(number)
-    this.#complete.push(row)
   }
 
   #allItems(): Item[] {
@@ -186,20 +116,20 @@ export class RowBatcher implements Batcher, Shape {
     let bytes = 0
     columns.length = 0
     while (this.isWaiting && rows.length < maxItems) {
-      const row = this.#complete[this.#completeAt]!
+      const row = this.#rows.next
       const start = columns.length
       columns.append(row.step, row.parts)
       bytes += this.#bytes(start, columns.length)
       if (bytes > maxBytes) {
         if (rows.length === 0) {
-          this.#advance()
+          this.#rows.takeNext()
           return this.#split(row)
         }
         // It is the first of the next batch.
         columns.length = start
         break
       }
-      this.#advance()
+      this.#rows.takeNext()
       rows.push(row)
       starts.push(columns.length)
     }
@@ -217,14 +147,6 @@ export class RowBatcher implements Batcher, Shape {
     let bytes = 0
     for (let at = start; at < end; at++) bytes += this.#bounds.of(columns.series[at]!)
     return bytes
-  }
-
-  #advance(): void {
-    this.#completeAt++
-    if (this.#completeAt === this.#complete.length) {
-      this.#complete = []
-      this.#completeAt = 0
-    }
   }
 
   /** The row that fills the columns, in parts; a point that no batch can hold is a part that is refused. */
@@ -282,31 +204,4 @@ export class RowBatcher implements Batcher, Shape {
       rows,
     })
   }
-}
-
-/** Copies what the last frame brought. */
-function detach(row: OpenRow): void {
-  for (let at = row.parts.length - 1; at >= 0; at--) {
-    const { seq, series, value, time, start, end } = row.parts[at]!
-    if (start === 0 && end === series.length) return
-    row.parts[at] = {
-      seq,
-      series: series.slice(start, end),
-      value: value.slice(start, end),
-      time: time.slice(start, end),
-      start: 0,
-      end: end - start,
-    }
-  }
-}
-
-function toRanges(rows: number[]): [number, number][] {
-  rows.sort((a, b) => a - b)
-  const ranges: [number, number][] = []
-  for (const row of rows) {
-    const last = ranges.at(-1)
-    if (last !== undefined && last[1] === row - 1) last[1] = row
-    else ranges.push([row, row])
-  }
-  return ranges
 }

@@ -1,0 +1,69 @@
+/** Calls of a sink that have not been answered, and waits that end whatever it does. */
+import type { OpenResult, Sink, SinkState } from '../../core/types.ts'
+
+/** Longer than any sink's own time-out: a call without an answer is aborted. */
+const CALL_TIMEOUT_MS = 180_000
+const SINK_CLOSE_MS = 5_000
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+export class Calls {
+  readonly #open = new Map<Promise<void>, AbortController>()
+  readonly #onSettled: () => void
+
+  constructor(onSettled: () => void) {
+    this.#onSettled = onSettled
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  /** @param call never rejects */
+  track(call: (signal: AbortSignal) => Promise<void>): void {
+    const controller = new AbortController()
+    const timer = setTimeout(() => controller.abort(new Error('no answer')), CALL_TIMEOUT_MS)
+    const settled = call(controller.signal).finally(() => {
+      clearTimeout(timer)
+      this.#open.delete(settled)
+      this.#onSettled()
+    })
+    this.#open.set(settled, controller)
+  }
+
+  abort(reason: string): void {
+    for (const controller of this.#open.values()) controller.abort(new Error(reason))
+  }
+
+  /** Resolves when all that are open now are settled. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#open.keys())
+  }
+}
+
+/** A throw is a bug of the sink: the run is blocked. */
+export async function openSink(sink: Sink, state: SinkState, signal: AbortSignal): Promise<OpenResult> {
+  try {
+    return await sink.open(state, signal)
+  } catch (error) {
+    const reason = `its sink threw: ${error instanceof Error ? error.message : String(error)}`
+    return { status: 'blocked', scope: 'run', code: 'ERR_SINK_BUG', reason }
+  }
+}
+
+export async function closeSink(sink: Sink | undefined, maxMs: number): Promise<void> {
+  if (sink === undefined) return
+  await within(
+    sink.close().catch(() => {}),
+    Math.min(SINK_CLOSE_MS, maxMs),
+  )
+}
+
+/** Waits for a promise that never rejects, but not longer than that. */
+export async function within(promise: Promise<unknown>, maxMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.max(0, Math.min(maxMs, MAX_TIMER_MS)))
+  })
+  await Promise.race([promise, timeout])
+  clearTimeout(timer)
+}
