@@ -4,7 +4,8 @@ import { describe, test } from 'node:test'
 import { SINKS } from '../../src/sinks/index.ts'
 import { Bench } from './bench.ts'
 import type { StartHarness } from './harness.ts'
-import { assertNoSecret, CHECKS, type Check } from './suite.ts'
+import type { Check } from './suite/check.ts'
+import { assertNoSecret, CHECKS } from './suite.ts'
 
 const FAKES = ['identity', 'offset', 'append'] as const
 

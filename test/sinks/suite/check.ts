@@ -1,0 +1,30 @@
+/** What a check of the conformance suite is, and what several of them use. */
+import assert from 'node:assert/strict'
+import type { WriteResult } from '../../../src/core/types.ts'
+import type { MemoryJournal } from '../../pipeline/delivery/memory-journal.ts'
+import { Stage } from '../../pipeline/delivery/stage.ts'
+import type { Bench } from '../bench.ts'
+import type { Fault } from '../harness.ts'
+
+export interface Check {
+  readonly id: string
+  readonly title: string
+  /** Absent: every sink. */
+  readonly fault?: Fault
+  readonly needs?: (bench: Bench) => boolean
+  readonly run: (bench: Bench) => Promise<void>
+}
+
+export function assertAccepted(answer: WriteResult): void {
+  assert.equal(answer.status, 'accepted', JSON.stringify(answer))
+}
+
+/** The sink behind a delivery, with a journal in memory and a clock that does not wait. */
+export function play(bench: Bench, journal: MemoryJournal, run = bench.run(), cursor?: Stage['cursor']) {
+  const real = { definition: bench.harness.definition, options: bench.options, run }
+  return { run, stage: new Stage(journal, { real, ...(cursor && { cursor }) }) }
+}
+
+export function range(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index)
+}
