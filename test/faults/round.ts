@@ -8,14 +8,13 @@ import { workerUrl } from '../../src/pipeline/worker-url.ts'
 import type { Random } from '../random.ts'
 import type { OffsetServer } from '../sinks/fakes/offset-server.ts'
 import { eventFileOf } from './event-file.ts'
+import { checkLoss, type Loss } from './loss.ts'
 import type { Orders } from './orders.ts'
 import {
   checkEventFile,
   checkLaw,
-  checkLoss,
   checkOffsetFake,
   checkRecords,
-  type Loss,
   readJournal,
   type StoredSeries,
 } from './verdict.ts'
@@ -115,7 +114,7 @@ export function plan({ random, dir, runId, server }: Round, life: number): { ord
   return { orders, kill: { after, ms: random.below(range) } }
 }
 
-async function sync(folder: string): Promise<SyncedRun> {
+export async function sync(folder: string): Promise<SyncedRun> {
   const said: string[] = []
   const synced = await syncRun(folder, {
     deadlineMs: 60_000,

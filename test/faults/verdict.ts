@@ -1,20 +1,14 @@
 /**
- * What must hold after a kill. The checker knows what was logged (truth.ts) and what the diaries say; it looks at
- * the journal, at the offset fake and at TensorBoard's event file, and throws at the first thing that is wrong.
+ * What must hold after a kill, whenever it came. The checker knows what was logged (truth.ts); it looks at the
+ * journal, at the offset fake and at TensorBoard's event file, and throws at the first thing that is wrong.
  */
 import assert from 'node:assert/strict'
 import { openRun, type StoredRun } from '../../src/index.ts'
 import type { SyncedRun } from '../../src/pipeline/delivery/sync-run.ts'
 import type { StoredPoint } from '../sinks/harness.ts'
-import { readScalars } from './event-file.ts'
-import { diaryPath, latenessPath, type Orders, paramsOf, tagsOf } from './orders.ts'
-import { ENTRY, type Entry, type Lateness, readDiary, readLateness, STALLED_MS } from './progress.ts'
+import { readScalars, type ScalarColumns } from './event-file.ts'
+import { type Orders, paramsOf, tagsOf } from './orders.ts'
 import { SERIES, seriesName, stepOf, THREADS, type Thread, valueAt } from './truth.ts'
-
-/** G4: calls of the last so many ms before a kill may be missing. */
-const MISSING_MS = 20
-/** Handle calls of a burst that may stay unpublished before a synchronous wait. */
-const UNPUBLISHED_POINTS = 31
 
 /** One series of one thread, in the order of the store. */
 export interface StoredSeries {
@@ -24,17 +18,6 @@ export interface StoredSeries {
   readonly step: readonly number[]
   readonly time: readonly number[]
   readonly value: readonly number[]
-}
-
-/** What a kill cost. */
-export interface Loss {
-  /** Points that had to be there, and those that were there. */
-  readonly due: number
-  readonly stored: number
-  /** By the diary, at most so long before the kill was the first call that is missing. */
-  readonly missingMs: number
-  /** By so much the 20 ms were widened, since the drain thread could not run. */
-  readonly widenedMs: number
 }
 
 /** Every thread's points in the journal: their order, steps and values are those of the calls, without a gap. */
@@ -88,91 +71,6 @@ function checkPrefix(ofThread: readonly StoredSeries[]): void {
   }
 }
 
-/** What the last life's kill cost: compares the journal with the diaries that were kept up to it. */
-export function checkLoss(journal: readonly StoredSeries[], orders: Orders): Loss[] {
-  const lateness = readLateness(latenessPath(orders))
-  return THREADS.flatMap((thread) => {
-    const diary = readDiary(diaryPath(orders, thread))
-    if (diary.length === 0) return []
-    const stored = sum(seriesOf(journal, orders.life, thread).map(({ step }) => step.length))
-    const promised = diary.findLast(({ kind }) => kind === ENTRY.flushed || kind === ENTRY.finished)
-    const promisedPoints = (promised?.rows ?? 0) * SERIES
-    assert.ok(
-      stored >= promisedPoints,
-      `${thread}: ${stored} points of ${promisedPoints} that a flush promised`,
-    )
-    const { since, widenedMs } = reckoning(diary, lateness)
-    const tail = orders.style === 'rows' ? 0 : UNPUBLISHED_POINTS
-    const due = Math.max(0, (diary.findLast(({ at }) => at <= since)?.rows ?? 0) * SERIES - tail)
-    const end = diary.at(-1)!
-    const missing = diary.find(({ rows }) => rows * SERIES - tail > stored)
-    const loss = { due, stored, missingMs: missing === undefined ? 0 : end.at - missing.at, widenedMs }
-    assert.ok(
-      stored >= due,
-      `${thread}: ${stored} points, but ${due} were logged ${(end.at - since).toFixed(1)} ms before the kill (${JSON.stringify(loss)})\n${told(diary)}`,
-    )
-    return [loss]
-  })
-}
-
-/**
- * The moment before which every call must be in the journal: so far back that the drain thread has had 20 ms since
- * in which nothing kept it from running. Not counted is, and by so much the bound is widened: time in which it waited
- * for a processor by the system's own count; in which it stood still while a thread of V8 waited for one, since a
- * collection or compilation may have it wait for those; and by which a thread that only naps for a millisecond was
- * woken late.
- */
-function reckoning(
-  diary: readonly Entry[],
-  lateness: readonly Lateness[],
-): { since: number; widenedMs: number } {
-  const end = diary.at(-1)!
-  const isStill = stillness(diary)
-  let usable = 0
-  for (let index = diary.length - 1; index > 0; index--) {
-    const from = diary[index - 1]!
-    const to = diary[index]!
-    const span = to.at - from.at
-    const drainMs = to.drainWaitedMs - from.drainWaitedMs
-    const helpersMs = isStill[index] ? to.helpersWaitedMs - from.helpersWaitedMs : 0
-    const lateMs = lateWithin(lateness, from.at, to.at)
-    usable += Math.max(0, span - Math.max(0, drainMs, helpersMs, lateMs))
-    if (usable >= MISSING_MS) {
-      const since = from.at + (usable - MISSING_MS)
-      return { since, widenedMs: Math.max(0, end.at - since - MISSING_MS) }
-    }
-  }
-  return { since: -Infinity, widenedMs: 0 }
-}
-
-/** For each entry, whether the drain thread stood still from the one before, in a stretch that no nap explains. */
-function stillness(diary: readonly Entry[]): boolean[] {
-  const isStill = diary.map(() => false)
-  for (let from = 0, to = 0; from < diary.length; from = to + 1) {
-    to = from
-    while (diary[to + 1]?.drainRanMs === diary[from]!.drainRanMs) to++
-    if (diary[to]!.at - diary[from]!.at >= STALLED_MS) isStill.fill(true, from + 1, to + 1)
-  }
-  return isStill
-}
-
-function lateWithin(lateness: readonly Lateness[], from: number, to: number): number {
-  return sum(lateness.map(({ at, ms }) => Math.max(0, Math.min(to, at) - Math.max(from, at - ms))))
-}
-
-/** The end of a diary, for the report of a failure. */
-function told(diary: readonly Entry[]): string {
-  const end = diary.at(-1)!
-  const lines = diary
-    .filter(({ at }) => end.at - at < 150)
-    .map(({ at, rows, drainWaitedMs, helpersWaitedMs }) =>
-      [(at - end.at).toFixed(1), rows * SERIES, drainWaitedMs.toFixed(1), helpersWaitedMs.toFixed(1)].join(
-        ' ',
-      ),
-    )
-  return `ms before the end, points logged, ms that the drain thread ran, it waited, V8's threads waited:\n${lines.join('\n')}`
-}
-
 /** Parameters and tags stand before the first point. */
 export function checkRecords(
   folder: string,
@@ -218,11 +116,20 @@ export function checkOffsetFake(points: readonly StoredPoint[], journal: readonl
 
 /** So does the event file, as float32. */
 export function checkEventFile(path: string, journal: readonly StoredSeries[]): void {
+  checkScalars('the event file', readScalars(path), journal)
+}
+
+/** @param scalars by tag */
+export function checkScalars(
+  where: string,
+  scalars: ReadonlyMap<string, ScalarColumns>,
+  journal: readonly StoredSeries[],
+): void {
   const found = new Map<string, Columns>()
-  for (const [tag, { step, wallSeconds, value }] of readScalars(path)) {
+  for (const [tag, { step, wallSeconds, value }] of scalars) {
     for (let i = 0; i < step.length; i++) push(found, tag, step[i]!, wallSeconds[i]! * 1000, value[i]!)
   }
-  compare('the event file', found, journal, Math.fround)
+  compare(where, found, journal, Math.fround)
 }
 
 interface Columns {
@@ -273,7 +180,7 @@ function compare(
   )
 }
 
-function seriesOf(all: readonly StoredSeries[], life: number, thread: Thread): StoredSeries[] {
+export function seriesOf(all: readonly StoredSeries[], life: number, thread: Thread): StoredSeries[] {
   return all.filter((one) => one.life === life && one.thread === thread)
 }
 
@@ -281,6 +188,6 @@ function isOf(thread: Thread, step: number): boolean {
   return (thread === 'main') === step >= 0
 }
 
-function sum(numbers: readonly number[]): number {
+export function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
 }
