@@ -13,7 +13,7 @@
  * Only the scheduler calls `turn`; answers call `wake`.
  */
 import { RUN } from '../../core/counters.ts'
-import { toErrorRecord } from '../../core/errors.ts'
+import { TraceletError, toErrorRecord } from '../../core/errors.ts'
 import type { JournalReader, OpenResult, RunInfo, Sink } from '../../core/types.ts'
 import type { SinkDefinition } from '../../sinks/contract.ts'
 import type { FromDelivery } from '../messages.ts'
@@ -158,8 +158,11 @@ export class Delivery {
       if (this.#phase === 'parked') return this.#unpark(now)
       return this.#phase === 'open' ? this.#work(now) : Infinity
     } catch (error) {
+      if (this.#phase === 'parked') this.#site.giveSlot(this)
       const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_DAMAGED')
-      this.#trouble.stumble(code, message, now)
+      // What has a code of ours (an option, a newer format) does not mend itself, unlike a disk.
+      if (error instanceof TraceletError) this.#trouble.block(code, message, PROBE_MS, now)
+      else this.#trouble.stumble(code, message, now)
       return this.#trouble.notBefore
     }
   }
@@ -181,14 +184,14 @@ export class Delivery {
     const ready = this.#site.account.readyAt(this.#wake)
     if (ready > now) return ready
     if (!this.#site.takeSlot(this, now)) return Infinity
-    this.#phase = 'opening'
-    this.#mustPark = false
     const { run, options, definition } = this.#site
     const sink = definition.create({
       run,
       options: options as never,
       notice: (code, message) => this.#health.notice(code, message),
     })
+    this.#phase = 'opening'
+    this.#mustPark = false
     this.#sink = sink
     this.#site.account.begin()
     this.#calls.track(async (signal) => {

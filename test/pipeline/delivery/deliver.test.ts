@@ -532,6 +532,36 @@ describe('delivery', () => {
     }
   })
 
+  test('a sink that cannot be made blocks its run: told, probed, and closed at once at the end', async () => {
+    const stage = new Stage(new MemoryJournal().scalars('loss', 5, 5), { live: true })
+    stage.createError = new TraceletError('ERR_OPTION', 'no such certificate file')
+    await stage.play(() => stage.now > 31_000)
+    assert.deepEqual(
+      stage.issues.map(({ severity, code }) => [severity, code]),
+      [['blocked', 'ERR_OPTION']],
+    )
+    assert.equal(stage.slots, 0)
+    await stage.finish()
+    assert.match(stage.closed!.reason, /certificate/)
+    assert.ok(stage.now < 70_000)
+    assert.equal(stage.guardsHeld, 0)
+  })
+
+  test('a journal that cannot be read blocks where it will not mend itself, else it is read again', async () => {
+    const stage = new Stage(new MemoryJournal().scalars('loss', 250, 100), { live: true })
+    await stage.play(() => stage.sink.points.length === 100)
+    stage.readError = new Error('EIO')
+    await stage.play(() => stage.issues.length > 0)
+    stage.readError = undefined
+    await stage.play(() => stage.sink.points.length === 250)
+    stage.readError = new TraceletError('ERR_JOURNAL_FORMAT', 'of a newer version')
+    await stage.finish()
+    assert.equal(stage.closed?.complete, false)
+    assert.match(stage.closed!.reason, /newer version/)
+    assert.equal(stage.cursor.seq, 250)
+    assert.equal(stage.letters.length, 0)
+  })
+
   test('D1 when dead letters cannot be written the cursor does not move over their items', async () => {
     const stage = new Stage(new MemoryJournal().scalars('loss', 3, 3), { live: true })
     stage.sink.rule = splitOn((value) => value === 0.5)

@@ -158,6 +158,10 @@ export class Stage {
   /** Set: saving, letters and the guard throw it. */
   diskError: Error | undefined
   guardError: Error | undefined
+  createError: Error | undefined
+  /** Thrown by the journal when it is read. */
+  readError: Error | undefined
+  slots = 0
   #isWoken = false
   /** Calls of the sink that have not been answered. */
   #calls = 0
@@ -195,7 +199,10 @@ export class Stage {
       capabilities,
       address: () => 'here',
       account: () => 'us',
-      create: () => this.sink.asSink(),
+      create: () => {
+        if (this.createError) throw this.createError
+        return this.sink.asSink()
+      },
     }
     const definition = options.real?.definition ?? scripted
     this.delivery = new Delivery({
@@ -215,7 +222,16 @@ export class Stage {
           this.saved.push(structuredClone(cursor))
         },
       },
-      openReader: (from) => journal.reader(from),
+      openReader: (from) => {
+        const reader = journal.reader(from)
+        const { next } = reader
+        return Object.defineProperty(reader, 'next', {
+          value: () => {
+            if (this.readError) throw this.readError
+            return next.call(reader)
+          },
+        })
+      },
       takeGuard: (): DeliveryGuard => {
         if (this.guardError) throw this.guardError
         this.guardsHeld++
@@ -225,8 +241,13 @@ export class Stage {
         if (this.diskError) throw this.diskError
         this.letters.push(...letters)
       },
-      takeSlot: () => true,
-      giveSlot: () => {},
+      takeSlot: () => {
+        this.slots = 1
+        return true
+      },
+      giveSlot: () => {
+        this.slots = 0
+      },
       isSuperseded: () => false,
       wake: () => {
         this.#isWoken = true
