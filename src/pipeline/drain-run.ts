@@ -1,6 +1,7 @@
 /** One run as the drain sees it: its producers, its journal, its sums. */
 import { dirname } from 'node:path'
 import { RUN, runCounters } from '../core/counters.ts'
+import { TraceletError } from '../core/errors.ts'
 import type { LaneReader } from '../ring/lane-reader.ts'
 import { Producer } from './drain-producer.ts'
 import { type JournalSyncId, JournalWriter } from './journal/writer.ts'
@@ -38,6 +39,8 @@ export class DrainRun {
   #pointsBefore = 0
   #recordsBefore = 0
   #isReopened = false
+  /** Name and context of each series of the journal that was used here. */
+  readonly #names: [name: string, context: string][] = []
   /** Taken from lanes since the last append; counted with it, lest a drain thread that dies before counts twice. */
   #stagedCoalesced = 0
   /** Why points cannot be journaled. */
@@ -72,7 +75,9 @@ export class DrainRun {
   }
 
   series(name: string, context: string): number {
-    return this.#writer?.series(name, context) ?? 0
+    const id = this.#writer?.series(name, context) ?? 0
+    this.#names[id] = [name, context]
+    return id
   }
 
   journaledPosition(lane: number): number {
@@ -107,11 +112,23 @@ export class DrainRun {
     try {
       this.#guard = takeGuard(this.order.run.folder, 'writer')
       this.#writer = this.#openWriter('process')
+      this.#defineAgain(this.#writer)
       this.#pointsBefore += sessionPoints
       this.#recordsBefore += sessionRecords
     } catch (error) {
       this.#unusable = error
     }
+  }
+
+  /** Definitions that the closed journal did not get to need their numbers again: producers know series by them. */
+  #defineAgain(writer: JournalWriter): void {
+    this.#names.forEach(([name, context], id) => {
+      if (writer.series(name, context) === id) return
+      throw new TraceletError(
+        'ERR_LAW',
+        `series '${name}' of run ${this.order.run.id} would change its number`,
+      )
+    })
   }
 
   /** Appends everything staged with one write. Returns why it failed, if it did: what was staged is lost then. */
@@ -140,7 +157,13 @@ export class DrainRun {
 
   /** False when another process has taken the run over: this one must write no more. */
   touchGuard(): boolean {
-    return this.#guard?.touch() ?? true
+    if (this.#guard === undefined || this.#guard.touch()) return true
+    this.#guard = undefined
+    this.#unusable = new TraceletError(
+      'ERR_RUN_BUSY',
+      `another process took run ${this.order.run.id} over while this machine slept; use \`group\` for runs that belong together`,
+    )
+    return false
   }
 
   syncNow(): void {

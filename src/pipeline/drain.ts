@@ -10,8 +10,9 @@
  */
 import { toErrorRecord } from '../core/errors.ts'
 import { LaneReader, laneId } from '../ring/lane-reader.ts'
-import { CONTROL, CONTROL_BIT, CONTROL_F64, LANE_RECORD } from '../ring/layout.ts'
+import { CONTROL, CONTROL_F64 } from '../ring/layout.ts'
 import type { DrainHooks } from './drain-hooks.ts'
+import { DrainLane, type LaneOwner } from './drain-lane.ts'
 import type { Producer } from './drain-producer.ts'
 import { type Disk, DrainRun } from './drain-run.ts'
 import type { JournalSyncId } from './journal/writer.ts'
@@ -33,23 +34,10 @@ const MANY_RUNS = 500
 /** How often rows, guards and ages are looked at. */
 const CARE_MS = 1000
 
-const GUARD_LOST = {
-  code: 'ERR_RUN_BUSY',
-  message:
-    'another process took this run over while this machine slept; use `group` for runs that belong together',
-} as const
-
-interface Lane {
-  readonly reader: LaneReader
-  /** Whose series it is, by the lane's number of a series. */
-  readonly targets: Producer[]
-  readonly producers: Map<number, Producer>
-}
-
-export class Drain {
+export class Drain implements LaneOwner {
   readonly runs = new Map<number, DrainRun>()
   readonly #finished = new Map<number, RunOrder>()
-  readonly #lanes = new Map<number, Lane>()
+  readonly #lanes = new Map<number, DrainLane>()
   readonly #control: Int32Array
   readonly #controlF64: Float64Array
   readonly #epoch: number
@@ -59,15 +47,12 @@ export class Drain {
   #definitions: SeriesDefinition[] = []
   /** What each lane's numbers mean; outlives the lane's reader, since its producer defines a series once. */
   readonly #known = new Map<number, SeriesDefinition[]>()
-  readonly #decoder = new TextDecoder()
   /** Monotonic ms of the pass under way, and of the one before: what a pass finds was logged after that. */
   #now = -Infinity
   #passedAt = -Infinity
   /** Slots taken since the last append. */
   #staged = 0
   #stagedSince = 0
-  /** Points of series that nobody here knows: of a run that was finished before the drain thread was replaced. */
-  #orphans = 0
   #caredAt = 0
   #touchedAt = 0
   /** Runs whose FINISH was met: closed when every lane has been read to where it stood then. */
@@ -127,9 +112,12 @@ export class Drain {
     let journaledTo = 0
     for (const run of this.runs.values()) journaledTo = Math.max(journaledTo, run.journaledPosition(id))
     const reader = new LaneReader(buffer, this.#epoch, journaledTo)
-    const lane: Lane = { reader, targets: [], producers: new Map() }
+    const lane = new DrainLane(reader, this)
     this.#lanes.set(id, lane)
-    for (const definition of this.#known.get(id) ?? []) this.#define(lane, definition)
+    for (const definition of this.#known.get(id) ?? []) {
+      const run = this.runFor(lane, definition.run)
+      if (run) lane.define(definition, run)
+    }
   }
 
   /** One round over all lanes. Returns the slots taken. */
@@ -187,16 +175,16 @@ export class Drain {
   }
 
   /** @param all everything published by now, not just one turn */
-  #takeFrom(lane: Lane, all: boolean): number {
+  #takeFrom(lane: DrainLane, all: boolean): number {
     const reader = lane.reader
     let left = reader.available()
     if (!all && left > TURN_SLOTS) left = TURN_SLOTS
     const before = reader.position
     while (left > 0) {
-      const points = this.#takePoints(lane, left)
+      const points = lane.takePoints(left)
       left -= points
       if (left <= 0) break
-      const slots = this.#takeRecord(lane)
+      const slots = lane.takeRecord()
       if (slots === 0) break
       left -= slots
       if (reader.unfreed > reader.mask >> 1) this.append(this.#now)
@@ -207,63 +195,8 @@ export class Drain {
     return taken
   }
 
-  /** Takes points up to the next record; returns how many. */
-  #takePoints(lane: Lane, most: number): number {
-    const { reader, targets } = lane
-    let taken = 0
-    while (taken < most) {
-      const position = (reader.read + taken) | 0
-      const id = reader.u32[(position & reader.mask) * 8 + 1]!
-      if (id >= CONTROL_BIT) break
-      const producer = targets[id]
-      if (producer === undefined) {
-        this.#orphans++
-        taken++
-        continue
-      }
-      if (producer.isClean) this.#soil(producer)
-      // what a former drain thread has journaled is passed over
-      if (reader.position + taken < producer.journaledTo) taken++
-      else taken += producer.stage.take(reader, position, most - taken)
-    }
-    reader.take(taken)
-    return taken
-  }
-
-  /** Takes one record; returns its slots, 0 when its run is not known yet. */
-  #takeRecord(lane: Lane): number {
-    const { reader } = lane
-    const kind = reader.u32[(reader.read & reader.mask) * 8 + 1]! & ~CONTROL_BIT
-    const { a, b, bytes, slots } = reader.record()
-    const number = kind === LANE_RECORD.series ? b : a
-    const run = this.#runFor(lane, number)
-    if (!run) return 0
-    reader.take(slots)
-    if (kind === LANE_RECORD.series) {
-      const [name, context] = this.#decoder.decode(bytes).split('\0') as [string, string]
-      const definition = { lane: reader.id, local: a, run: number, name, context }
-      this.#remember(definition)
-      this.#definitions.push(definition)
-      this.#define(lane, definition)
-      return slots
-    }
-    const producer = this.#producer(lane, run)
-    if (producer.isClean) this.#soil(producer)
-    if (reader.position <= producer.journaledTo) return slots
-    if (kind === LANE_RECORD.record) run.stageRecord(producer, bytes)
-    else if (kind === LANE_RECORD.mark) {
-      producer.stage.closeRows()
-      const issue = producer.check(b)
-      if (issue) this.#hooks.onIssue(run, issue)
-    } else if (kind === LANE_RECORD.finish && run.finishBy === 0) {
-      run.finishBy = b
-      this.#finishing.push(run)
-    }
-    return slots
-  }
-
-  /** Undefined only while the message that announces the run is still on its way. */
-  #runFor(lane: Lane, number: number): DrainRun | undefined {
+  /** @internal LaneOwner */
+  runFor(lane: DrainLane, number: number): DrainRun | undefined {
     const known = this.runs.get(number) ?? lane.producers.get(number)?.run
     if (known) return known
     const finished = this.#finished.get(number)
@@ -272,12 +205,24 @@ export class Drain {
     return this.runs.get(number)
   }
 
-  #define(lane: Lane, definition: SeriesDefinition): void {
-    const run = this.#runFor(lane, definition.run)
-    if (!run) return
-    const producer = this.#producer(lane, run)
-    producer.stage.define(definition.local, run.series(definition.name, definition.context))
-    lane.targets[definition.local] = producer
+  /** @internal LaneOwner */
+  defined(definition: SeriesDefinition): void {
+    this.#remember(definition)
+    this.#definitions.push(definition)
+  }
+
+  /** @internal LaneOwner */
+  marked(producer: Producer, pushed: number): void {
+    producer.stage.closeRows()
+    const issue = producer.check(pushed)
+    if (issue) this.#hooks.onIssue(producer.run, issue)
+  }
+
+  /** @internal LaneOwner */
+  finished(run: DrainRun, deadlineAt: number): void {
+    if (run.finishBy !== 0) return
+    run.finishBy = deadlineAt
+    this.#finishing.push(run)
   }
 
   #remember(definition: SeriesDefinition): void {
@@ -286,17 +231,8 @@ export class Drain {
     else this.#known.set(definition.lane, [definition])
   }
 
-  #producer(lane: Lane, run: DrainRun): Producer {
-    let producer = lane.producers.get(run.order.number)
-    if (!producer) {
-      producer = run.addProducer(lane.reader)
-      lane.producers.set(run.order.number, producer)
-    }
-    return producer
-  }
-
-  /** Marks a producer as holding something to append. */
-  #soil(producer: Producer): void {
+  /** @internal LaneOwner: marks a producer as holding something to append. */
+  soil(producer: Producer): void {
     producer.isClean = false
     producer.run.prepare()
     producer.stage.passAt = this.#now
@@ -307,17 +243,20 @@ export class Drain {
 
   #care(now: number): void {
     this.#caredAt = now
-    if (this.#orphans > 0) this.#hooks.onOrphans(this.#orphans)
-    this.#orphans = 0
+    for (const lane of this.#lanes.values()) {
+      if (lane.orphans > 0) this.#hooks.onOrphans(lane.orphans)
+      lane.orphans = 0
+    }
     const touch = now - this.#touchedAt >= GUARD_TOUCH_MS
     if (touch) this.#touchedAt = now
     for (const run of this.runs.values()) {
       run.updateSyncAge()
-      if (touch && !run.isClosed && !run.touchGuard()) this.#hooks.onIssue(run, GUARD_LOST)
+      if (touch && !run.isClosed && !run.touchGuard())
+        this.#hooks.onIssue(run, toErrorRecord(run.failure, 'ERR_RUN_BUSY'))
       for (const producer of run.producers) {
         if (!producer.stage.hasOpenRows) continue
         producer.stage.closeRows(now - run.order.rowMaxAgeMs)
-        if (producer.stage.closedLength > 0 && producer.isClean) this.#soil(producer)
+        if (producer.stage.closedLength > 0 && producer.isClean) this.soil(producer)
       }
     }
   }
@@ -337,7 +276,7 @@ export class Drain {
     for (const run of finishing) {
       for (const producer of run.producers) {
         producer.stage.closeRows()
-        if (producer.isClean) this.#soil(producer)
+        if (producer.isClean) this.soil(producer)
       }
     }
     this.append(now)
@@ -384,10 +323,10 @@ export class Drain {
     }
   }
 
-  #forget(lane: Lane, forGood: boolean): void {
+  #forget(lane: DrainLane, forGood: boolean): void {
     for (const producer of lane.producers.values()) {
       producer.stage.closeRows()
-      if (producer.stage.closedLength > 0 && producer.isClean) this.#soil(producer)
+      if (producer.stage.closedLength > 0 && producer.isClean) this.soil(producer)
     }
     this.#lanes.delete(lane.reader.id)
     if (forGood) this.#known.delete(lane.reader.id)

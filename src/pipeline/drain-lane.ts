@@ -1,0 +1,97 @@
+/** One lane as the drain reads it: what its numbers mean, and the loop every point goes through. */
+import type { LaneReader } from '../ring/lane-reader.ts'
+import { CONTROL_BIT, LANE_RECORD } from '../ring/layout.ts'
+import type { Producer } from './drain-producer.ts'
+import type { DrainRun } from './drain-run.ts'
+import type { SeriesDefinition } from './messages.ts'
+
+/** What a lane asks of the drain that reads it. */
+export interface LaneOwner {
+  /** Undefined only while the message that announces the run is still on its way. */
+  runFor(lane: DrainLane, number: number): DrainRun | undefined
+  /** Before something is staged for a producer that has nothing staged. */
+  soil(producer: Producer): void
+  defined(definition: SeriesDefinition): void
+  marked(producer: Producer, pushed: number): void
+  finished(run: DrainRun, deadlineAt: number): void
+}
+
+const decoder = new TextDecoder()
+
+export class DrainLane {
+  readonly reader: LaneReader
+  readonly producers = new Map<number, Producer>()
+  /** Points of series that nobody here knows: of a run that was finished before the drain thread was replaced. */
+  orphans = 0
+  readonly #owner: LaneOwner
+  /** Whose series it is, by the lane's number of a series. */
+  readonly #targets: Producer[] = []
+
+  constructor(reader: LaneReader, owner: LaneOwner) {
+    this.reader = reader
+    this.#owner = owner
+  }
+
+  /** Takes points up to the next record; returns how many. */
+  takePoints(most: number): number {
+    const reader = this.reader
+    const targets = this.#targets
+    let taken = 0
+    while (taken < most) {
+      const position = (reader.read + taken) | 0
+      const id = reader.u32[(position & reader.mask) * 8 + 1]!
+      if (id >= CONTROL_BIT) break
+      const producer = targets[id]
+      if (producer === undefined) {
+        this.orphans++
+        taken++
+        continue
+      }
+      if (producer.isClean) this.#owner.soil(producer)
+      // what a former drain thread has journaled is passed over
+      if (reader.position + taken < producer.journaledTo) taken++
+      else taken += producer.stage.take(reader, position, most - taken)
+    }
+    reader.take(taken)
+    return taken
+  }
+
+  /** Takes one record; returns its slots, 0 when its run is not known yet. */
+  takeRecord(): number {
+    const { reader } = this
+    const kind = reader.u32[(reader.read & reader.mask) * 8 + 1]! & ~CONTROL_BIT
+    const { a, b, bytes, slots } = reader.record()
+    const run = this.#owner.runFor(this, kind === LANE_RECORD.series ? b : a)
+    if (!run) return 0
+    reader.take(slots)
+    if (kind === LANE_RECORD.series) {
+      const [name, context] = decoder.decode(bytes).split('\0') as [string, string]
+      const definition = { lane: reader.id, local: a, run: b, name, context }
+      this.#owner.defined(definition)
+      this.define(definition, run)
+      return slots
+    }
+    const producer = this.#producer(run)
+    if (producer.isClean) this.#owner.soil(producer)
+    if (reader.position <= producer.journaledTo) return slots
+    if (kind === LANE_RECORD.record) run.stageRecord(producer, bytes)
+    else if (kind === LANE_RECORD.mark) this.#owner.marked(producer, b)
+    else if (kind === LANE_RECORD.finish) this.#owner.finished(run, b)
+    return slots
+  }
+
+  define({ local, name, context }: SeriesDefinition, run: DrainRun): void {
+    const producer = this.#producer(run)
+    producer.stage.define(local, run.series(name, context))
+    this.#targets[local] = producer
+  }
+
+  #producer(run: DrainRun): Producer {
+    let producer = this.producers.get(run.order.number)
+    if (!producer) {
+      producer = run.addProducer(this.reader)
+      this.producers.set(run.order.number, producer)
+    }
+    return producer
+  }
+}
