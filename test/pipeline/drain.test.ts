@@ -1,0 +1,219 @@
+/**
+ * The drain without its thread, so that it can be stopped between any two of its actions: whatever its predecessor
+ * had done, a successor journals every slot once (D1, D4).
+ */
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { createCounters, RUN, runCounters } from '../../src/core/counters.ts'
+import { Drain } from '../../src/pipeline/drain.ts'
+import type { RunOrder, SeriesDefinition } from '../../src/pipeline/messages.ts'
+import { Descriptors } from '../../src/pipeline/store/descriptors.ts'
+import { createRunFolder } from '../../src/pipeline/store/folder.ts'
+import { Syncer } from '../../src/pipeline/store/syncer.ts'
+import { LaneWriter } from '../../src/ring/lane-writer.ts'
+import { CONTROL, createControl, createLane, LANE } from '../../src/ring/layout.ts'
+import { RunProducer } from '../../src/run/producer.ts'
+import { Random, SEED } from '../random.ts'
+import { readJournal } from '../run/journaled.ts'
+import { temporaryFolder } from '../run/program.ts'
+
+/** A run, a lane with one producer, and as many drains one after another as a test wants. */
+class Spine {
+  readonly folder: string
+  readonly control = createControl()
+  readonly counters = createCounters(0)
+  readonly lane = createLane(this.control, 256)
+  readonly producer: RunProducer
+  readonly definitions: SeriesDefinition[] = []
+  onDefinitions = () => {}
+  logged = 0
+  readonly #order: RunOrder
+  readonly #syncer = new Syncer<never>()
+  readonly #laneWords = new Int32Array(this.lane)
+
+  constructor(context: TestContext) {
+    this.folder = createRunFolder(temporaryFolder(context), 'p', 'r')
+    context.after(() => this.#syncer.stop())
+    this.#order = {
+      number: 1,
+      incarnation: 'incarnation',
+      run: {
+        id: 'r',
+        name: 'r',
+        project: 'p',
+        experiment: 'e',
+        createdAt: 0,
+        nonce: 'n',
+        folder: this.folder,
+      },
+      counters: this.counters,
+      destinations: [],
+      durability: 'process',
+      rowMaxAgeMs: 10_000,
+    }
+    const options = { overflow: 'drop', blockMaxMs: 0, announce: () => {} } as const
+    const writer = new LaneWriter(this.control, this.lane, options)
+    let series = 0
+    this.producer = new RunProducer(
+      writer,
+      1,
+      this.counters,
+      () => series++,
+      (issue) => assert.fail(issue.message),
+    )
+  }
+
+  /** Takes over from the one before, which knows nothing of it. */
+  newDrain(): Drain {
+    const words = new Int32Array(this.control)
+    const epoch = Atomics.add(words, CONTROL.epoch, 1) + 1
+    const syncer = this.#syncer
+    const isFenced = () => Atomics.load(words, CONTROL.epoch) !== epoch
+    const disk = { syncer, descriptors: new Descriptors(syncer), isFenced }
+    const drain = new Drain(this.control, epoch, [...this.definitions], disk, {
+      receive: () => {},
+      onDefinitions: (definitions) => {
+        this.definitions.push(...definitions)
+        this.onDefinitions()
+      },
+      onAppend: () => {},
+      onFinish: () => {},
+      onOrphans: (points) => assert.fail(`${points} points of nobody`),
+      onIssue: (_, issue) => assert.fail(issue.message),
+    })
+    drain.addRun(this.#order, epoch > 1)
+    drain.addLane(this.lane)
+    return drain
+  }
+
+  log(points: number): void {
+    for (let i = 0; i < points; i++, this.logged++) {
+      const name = this.logged % 40 === 0 ? `new ${this.logged}` : 'loss'
+      this.producer.log({ [name]: this.logged / 3 }, { step: this.logged, time: 5 })
+    }
+  }
+
+  get tail(): number {
+    return Atomics.load(this.#laneWords, LANE.tail)
+  }
+  /** As if the thread had died before it moved TAIL this far. */
+  set tail(position: number) {
+    Atomics.store(this.#laneWords, LANE.tail, position)
+  }
+
+  assertOnce(about: string): void {
+    const journaled = readJournal(this.folder)
+    const steps = [...journaled.points.values()].flatMap((points) => points.map(({ step }) => step))
+    steps.sort((a, b) => a - b)
+    assert.deepEqual(
+      steps,
+      Array.from({ length: this.logged }, (_, step) => step),
+      about,
+    )
+    for (const [name, points] of journaled.points) {
+      for (const { step, value } of points) {
+        assert.equal(value, step / 3, about)
+        assert.equal(name, step % 40 === 0 ? `new ${step}` : 'loss', about)
+      }
+    }
+    assert.equal(runCounters(this.counters)[RUN.journaled], this.logged, about)
+  }
+}
+
+function journalAll(drain: Drain, now: number): void {
+  drain.pass(now)
+  drain.append(now)
+}
+
+test('D1 a drain that died between its append and the moving of TAIL: its successor skips what is journaled', (context) => {
+  const spine = new Spine(context)
+  let now = 1
+  spine.log(20)
+  journalAll(spine.newDrain(), now++)
+  // at every slot that TAIL may have stood at
+  for (let round = 0; round < 30; round++) {
+    const drain = spine.newDrain()
+    const before = spine.tail
+    spine.log(3)
+    journalAll(drain, now++)
+    const after = spine.tail
+    spine.tail = before + (round % (after - before + 1))
+    if (round % 3 === 0) spine.log(2)
+    journalAll(spine.newDrain(), now++)
+    assert.ok(spine.tail >= after)
+    spine.assertOnce(`round ${round}`)
+  }
+})
+
+test('D1 a drain that died with points taken and not appended: its successor takes them again', (context) => {
+  const spine = new Spine(context)
+  const first = spine.newDrain()
+  first.pass(1)
+  spine.log(10)
+  first.pass(2)
+  assert.equal(readJournal(spine.folder).count, 0, 'nothing is old enough to be appended')
+  spine.log(10)
+  journalAll(spine.newDrain(), 3)
+  spine.assertOnce('taken again')
+})
+
+test('D4 a drain that was replaced appends nothing and frees nothing', (context) => {
+  const spine = new Spine(context)
+  const first = spine.newDrain()
+  first.pass(1)
+  spine.log(10)
+  first.pass(2)
+  const second = spine.newDrain()
+  first.append(2)
+  first.pass(3)
+  assert.equal(spine.tail, 0)
+  journalAll(second, 4)
+  spine.assertOnce('by the successor')
+})
+
+test('D4 a drain that is replaced in the middle of its append: what it still writes does not count', (context) => {
+  const spine = new Spine(context)
+  const first = spine.newDrain()
+  first.pass(1)
+  spine.log(50)
+  first.pass(2)
+  let second: Drain | undefined
+  // the last thing before its write: by then it has looked at EPOCH
+  spine.onDefinitions = () => {
+    spine.onDefinitions = () => {}
+    second = spine.newDrain()
+    journalAll(second, 3)
+  }
+  first.append(2)
+  assert.ok(second !== undefined)
+  spine.log(10)
+  journalAll(second, 4)
+  spine.assertOnce('by the successor')
+})
+
+test('a random life of drains that die, are replaced in time or too late: every point once', (context) => {
+  context.diagnostic(`seed ${SEED}`)
+  const random = new Random()
+  const spine = new Spine(context)
+  let drain = spine.newDrain()
+  let now = 1
+  for (let act = 0; act < 400; act++) {
+    const before = spine.tail
+    const deed = random.below(10)
+    if (deed < 5) spine.log(random.below(12))
+    else if (deed < 7) drain.pass((now += random.below(30)))
+    else if (deed < 8) drain.append(now)
+    else {
+      const old = drain
+      if (random.below(2) === 0) {
+        old.append(now)
+        spine.tail = before + random.below(((spine.tail - before) | 0) + 1)
+      }
+      drain = spine.newDrain()
+      if (random.below(2) === 0) old.append(now)
+    }
+    if (spine.logged - runCounters(spine.counters)[RUN.journaled]! > 150) journalAll(drain, now)
+  }
+  journalAll(drain, now + 100)
+  spine.assertOnce(`seed ${SEED}`)
+})
