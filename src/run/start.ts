@@ -36,6 +36,7 @@ let active: Run | undefined
 
 /**
  * Starts a run and makes it the active one. Synchronous; touches the local disk, never the network.
+ * The first of a process takes about a tenth of a second: it waits until the drain thread is there.
  * @throws TraceletError ERR_OPTION, ERR_BACKEND_UNKNOWN for what is wrong in the options; ERR_RUN_BUSY when another
  * process writes the run; ERR_JOURNAL_WRITE when the folder cannot be written
  */
