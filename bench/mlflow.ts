@@ -109,7 +109,11 @@ async function serverCost(bench: Bench): Promise<void> {
     const rounds = 20
     const plan = { dir, experiment: EXPERIMENT, rounds, requests }
     const { ours, raw, points, runId } = await compareServerCost(server, proxy.uri, plan)
-    const [seen] = await readRuns(python, server.uri, EXPERIMENT, runId)
+    const [seen] = await readRuns(python, server.uri, {
+      experiment: EXPERIMENT,
+      tag: 'tracelet.run_id',
+      values: [runId],
+    })
     const stored = Object.values(seen!.history).reduce((sum, history) => sum + history.length, 0)
     bench.law('to the real server', { logged: points, stored })
 

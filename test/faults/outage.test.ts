@@ -78,7 +78,11 @@ describe('MLflow is down from the start', () => {
     test.after(() => server.stop())
     const stats = await outage.run.finish('finished', { deadlineMs: 180_000 })
     assertAllDelivered(stats, outage.points)
-    const [seen, ...others] = await readRuns(python, server.uri, EXPERIMENT, outage.run.id)
+    const [seen, ...others] = await readRuns(python, server.uri, {
+      experiment: EXPERIMENT,
+      tag: 'tracelet.run_id',
+      values: [outage.run.id],
+    })
     assert.equal(others.length, 0)
     assert.equal(seen!.status, 'FINISHED')
     const truth: Record<string, SeenPoint[]> = {}

@@ -72,13 +72,11 @@ describe('the public API into a real MLflow server', () => {
       { delivered, superseded, rejected, filtered, corrupt, pending },
       { delivered: 100_001, superseded: 0, rejected: 0, filtered: 0, corrupt: 0, pending: 0 },
     )
-    const [seen, above, ...others] = await readRuns(
-      peers.python,
-      peers.server.uri,
-      EXPERIMENT,
-      run.id,
-      parent.id,
-    )
+    const [seen, above, ...others] = await readRuns(peers.python, peers.server.uri, {
+      experiment: EXPERIMENT,
+      tag: 'tracelet.run_id',
+      values: [run.id, parent.id],
+    })
     assert.equal(others.length, 0)
     const { 'at the time of the call': stamped, ...history } = seen!.history
     assert.deepEqual(history, truth)

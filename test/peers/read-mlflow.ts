@@ -13,20 +13,27 @@ export interface SeenRun {
 }
 export type SeenPoint = readonly [step: number, timestamp: number, bits: string]
 
-/** Runs of our ids, in that order. */
-export async function readRuns(
-  python: string,
-  uri: string,
-  experiment: string,
-  ...ids: readonly string[]
-): Promise<SeenRun[]> {
-  const args = [uri, experiment, 'tracelet.run_id', ...ids]
-  return (await runPeerScript(python, 'read_mlflow.py', args)) as SeenRun[]
+export interface RunQuery {
+  readonly experiment: string
+  readonly tag: 'tracelet.run_id' | 'tracelet.nonce'
+  readonly values: readonly string[]
+  /** For the client, such as the certificates it trusts. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** The runs that have the tag with one of the values, in the order of the values. */
+export async function readRuns(python: string, uri: string, query: RunQuery): Promise<SeenRun[]> {
+  const { experiment, tag, values, env = {} } = query
+  return (await runPeerScript(python, 'read_mlflow.py', [uri, experiment, tag, ...values], env)) as SeenRun[]
 }
 
 /** A point as `SeenRun` shows it: MLflow has no negative zero and whole milliseconds. */
 export function seenPoint(step: number, time: number, value: number): SeenPoint {
+  return [step, Math.floor(time), bitsOf(value + 0)]
+}
+
+export function bitsOf(value: number): string {
   const bytes = Buffer.alloc(8)
-  bytes.writeDoubleBE(value + 0)
-  return [step, Math.floor(time), bytes.toString('hex')]
+  bytes.writeDoubleBE(value)
+  return bytes.toString('hex')
 }
