@@ -88,36 +88,40 @@ test('an unhandled rejection: its own report and code 1, everything journaled, f
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} by default: ends the process at once, at most 20 ms of calls are missing`, async (context) => {
-    const folder = temporaryFolder(context)
-    // every call's step is its time, so that what is missing at the end can be told in ms
-    const program = startProgram(folder, ({ startLogging }) => {
-      const run = startLogging()
-      const loss = run.metric('loss')
-      setInterval(() => {
-        const until = performance.now() + 4
-        while (performance.now() < until) loss.log(Date.now(), 1)
-      }, 5)
-      setTimeout(() => process.stderr.write('warm\n'), 500)
-    })
-    await program.said('warm')
-    const killedAt = Date.now()
-    program.child.kill(signal)
-    const ended = await program.ended
-    const diedAfterMs = Date.now() - killedAt
-    assert.equal(ended.signal, signal)
-    assert.equal(ended.code, null)
-    assert.ok(diedAfterMs < 1000, `died after ${diedAfterMs} ms`)
-    const { points, states } = journaled(folder)
-    const steps = points.get('loss')!.map(({ step }) => step)
-    assert.ok(
-      steps.every((step, i) => i === 0 || step >= steps[i - 1]!),
-      'in order',
-    )
-    const missingMs = killedAt - steps.at(-1)!
-    context.diagnostic(`${missingMs} ms of calls are missing`)
-    // 20 ms until the append, the pause between two bursts, and the time the signal takes
-    assert.ok(missingMs <= 40, `${missingMs} ms of calls are missing`)
-    assert.deepEqual(states, ['running'])
+    const missingMs: number[] = []
+    // what else runs on the machine can only add to it, so the least of three counts
+    for (let attempt = 0; attempt < 3 && !(Math.min(...missingMs) <= 25); attempt++) {
+      const folder = temporaryFolder(context)
+      // every call's step is its time, so that what is missing at the end can be told in ms
+      const program = startProgram(folder, ({ startLogging }) => {
+        const run = startLogging()
+        const loss = run.metric('loss')
+        setInterval(() => {
+          const until = performance.now() + 4
+          while (performance.now() < until) loss.log(Date.now(), 1)
+        }, 5)
+        setTimeout(() => process.stderr.write('warm\n'), 500)
+      })
+      await program.said('warm')
+      const killedAt = Date.now()
+      program.child.kill(signal)
+      const ended = await program.ended
+      const diedAfterMs = Date.now() - killedAt
+      assert.equal(ended.signal, signal)
+      assert.equal(ended.code, null)
+      assert.ok(diedAfterMs < 1000, `died after ${diedAfterMs} ms`)
+      const { points, states } = journaled(folder)
+      const steps = points.get('loss')!.map(({ step }) => step)
+      assert.ok(
+        steps.every((step, i) => i === 0 || step >= steps[i - 1]!),
+        'in order',
+      )
+      assert.deepEqual(states, ['running'])
+      missingMs.push(killedAt - steps.at(-1)!)
+    }
+    context.diagnostic(`missing: ${missingMs.join(' ')} ms of calls`)
+    // 20 ms until the append, and the pause between two bursts
+    assert.ok(Math.min(...missingMs) <= 25, `${missingMs} ms of calls are missing`)
   })
 
   test(`${signal} with signals: true: everything journaled, state killed, the signal still ends the process`, async (context) => {
