@@ -16,7 +16,7 @@ import { preparePython } from './peers/python.ts'
 const FILE_TIMEOUT_MS = 150_000
 /** Each runs alone, after the others: a busy neighbour would decide the verdict. */
 const ALONE =
-  /^(?:run\/(?:exit|drain-restart|sync-loop|threads)|pipeline\/store\/syncer|cli\/demo\b.*)\.|^(?:bench|faults)\//
+  /^(?:run\/(?:exit|drain-restart|sync-loop|threads)|pipeline\/(?:store\/syncer|delivery\/scheduler)|cli\/demo\b.*)\.|^(?:bench|faults)\//
 const PEERS = /^peers\//
 const NOT_UNIT = /^(?:peers|bench|faults)\//
 
