@@ -81,7 +81,7 @@ function reckoning(
       return { since, widenedMs: Math.max(0, end.at - since - MISSING_MS) }
     }
   }
-  return { since: -Infinity, widenedMs: 0 }
+  return { since: -Infinity, widenedMs: Math.max(0, end.at - diary[0]!.at - MISSING_MS) }
 }
 
 /** For each entry, whether the drain thread stood still from the one before, in a stretch that no nap explains. */
