@@ -1,4 +1,4 @@
-/** The least that a client of MLflow can do: full requests in a plain loop, one at a time. */
+/** The least that a client of MLflow can do: full requests in a plain loop, one at a time on each connection. */
 import { Pool } from 'undici'
 
 export const RAW_KEYS = Array.from({ length: 100 }, (_, i) => `layer ${i}/norm`)
@@ -10,13 +10,16 @@ export class RawLoop {
   #runId = ''
   #step = 0
 
-  private constructor(uri: string) {
-    this.#pool = new Pool(uri, { connections: 1 })
+  readonly #connections: number
+
+  private constructor(uri: string, connections: number) {
+    this.#connections = connections
+    this.#pool = new Pool(uri, { connections })
   }
 
   /** Makes a run. */
-  static async open(uri: string): Promise<RawLoop> {
-    const loop = new RawLoop(uri)
+  static async open(uri: string, connections: number): Promise<RawLoop> {
+    const loop = new RawLoop(uri, connections)
     const created = await loop.#post('runs/create', { experiment_id: '0', start_time: Date.now() })
     loop.#runId = (created.run as { info: { run_id: string } }).info.run_id
     return loop
@@ -25,18 +28,25 @@ export class RawLoop {
   /** 100 keys × 10 steps a request. */
   async log(requests: number): Promise<void> {
     const start = Date.now()
-    for (let request = 0; request < requests; request++) {
-      const metrics = []
-      for (let row = 0; row < STEPS_PER_REQUEST; row++) {
-        const step = this.#step++
-        for (const key of RAW_KEYS) metrics.push({ key, value: Math.random(), timestamp: start + row, step })
-      }
-      await this.#post('runs/log-batch', { run_id: this.#runId, metrics })
+    let begun = 0
+    const loop = async () => {
+      while (begun++ < requests) await this.#logBatch(start)
     }
+    await Promise.all(Array.from({ length: this.#connections }, loop))
   }
 
   async close(): Promise<void> {
     await this.#pool.destroy()
+  }
+
+  async #logBatch(timestamp: number): Promise<void> {
+    const metrics = []
+    for (let row = 0; row < STEPS_PER_REQUEST; row++) {
+      const step = this.#step++
+      for (const key of RAW_KEYS)
+        metrics.push({ key, value: Math.random(), timestamp: timestamp + row, step })
+    }
+    await this.#post('runs/log-batch', { run_id: this.#runId, metrics })
   }
 
   async #post(route: string, body: object): Promise<Record<string, unknown>> {

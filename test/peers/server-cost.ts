@@ -1,5 +1,5 @@
 /**
- * What the same points cost an MLflow server when tracelet sends them and when a plain loop of full requests does,
+ * What the same points cost an MLflow server when tracelet sends them and when plain loops of full requests do,
  * in turns, each to a run of its own that is opened before.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,11 +15,23 @@ export interface ServerCost {
 
 export interface ComparedCost {
   readonly ours: ServerCost
-  readonly raw: ServerCost
+  /** Of plain loops, by how many connections they use. */
+  readonly raw: ReadonlyMap<number, ServerCost>
   /** Points of all rounds, of each of the two. */
   readonly points: number
   /** Our id of the run. */
   readonly runId: string
+}
+
+export interface CostPlan {
+  /** Root folder of our run. */
+  readonly dir: string
+  readonly experiment: string
+  readonly rounds: number
+  /** Full requests of each in a round. */
+  readonly requests: number
+  /** A plain loop for each number of connections. */
+  readonly connections: readonly number[]
 }
 
 const GIVE_UP_MS = 60_000
@@ -28,16 +40,13 @@ const GIVE_UP_MS = 60_000
 export async function compareServerCost(
   server: MlflowServer,
   uri: string,
-  {
-    dir,
-    experiment,
-    rounds,
-    requests,
-  }: { dir: string; experiment: string; rounds: number; requests: number },
+  plan: CostPlan,
 ): Promise<ComparedCost> {
+  const { dir, experiment, rounds, requests, connections } = plan
   const points = requests * POINTS_PER_REQUEST
-  const costs = { ours: emptyCost(), raw: emptyCost() }
-  const loop = await RawLoop.open(server.uri)
+  const ours = emptyCost()
+  const raw = new Map(connections.map((count) => [count, emptyCost()]))
+  const loops = await Promise.all(connections.map((count) => RawLoop.open(server.uri, count)))
   const run = startLogging({ backend: { mlflow: { uri } }, dir, expName: experiment })
   const until = async (what: string, isSo: () => boolean) => {
     const giveUpAt = performance.now() + GIVE_UP_MS
@@ -63,15 +72,18 @@ export async function compareServerCost(
   try {
     await until('opened', () => run.stats().destinations.mlflow!.records.delivered > 0)
     for (let round = 0; round < rounds; round++) {
-      const turns = [() => measure(costs.raw, () => loop.log(requests)), () => measure(costs.ours, logRows)]
+      const turns = [
+        () => measure(ours, logRows),
+        ...loops.map((loop, at) => () => measure(raw.get(connections[at]!)!, () => loop.log(requests))),
+      ]
       if (round % 2 === 1) turns.reverse()
       for (const turn of turns) await turn()
     }
   } finally {
     await run.finish()
-    await loop.close()
+    for (const loop of loops) await loop.close()
   }
-  return { ...costs, points: logged, runId: run.id }
+  return { ours, raw, points: logged, runId: run.id }
 }
 
 function emptyCost(): ServerCost {
