@@ -32,7 +32,7 @@ export const mlflow: Question = {
     'Every point is counted: at the stub, and in MLflow by its own client.',
   ],
   bounds: [
-    'The server: of its time a point 80 % is SQL in Python. No client can be faster than full requests, and two at once keep it busy while an answer travels.',
+    'The server: nearly all the time is its own, most of that SQL in Python. A client can only send full requests, and two at once so that it has work while an answer travels.',
     'Our own time goes into numbers becoming text and into writing the socket.',
   ],
   async run(bench) {
