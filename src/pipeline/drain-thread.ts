@@ -170,7 +170,8 @@ class DrainThread {
   }
 
   #wakeDelivery(): void {
-    if (Atomics.load(this.#idle, 0) !== 0) this.#pool.wake()
+    // not a load: it must not pass the plain stores that published the journal's growth
+    if (Atomics.or(this.#idle, 0, 0) !== 0) this.#pool.wake()
   }
 
   #onOrphans(points: number): void {

@@ -44,6 +44,8 @@ export interface DeliverySite {
   readonly address: string
   /** `RUN` counters of the run while a writer appends to it; undefined for a run at rest. */
   readonly live: Float64Array | undefined
+  /** The sequence number after the last one journaled. */
+  journalSeq(): number
   /** The destination's counters. */
   readonly block: Float64Array
   readonly account: Account
@@ -83,7 +85,8 @@ export class Delivery {
   #isFinishing = false
   #mustPark = false
   /** How far the journal was written at the last turn. */
-  #seenSeq = 0
+  /** Not sequence numbers: a close mark completes a row without one. */
+  #seenAppends = 0
   #deadlineAt = Infinity
   #abortAt = Infinity
 
@@ -108,7 +111,7 @@ export class Delivery {
 
   /** Whether the journal has grown since the last turn. */
   get hasGrown(): boolean {
-    return this.#journalSeq > this.#seenSeq
+    return (this.#site.live?.[RUN.appends] ?? 0) !== this.#seenAppends
   }
 
   /** Open with nothing to do. */
@@ -117,7 +120,13 @@ export class Delivery {
   }
 
   get #journalSeq(): number {
-    return this.#site.live?.[RUN.seq] ?? 0
+    return this.#site.journalSeq()
+  }
+
+  /** Whether the cursor stands at the end of the journal, with no row open behind it. */
+  get #isSettled(): boolean {
+    const { seq, rows } = this.#ledger!.cursor
+    return seq >= this.#journalSeq && rows === undefined
   }
 
   /** @param deadlineAt monotonic ms */
@@ -144,7 +153,7 @@ export class Delivery {
 
   /** Does one thing. Returns the monotonic time of the next turn: now for at once, Infinity for when woken. */
   turn(now: number): number {
-    this.#seenSeq = this.#journalSeq
+    this.#seenAppends = this.#site.live?.[RUN.appends] ?? 0
     if (this.#phase === 'closing' || this.#phase === 'closed') return Infinity
     if (this.#site.isSuperseded()) return this.#giveUp('another drain thread has taken over')
     if (now >= this.#abortAt) return this.#giveUp('the deadline passed')
@@ -178,9 +187,14 @@ export class Delivery {
   #unpark(now: number): number {
     if (this.#trouble.notBefore > now) return this.#trouble.notBefore
     const isAtRest = this.#isFinishing || this.#site.live === undefined
-    if (this.#hasOpened && !isAtRest && this.#journalSeq <= this.#ledger!.cursor.seq) return Infinity
+    if (this.#hasOpened && !isAtRest && this.#isSettled) return Infinity
     if (!this.#takeGuard(now)) return this.#trouble.notBefore
     this.#ledger ??= new Ledger(this.#site.cursors, this.#site.address, this.#site.block)
+    if (isAtRest && this.#isSettled) {
+      // nothing to tell the backend, which may be down
+      void this.#close('')
+      return Infinity
+    }
     const ready = this.#site.account.readyAt(this.#wake)
     if (ready > now) return ready
     if (!this.#site.takeSlot(this, now)) return Infinity

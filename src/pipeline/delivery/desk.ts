@@ -80,6 +80,7 @@ export class Desk {
     const resolved = resolveOptions(definition.options, spec.options, environment, `backend ${name}`)
     const options = definition.prepare?.(resolved as never) ?? resolved
     const { account, slots } = this.#account(definition, options)
+    const journal = runCounters(order.counters)
     const delivery: Delivery = new Delivery({
       run,
       name,
@@ -87,6 +88,7 @@ export class Desk {
       options,
       address: definition.address(options as never, run),
       live,
+      journalSeq: () => journal[RUN.seq]!,
       block,
       account,
       cursors: new CursorStore(run.folder, name, (issue) =>

@@ -35,6 +35,15 @@ export class Prefix {
     return this.#items.find((item) => !item.isSettled && !item.isUnderWay)
   }
 
+  /** Whether a record before this item is not settled. */
+  hasOpenRecordBefore(item: Item): boolean {
+    for (const earlier of this.#items) {
+      if (earlier === item) return false
+      if (earlier.record !== undefined && !earlier.isSettled) return true
+    }
+    return false
+  }
+
   /** The first that is not settled. */
   get firstOpen(): Item | undefined {
     return this.#items.find((item) => !item.isSettled)

@@ -86,6 +86,8 @@ export class Sender {
     }
     // A run's state follows everything before it.
     if (isState(item) && this.#prefix.firstOpen !== item) return Infinity
+    // Records are told in their order: of two values of one tag the later must win.
+    if (item.record !== undefined && this.#prefix.hasOpenRecordBefore(item)) return Infinity
     const ready = site.account.readyAt(wake)
     if (ready > now) return ready
     item.isUnderWay = true

@@ -117,5 +117,6 @@ export class RunFolder {
     words[RUN.journaled] = this.points
     words[RUN.recordsJournaled] = this.records
     words[RUN.seq] = this.#writer.seq
+    words[RUN.appends]!++
   }
 }

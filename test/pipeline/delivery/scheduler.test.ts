@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { afterEach, describe, test } from 'node:test'
 import { setImmediate as turnOfLoop } from 'node:timers/promises'
 import { monotonicNow } from '../../../src/core/clock.ts'
 import { Scheduler, type Served } from '../../../src/pipeline/delivery/scheduler.ts'
@@ -48,8 +48,19 @@ function burn(ms: number): void {
 }
 
 describe('the scheduler', () => {
+  // one that goes on after a failed test would keep the process busy for ever
+  const started: Scheduler[] = []
+  const newScheduler = (idle?: Int32Array) => {
+    const scheduler = new Scheduler(idle)
+    started.push(scheduler)
+    return scheduler
+  }
+  afterEach(async () => {
+    for (const scheduler of started.splice(0)) await scheduler.stop()
+  })
+
   test('S1 serves in turn: one with endless work starves neither the others nor the event loop', async () => {
-    const scheduler = new Scheduler()
+    const scheduler = newScheduler()
     const greedy = new Worker('greedy')
     greedy.onTurn = (now) => {
       burn(1)
@@ -69,13 +80,14 @@ describe('the scheduler', () => {
       before = performance.now()
       return served === 50
     }, 'the modest one is served')
-    assert.ok(Math.abs(greedy.turns - modest.turns) <= 2, `${greedy.turns} and ${modest.turns} turns`)
+    // the round in which the modest one has had enough gives the greedy one a slice of 5 ms
+    assert.ok(Math.abs(greedy.turns - modest.turns) <= 6, `${greedy.turns} and ${modest.turns} turns`)
     assert.ok(rounds >= 5, `${rounds} rounds of the event loop`)
     await scheduler.stop()
   })
 
   test('a turn comes when it is due, not before', async () => {
-    const scheduler = new Scheduler()
+    const scheduler = newScheduler()
     const worker = new Worker('a')
     const times: number[] = []
     worker.onTurn = (now) => {
@@ -90,7 +102,7 @@ describe('the scheduler', () => {
 
   test('S2 sees growth by polling while there is some, then raises IDLE and waits to be woken', async () => {
     const idle = new Int32Array(new SharedArrayBuffer(4))
-    const scheduler = new Scheduler(idle)
+    const scheduler = newScheduler(idle)
     const worker = new Worker('a')
     scheduler.add(worker)
     await until(() => Atomics.load(idle, 0) === 1, 'idle')
@@ -106,7 +118,7 @@ describe('the scheduler', () => {
   })
 
   test('finish reaches the destinations of that run alone, those added later too', async () => {
-    const scheduler = new Scheduler()
+    const scheduler = newScheduler()
     const [a, other, late] = [new Worker('a'), new Worker('b'), new Worker('a')]
     scheduler.add(a)
     scheduler.add(other)
@@ -121,7 +133,7 @@ describe('the scheduler', () => {
 
   test('S3 when everything is closed no timer is left', async () => {
     const before = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
-    const scheduler = new Scheduler()
+    const scheduler = newScheduler()
     const worker = new Worker('a')
     worker.onTurn = (now) => now + 60_000
     scheduler.add(worker)

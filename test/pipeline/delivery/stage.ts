@@ -212,6 +212,7 @@ export class Stage {
       options: options.real?.options ?? {},
       address: 'here',
       live: this.live,
+      journalSeq: () => this.live?.[RUN.seq] ?? this.journal.seq,
       block: this.block,
       account: options.account ?? new Account(8),
       cursors: {
@@ -261,6 +262,7 @@ export class Stage {
 
   /** What the writer of the journal does after an append. */
   publish(): void {
+    if (this.live && this.live[RUN.seq] !== this.journal.seq) this.live[RUN.appends]!++
     if (this.live) this.live[RUN.seq] = this.journal.seq
   }
 
