@@ -50,6 +50,14 @@ export class Ledger {
     return this.#isDirty ? this.#savedAt + SAVE_EVERY_MS : Infinity
   }
 
+  /** Whether every sequence number below the cursor is settled once; row sinks settle some ahead of it. */
+  get isBalanced(): boolean {
+    const { seq, back, rows } = this.#cursor
+    if (rows !== undefined || back !== seq) return true
+    const { superseded: _, ...sums } = this.#cursor.settled
+    return Object.values(sums).reduce((sum, count) => sum + count, 0) === seq
+  }
+
   /** Takes a state that no item brought: remote ids found by `open`. */
   setState(state: SinkState): void {
     this.#state = state

@@ -99,7 +99,13 @@ export class Sender {
 
   /** @throws TraceletError when the disk refuses */
   save(now: number): void {
-    this.#parts.ledger.save(this.#prefix, this.#batcher, now)
+    const { ledger, health, site } = this.#parts
+    ledger.save(this.#prefix, this.#batcher, now)
+    if (ledger.isBalanced) return
+    health.notice(
+      'ERR_LAW',
+      `what ${site.name} has settled is not what the journal holds up to ${ledger.cursor.seq}`,
+    )
   }
 
   /** Answers that come later change nothing any more. */
