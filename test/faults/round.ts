@@ -1,5 +1,6 @@
 /** One round: processes that train one run are killed one after the other, then the rest is delivered. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -135,7 +136,10 @@ function checkDelivered(
 ): void {
   checkLaw(synced, journal)
   checkOffsetFake(server.points(runId), journal)
-  checkEventFile(eventFileOf(folder)!, journal)
+  const eventFile = eventFileOf(folder)
+  // killed before anything was journaled: nothing is opened for nothing
+  if (eventFile === undefined) assert.equal(synced.journaled + synced.recordsJournaled, 0)
+  else checkEventFile(eventFile, journal)
   assert.deepEqual({ gaps: server.gaps, conflicts: server.conflicts }, { gaps: 0, conflicts: 0 })
 }
 
@@ -144,12 +148,16 @@ async function checkNothingIsSentAgain(
   folder: string,
   journal: readonly StoredSeries[],
 ): Promise<void> {
-  const run = server.runs.get(runId)!
-  const before = { lines: run.lines.length, writes: run.writes, events: readFileSync(eventFileOf(folder)!) }
+  const look = () => {
+    const run = server.runs.get(runId)
+    const eventFile = eventFileOf(folder)
+    const events =
+      eventFile === undefined ? '' : createHash('sha256').update(readFileSync(eventFile)).digest('hex')
+    return { lines: run?.lines.length, writes: run?.writes, events }
+  }
+  const before = look()
   const again = await sync(folder)
-  const after = { lines: run.lines.length, writes: run.writes, events: readFileSync(eventFileOf(folder)!) }
-  assert.ok(before.events.equals(after.events), 'the second sync wrote to the event file')
-  assert.deepEqual({ ...after, events: 0 }, { ...before, events: 0 }, 'the second sync sent something')
+  assert.deepEqual(look(), before, 'the second sync sent something')
   checkLaw(again, journal)
 }
 
