@@ -22,9 +22,11 @@ import { CONTROL, CONTROL_F64, createControl } from '../ring/layout.ts'
 import type { DrainStart, FromDrain, RunOrder, SeriesDefinition, ToDrain } from './messages.ts'
 import { workerEnvironment, workerUrl } from './worker-url.ts'
 
-/** A heartbeat this old while somebody waits for the drain means that it is stuck; doubles with every restart. */
+/** A heartbeat this old while somebody waits for the drain means that it is stuck; doubles with every restart … */
 const STUCK_MS = 500
 const STUCK_MAX_MS = 30_000
+/** … that follows the one before within this time. */
+const HEALTHY_MS = 60_000
 /** Silence after which the drain thread is woken before it is judged. */
 const RING_MS = 100
 /** A pause between two looks longer than this starts the observation anew. */
@@ -46,6 +48,9 @@ export class DrainHost {
   #worker!: Worker
   #port!: MessagePort
   #restarts = 0
+  /** Restarts one soon after another. */
+  #strikes = 0
+  #restartedAt = -Infinity
   #beat = 0
   #beatAt = 0
   #watchedAt = 0
@@ -101,7 +106,7 @@ export class DrainHost {
     this.#watchedAt = now
     // a thread with nothing to do sleeps for seconds: it must get the chance to show that it lives
     if (now - this.#beatAt >= RING_MS) ring(this.#words)
-    if (now - this.#beatAt >= Math.min(STUCK_MS * 2 ** this.#restarts, STUCK_MAX_MS))
+    if (now - this.#beatAt >= Math.min(STUCK_MS * 2 ** this.#recentStrikes, STUCK_MAX_MS))
       this.#restart('gave no sign of life')
   }
 
@@ -144,14 +149,20 @@ export class DrainHost {
     this.#beatAt = monotonicNow()
   }
 
+  get #recentStrikes(): number {
+    return monotonicNow() - this.#restartedAt < HEALTHY_MS ? this.#strikes : 0
+  }
+
   /** None the first time; a thread that dies again and again must not take the processor from the program. */
   get #restartDelayMs(): number {
-    return this.#restarts === 0 ? 0 : Math.min(STUCK_MS * 2 ** this.#restarts, STUCK_MAX_MS)
+    return this.#recentStrikes === 0 ? 0 : Math.min(STUCK_MS * 2 ** this.#recentStrikes, STUCK_MAX_MS)
   }
 
   #restart(why: string): void {
     const dead = this.#worker
     this.#collect()
+    this.#strikes = this.#recentStrikes + 1
+    this.#restartedAt = monotonicNow()
     this.#restarts++
     this.#port.close()
     this.#start()
