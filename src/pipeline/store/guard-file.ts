@@ -1,4 +1,5 @@
 /** The content of a guard's file: who holds it, and the inode it was made with. */
+import { randomUUID } from 'node:crypto'
 import { fstatSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { TraceletError } from '../../core/errors.ts'
@@ -10,12 +11,14 @@ const VERSION = 1
 export interface GuardContent extends ProcessIdentity {
   /** Its own, as text: may exceed 2^53. A copy of the file has another. */
   readonly inode: string
+  /** Random: a file that comes to lie in the same place may get the same inode. */
+  readonly token: string
   /** For people. */
   readonly hostname: string
 }
 
 export function encodeGuard(inode: string): Buffer {
-  const content: GuardContent = { ...ownIdentity(), inode, hostname: hostname() }
+  const content: GuardContent = { ...ownIdentity(), inode, token: randomUUID(), hostname: hostname() }
   return Buffer.from(`${JSON.stringify({ format: FORMAT, version: VERSION, ...content })}\n`)
 }
 

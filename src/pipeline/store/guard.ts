@@ -105,7 +105,7 @@ export class Guard {
     try {
       const fd = openSync(this.path, 'r+')
       try {
-        if (inodeOf(fd) !== this.#inode) return false
+        if (!this.#isOurs(fd)) return false
         // The same bytes again, not utimes: so the time is the file server's own, which others compare with.
         writeSync(fd, this.#content, 0, this.#content.length, 0)
       } finally {
@@ -125,12 +125,17 @@ export class Guard {
   release(): void {
     try {
       const fd = openSync(this.path, 'r')
-      const isOurs = inodeOf(fd) === this.#inode
+      const isOurs = this.#isOurs(fd)
       closeSync(fd)
       if (isOurs) rmSync(this.path, { force: true })
     } catch {
       // Gone already, or it will be found dead when this process has ended.
     }
+  }
+
+  /** The file that we made, with what we wrote: an inode alone may have been given away again. */
+  #isOurs(fd: number): boolean {
+    return inodeOf(fd) === this.#inode && readFileSync(fd).equals(this.#content)
   }
 }
 
