@@ -1,5 +1,6 @@
 /** `tracelet sync`: sends what runs at rest still owe their backends. */
 import { resolve } from 'node:path'
+import { TraceletError } from '../core/errors.ts'
 import { openRun } from '../index.ts'
 import { type SyncedRun, syncRun } from '../pipeline/delivery/sync-run.ts'
 import type { FromDelivery } from '../pipeline/messages.ts'
@@ -38,9 +39,17 @@ export const syncCommand: Command = {
       : runs.map((run) => openRun(run, { project }).info.folder)
     let isComplete = true
     for (const folder of folders) {
-      const synced = await syncOne(folder, deadlineMs, destinations)
-      process.stdout.write(`${formatSynced(synced)}\n`)
-      isComplete &&= Object.values(synced.destinations).every(isDelivered)
+      try {
+        const synced = await syncOne(folder, deadlineMs, destinations)
+        process.stdout.write(`${formatSynced(synced)}\n`)
+        isComplete &&= Object.values(synced.destinations).every(isDelivered)
+      } catch (error) {
+        // one run must not keep the others from being sent
+        if (!all || !(error instanceof TraceletError)) throw error
+        say(`${folder}: ${error.code}: ${error.message}`)
+        // a run that never had a destination of that name owes it nothing
+        isComplete &&= error.code === 'ERR_OPTION'
+      }
     }
     if (folders.length === 0) process.stdout.write('no runs\n')
     return isComplete ? EXIT.ok : EXIT.failed

@@ -1,6 +1,7 @@
 /** What the user wrote under `backend`, made into destinations. */
 import { ERROR_CODES, TraceletError } from '../core/errors.ts'
 import { type Environment, resolveOptions, withoutSecrets } from '../core/options.ts'
+import { redact } from '../core/redact.ts'
 import type { RunInfo } from '../core/types.ts'
 import type { DestinationSpec } from '../pipeline/messages.ts'
 import type { RunDestination } from '../pipeline/store/run-file.ts'
@@ -22,7 +23,7 @@ export function resolveBackends(given: Backend | undefined, environment: Environ
   const entries = entriesOf(given === undefined ? (fromEnvironment(environment) ?? EMBEDDED_DEFAULT) : given)
   if (entries.length === 0)
     throw new TraceletError('ERR_OPTION', "backend must name at least one, such as 'local'")
-  return entries.map(([name, options], index) => {
+  const specs = entries.map(([name, options], index): DestinationSpec => {
     const kind = name.split(':', 1)[0]!
     if (typeof options.module === 'string') {
       const { module, ...own } = options
@@ -32,6 +33,27 @@ export function resolveBackends(given: Backend | undefined, environment: Environ
     const resolved = resolveOptions(sink.options, options, environment, `backend ${name}`)
     return { name, index, kind, options: sink.prepare?.(resolved) ?? resolved }
   })
+  refuseSharedFiles(specs)
+  return specs
+}
+
+/** Two destinations that append to one file would overwrite each other. */
+function refuseSharedFiles(specs: readonly DestinationSpec[]): void {
+  const writers = new Map<string, string>()
+  for (const { name, kind, module, options } of specs) {
+    if (module !== undefined) continue
+    const sink = findSink(kind)
+    if (sink.inJournal || sink.capabilities.rewrite !== 'append') continue
+    const place = `${kind} ${sink.account(options as never)}`
+    const other = writers.get(place)
+    if (other !== undefined) {
+      throw new TraceletError(
+        'ERR_OPTION',
+        `backends ${other} and ${name} would write the same files: give each its own place`,
+      )
+    }
+    writers.set(place, name)
+  }
 }
 
 /** How a destination stands in `run.json`: no secrets. */
@@ -39,7 +61,11 @@ export function toRunDestination(
   { name, kind, module, options }: DestinationSpec,
   run: RunInfo,
 ): Omit<RunDestination, 'addedAt' | 'usedAt'> {
-  if (module !== undefined) return { name, kind, module, options, address: `module ${module}` }
+  if (module !== undefined) {
+    // The table of a module is not known here: what looks like a secret is left out, `sync` finds it in the environment.
+    const plain = Object.entries(options).filter(([key, value]) => redact(key, value) === value)
+    return { name, kind, module, options: Object.fromEntries(plain), address: `module ${module}` }
+  }
   const sink = findSink(kind)
   return {
     name,

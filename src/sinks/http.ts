@@ -60,6 +60,9 @@ interface SharedPool {
 }
 const pools = new Map<string, SharedPool>()
 
+/** Answers that may be about something in the request itself. */
+const ABOUT_ITEMS: ReadonlySet<number> = new Set([400, 404, 409, 413, 414, 422, 431])
+
 /** One sink's door to a shared pool. `close()` frees the pool when nobody else uses it. */
 export class HttpClient {
   readonly #options: HttpOptions
@@ -162,6 +165,8 @@ export class HttpClient {
         ...(unsent && { unsent }),
       }
     }
+    // Other refusals are about us, not about an item (a quota page, a gateway): nothing is thrown away for them.
+    if (!ABOUT_ITEMS.has(code)) return { status: 'blocked', scope: 'account', code: 'ERR_SERVER', reason }
     return { status: 'split', code: 'ERR_REFUSED', reason }
   }
 

@@ -40,10 +40,14 @@ export class Calls {
   }
 }
 
-/** A throw is a bug of the sink: the run is blocked. */
+const OPEN_STATUSES: ReadonlySet<unknown> = new Set(['ready', 'retry', 'blocked'])
+
+/** A throw, or an answer that is none, is a bug of the sink: the run is blocked. */
 export async function openSink(sink: Sink, state: SinkState, signal: AbortSignal): Promise<OpenResult> {
   try {
-    return await sink.open(state, signal)
+    const result = await sink.open(state, signal)
+    if (!OPEN_STATUSES.has(result?.status)) throw new Error('open() gave no known status')
+    return result
   } catch (error) {
     const reason = `its sink threw: ${error instanceof Error ? error.message : String(error)}`
     return { status: 'blocked', scope: 'run', code: 'ERR_SINK_BUG', reason }
@@ -52,10 +56,9 @@ export async function openSink(sink: Sink, state: SinkState, signal: AbortSignal
 
 export async function closeSink(sink: Sink | undefined, maxMs: number): Promise<void> {
   if (sink === undefined) return
-  await within(
-    sink.close().catch(() => {}),
-    Math.min(SINK_CLOSE_MS, maxMs),
-  )
+  // a sink of somebody else may throw at once or give no promise
+  const closing = (async () => sink.close())().catch(() => {})
+  await within(closing, Math.min(SINK_CLOSE_MS, maxMs))
 }
 
 /** Waits for a promise that never rejects, but not longer than that. */

@@ -148,6 +148,7 @@ export class Delivery {
   touch(): void {
     if (this.#guard === undefined || this.#guard.touch()) return
     this.#guard = undefined
+    if (this.#phase === 'closing' || this.#phase === 'closed') return
     this.#giveUp('another process has taken over its delivery')
   }
 
@@ -276,9 +277,14 @@ export class Delivery {
     const ledger = this.#ledger!
     const sender = this.#sender!
     if (ledger.saveAt <= now) this.#save(now)
-    if (this.#mustPark) {
+    // An opening is not spent on nothing: the account's queue may be longer than the time of a place.
+    const mayPark =
+      sender.hasHadTurn || this.isIdle || this.#trouble.notBefore > now || this.#site.account.isBlocked
+    if (this.#mustPark && mayPark) {
       if (sender.underWay > 0) return Infinity
       if (ledger.isDirty) this.#save(now)
+      // Opened again behind its sums and state, it would count and append what lies between once more.
+      if (ledger.isDirty) return ledger.saveAt
       this.#calls.track(() => this.#park())
       return Infinity
     }

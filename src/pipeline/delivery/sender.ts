@@ -48,12 +48,18 @@ export class Sender {
   /** Since when points wait for their batch to be filled. */
   #waitingSince: number | undefined
   #thrownInRow = 0
+  #hasHadTurn = false
 
   constructor(parts: SenderParts) {
     this.#parts = parts
     const { limits, capabilities } = parts.site.definition
     const options = { reader: parts.reader, limits, capabilities, from: parts.ledger.cursor }
     this.#batcher = capabilities.shape === 'rows' ? new RowBatcher(options) : new PointBatcher(options)
+  }
+
+  /** A write since the opening was answered. */
+  get hasHadTurn(): boolean {
+    return this.#hasHadTurn
   }
 
   get underWay(): number {
@@ -123,7 +129,10 @@ export class Sender {
     for (const item of items) this.#prefix.add(item)
     if (items.length > 0) this.#commit()
     if (!batcher.isWaiting) this.#waitingSince = undefined
-    else if (items.length > 0 || this.#waitingSince === undefined) this.#waitingSince = now
+    // a record that was handed out says nothing of the points that wait
+    else if (this.#waitingSince === undefined || items.some(({ points }) => points !== undefined)) {
+      this.#waitingSince = now
+    }
     if (items.length > 0 || !batcher.isAtEnd) return now
     if (!isEnding) return this.#waitingSince === undefined ? Infinity : this.#waitingSince + lingerMs
     if (!this.#hasEnded) {
@@ -143,6 +152,7 @@ export class Sender {
       return await sink.write(batch, signal)
     })
     this.#underWay--
+    this.#hasHadTurn = true
     item.isUnderWay = false
     if (!this.#isSealed) this.#answered(item, answer, site.now())
     site.account.end()

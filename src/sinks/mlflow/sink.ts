@@ -87,6 +87,9 @@ export const mlflow = defineSink({
 
 const STATUS = { running: 'RUNNING', finished: 'FINISHED', failed: 'FAILED', killed: 'KILLED' } as const
 
+/** Nonces whose create may be carried out late. Outlives a sink, which is made anew for each attempt to open. */
+const unclearCreates = new Set<string>()
+
 class MlflowSink implements Sink {
   readonly #context: SinkContext<MlflowOptions>
   readonly #options: MlflowOptions
@@ -95,7 +98,6 @@ class MlflowSink implements Sink {
   #http: HttpClient | undefined
   #api: MlflowApi | undefined
   #remote: RemoteRun | undefined
-  #createUnclear = false
   /** Batches that MLflow may have stored without our knowing: seq → length. */
   readonly #unclear = new Map<number, number>()
 
@@ -237,15 +239,16 @@ class MlflowSink implements Sink {
     if (parent && 'refusal' in parent) return parent
     const created = await createRun(api, run, experiment.found, parent ? parent.found : undefined, signal)
     if ('refusal' in created) {
-      this.#createUnclear ||= created.unclear
+      if (created.unclear) unclearCreates.add(run.nonce)
       return created
     }
-    if (!this.#createUnclear) return created
+    if (!unclearCreates.has(run.nonce)) return created
     // The earlier create may have been carried out late: one run stays, empty ones beside it go.
     const settled = await findByNonce(api, experiment.found, run.nonce, signal)
     if ('refusal' in settled) return settled
     const [kept = created.found, ...late] = settled.found
     for (const { runId } of late) await api.post('runs/delete', { run_id: runId }, signal)
+    unclearCreates.delete(run.nonce)
     return { found: kept }
   }
 
