@@ -7,10 +7,12 @@ import type { SeriesDefinition } from './messages.ts'
 
 /** What a lane asks of the drain that reads it. */
 export interface LaneOwner {
-  /** Undefined only while the message that announces the run is still on its way. */
+  /** Undefined for a run that is gone: what announces one is posted before its first slot. */
   runFor(lane: DrainLane, number: number): DrainRun | undefined
   /** Before something is staged for a producer that has nothing staged. */
   soil(producer: Producer): void
+  /** Whose series it is that this lane does not know, or no more. */
+  recall(lane: DrainLane, local: number): Producer | undefined
   defined(definition: SeriesDefinition): void
   marked(producer: Producer, pushed: number): void
   finished(run: DrainRun, deadlineAt: number): void
@@ -21,7 +23,7 @@ const decoder = new TextDecoder()
 export class DrainLane {
   readonly reader: LaneReader
   readonly producers = new Map<number, Producer>()
-  /** Points of series that nobody here knows: of a run that was finished before the drain thread was replaced. */
+  /** Points and records that nobody here knows: of a run that was finished before the drain thread was replaced. */
   orphans = 0
   readonly #owner: LaneOwner
   /** Whose series it is, by the lane's number of a series. */
@@ -41,7 +43,7 @@ export class DrainLane {
       const position = (reader.read + taken) | 0
       const id = reader.u32[(position & reader.mask) * 8 + 1]!
       if (id >= CONTROL_BIT) break
-      const producer = targets[id]
+      const producer = targets[id] ?? this.#owner.recall(this, id)
       if (producer === undefined) {
         this.orphans++
         taken++
@@ -56,14 +58,17 @@ export class DrainLane {
     return taken
   }
 
-  /** Takes one record; returns its slots, 0 when its run is not known yet. */
+  /** Takes one record; returns its slots. */
   takeRecord(): number {
     const { reader } = this
     const kind = reader.u32[(reader.read & reader.mask) * 8 + 1]! & ~CONTROL_BIT
     const { a, b, bytes, slots } = reader.record()
     const run = this.#owner.runFor(this, kind === LANE_RECORD.series ? b : a)
-    if (!run) return 0
     reader.take(slots)
+    if (!run) {
+      this.orphans++
+      return slots
+    }
     if (kind === LANE_RECORD.series) {
       const [name, context] = decoder.decode(bytes).split('\0') as [string, string]
       const definition = { lane: reader.id, local: a, run: b, name, context }
@@ -80,10 +85,11 @@ export class DrainLane {
     return slots
   }
 
-  define({ local, name, context }: SeriesDefinition, run: DrainRun): void {
+  define({ local, name, context }: SeriesDefinition, run: DrainRun): Producer {
     const producer = this.#producer(run)
     producer.stage.define(local, run.series(name, context))
     this.#targets[local] = producer
+    return producer
   }
 
   #producer(run: DrainRun): Producer {

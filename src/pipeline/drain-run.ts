@@ -11,9 +11,6 @@ import type { Descriptors } from './store/descriptors.ts'
 import { type Guard, takeGuard } from './store/guard.ts'
 import type { Syncer } from './store/syncer.ts'
 
-/** Longest wait for the disk at the end of a run with `durability: 'power'`. */
-const POWER_CLOSE_MS = 5000
-
 /** What all runs of a drain thread write with. */
 export interface Disk {
   readonly syncer: Syncer<JournalSyncId>
@@ -55,7 +52,8 @@ export class DrainRun {
     this.#isReopened = this.isClosed
     try {
       // whoever started the run in this process holds the guard until here
-      this.#guard = takeGuard(order.run.folder, 'writer', { replaceOwn: true })
+      // but the order of a finished run must not take it from a live one of the same id
+      this.#guard = takeGuard(order.run.folder, 'writer', { replaceOwn: isInherited || !this.isClosed })
       this.#writer = this.#openWriter(isInherited ? 'drain' : 'process')
     } catch (error) {
       this.#unusable = error
@@ -174,6 +172,15 @@ export class DrainRun {
     return writer === this.#writer
   }
 
+  /** Whether something is not yet as safe as this run's `durability` promises; asks for it then. */
+  mustSync(): boolean {
+    if (this.order.durability !== 'power') return false
+    this.updateSyncAge()
+    if (this.isSynced) return false
+    this.syncNow()
+    return true
+  }
+
   /** Whether everything appended is safe from power loss. */
   get isSynced(): boolean {
     return this.counters[RUN.unsyncedSince] === 0
@@ -189,7 +196,6 @@ export class DrainRun {
   close(): void {
     try {
       this.#writer?.close()
-      if (this.order.durability === 'power') this.#disk.syncer.drain(POWER_CLOSE_MS)
     } finally {
       this.counters[RUN.closed] = 1
       this.#isReopened = false

@@ -115,7 +115,8 @@ export class Drain implements LaneOwner {
     const lane = new DrainLane(reader, this)
     this.#lanes.set(id, lane)
     for (const definition of this.#known.get(id) ?? []) {
-      const run = this.runFor(lane, definition.run)
+      // a finished one is looked for when a late point of it comes
+      const run = this.runs.get(definition.run)
       if (run) lane.define(definition, run)
     }
   }
@@ -181,13 +182,15 @@ export class Drain implements LaneOwner {
     if (!all && left > TURN_SLOTS) left = TURN_SLOTS
     const before = reader.position
     while (left > 0) {
-      const points = lane.takePoints(left)
+      const points = lane.takePoints(Math.min(left, TURN_SLOTS))
       left -= points
+      // a long backlog must not become one frame
+      if (reader.unfreed > Math.min(reader.mask >> 1, APPEND_POINTS)) this.append(this.#now)
       if (left <= 0) break
+      if (points === TURN_SLOTS) continue
       const slots = lane.takeRecord()
       if (slots === 0) break
       left -= slots
-      if (reader.unfreed > reader.mask >> 1) this.append(this.#now)
     }
     const taken = reader.position - before
     this.#staged += taken
@@ -203,6 +206,13 @@ export class Drain implements LaneOwner {
     if (finished) this.addRun(finished, false)
     else this.#hooks.receive()
     return this.runs.get(number)
+  }
+
+  /** @internal LaneOwner */
+  recall(lane: DrainLane, local: number): Producer | undefined {
+    const definition = this.#known.get(lane.reader.id)?.find((known) => known.local === local)
+    const run = definition && this.runFor(lane, definition.run)
+    return run && lane.define(definition, run)
   }
 
   /** @internal LaneOwner */
@@ -281,6 +291,10 @@ export class Drain implements LaneOwner {
     }
     this.append(now)
     for (const run of finishing) {
+      if (run.mustSync()) {
+        this.#finishing.push(run)
+        continue
+      }
       try {
         run.close()
       } catch (error) {
@@ -294,11 +308,7 @@ export class Drain implements LaneOwner {
     if (this.isFenced) return
     let isSafe = true
     for (const run of this.runs.values()) {
-      if (run.order.durability !== 'power') continue
-      run.updateSyncAge()
-      if (run.isSynced) continue
-      run.syncNow()
-      isSafe = false
+      if (run.mustSync()) isSafe = false
     }
     // asked again on the next pass, until the sync thread has answered
     if (!isSafe) return

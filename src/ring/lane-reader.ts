@@ -59,7 +59,8 @@ export class LaneReader {
     this.#tail = Atomics.load(this.#words, LANE.tail)
     this.read = this.#tail
     // TAIL as a count that does not wrap: the one next to what the journals say
-    this.position = Math.max(0, journaledTo + ((this.#tail - (journaledTo | 0)) | 0))
+    const position = journaledTo + ((this.#tail - (journaledTo | 0)) | 0)
+    this.position = position < 0 ? position + 2 ** 32 : position
     Atomics.store(this.#words, LANE.adopted, epoch)
   }
 

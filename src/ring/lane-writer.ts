@@ -165,6 +165,8 @@ export class LaneWriter {
     const slots = recordSlots(bytes.length)
     this.#totals[LANE_F64.dropped] = this.#dropped
     this.#announceIfForgotten()
+    // rare enough to look again, whatever was refused before
+    this.#skip = 0
     if (((this.#head + slots - this.#tail) | 0) > this.capacity && !this.#makeRoom(slots)) return false
     this.#writeSlot((CONTROL_BIT | kind) >>> 0, bytes.length, a, b)
     const target = new Uint8Array(this.buffer)
@@ -177,6 +179,12 @@ export class LaneWriter {
     }
     this.publish()
     return true
+  }
+
+  /** Looks at the reader's progress now, whatever was refused before. */
+  hasRoomFor(slots: number): boolean {
+    this.publish()
+    return this.#hasRoom(slots)
   }
 
   /** The producer will write no more; the reader may forget the lane once it is empty. */

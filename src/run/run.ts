@@ -14,6 +14,8 @@ import { type DestinationNews, readStats } from './stats.ts'
 
 /** Above the deadline of finish(): for the last cursors and the answers of the threads. */
 const FINISH_GRACE_MS = 500
+/** Room in the lane for the records that end a run. */
+const FINISH_SLOTS = 64
 const DEFAULT_FLUSH_TIMEOUT_MS = 30_000
 
 export interface FinishOptions {
@@ -119,6 +121,7 @@ export class Run extends RunLogger implements AsyncDisposable {
    * @internal
    */
   endSync(outcome: RunOutcome, timeoutMs: number): void {
+    if (!this.producer.lane.hasRoomFor(FINISH_SLOTS)) this.#engine.flushSync(timeoutMs)
     if (!this.isFinished) this.record({ kind: 'state', state: outcome, time: Date.now() })
     this.mark()
     this.#engine.flushSync(timeoutMs)
@@ -127,6 +130,10 @@ export class Run extends RunLogger implements AsyncDisposable {
 
   async #finish(outcome: RunOutcome, deadlineMs: number): Promise<Stats> {
     const deadlineAt = monotonicNow() + deadlineMs
+    // a lane that refuses points must not refuse the end
+    while (!this.producer.lane.hasRoomFor(FINISH_SLOTS) && monotonicNow() < deadlineAt + FINISH_GRACE_MS) {
+      await this.#engine.flush(FINISH_GRACE_MS)
+    }
     this.record({ kind: 'state', state: outcome, time: Date.now() })
     this.mark()
     this.producer.finish(deadlineAt)

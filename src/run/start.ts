@@ -54,7 +54,7 @@ export function startLogging(options: StartOptions = {}): Run {
   const root = resolve(resolved.dir)
   const folder = onDisk(root, () => createRunFolder(root, resolved.project, id))
   // the drain thread takes it over and keeps it
-  onDisk(folder, () => takeGuard(folder, 'writer'))
+  const guard = onDisk(folder, () => takeGuard(folder, 'writer'))
   const run: RunInfo = {
     id,
     name: redactText(resolved.name ?? id),
@@ -66,8 +66,14 @@ export function startLogging(options: StartOptions = {}): Run {
     nonce: randomUUID(),
     folder,
   }
-  const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
-  const info = onDisk(folder, () => describeRun(run, toDescribe))
+  let info: RunInfo
+  try {
+    const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
+    info = onDisk(folder, () => describeRun(run, toDescribe))
+  } catch (error) {
+    guard.release()
+    throw error
+  }
   const isFirst = engine === undefined
   engine ??= new Engine(resolved)
   const { durability, rowMaxAgeMs, finishDeadlineMs } = resolved

@@ -86,6 +86,21 @@ class Spine {
     return drain
   }
 
+  /** The same run started again, as another number, by a producer of its own in the same lane. */
+  resume(drain: Drain): { order: RunOrder; producer: RunProducer } {
+    const order = { ...this.#order, number: 2, incarnation: 'another', counters: createCounters(0) }
+    drain.addRun(order, false)
+    let series = 1000
+    const producer = new RunProducer(
+      this.producer.lane,
+      2,
+      order.counters,
+      () => series++,
+      (issue) => assert.fail(issue.message),
+    )
+    return { order, producer }
+  }
+
   log(points: number): void {
     for (let i = 0; i < points; i++, this.logged++) {
       const name = this.logged % 40 === 0 ? `new ${this.logged}` : 'loss'
@@ -219,4 +234,46 @@ test('a random life of drains that die, are replaced in time or too late: every 
   }
   journalAll(drain, now + 100)
   spine.assertOnce(`seed ${SEED}`)
+})
+
+test('a lane that was forgotten and comes again leaves finished runs closed: their successor keeps its points', (context) => {
+  const spine = new Spine(context)
+  const drain = spine.newDrain()
+  spine.log(3)
+  spine.producer.finish(1)
+  for (let now = 1; now < 4; now++) drain.pass(now)
+  drain.removeRun(1)
+  drain.forgetIdleLanes()
+  const { order, producer } = spine.resume(drain)
+  drain.addLane(spine.lane)
+  for (; spine.logged < 8; spine.logged++) {
+    producer.log(
+      { [spine.logged % 40 === 0 ? 'new' : 'loss']: spine.logged / 3 },
+      { step: spine.logged, time: 5 },
+    )
+  }
+  journalAll(drain, 10)
+  assert.equal(runCounters(order.counters)[RUN.journaled], 5)
+  const steps = [...readJournal(spine.folder).points.values()].flatMap((points) =>
+    points.map(({ step }) => step),
+  )
+  assert.deepEqual(
+    steps.sort((a, b) => a - b),
+    [0, 1, 2, 3, 4, 5, 6, 7],
+  )
+})
+
+test('a late point of a finished run whose lane was forgotten opens its journal once more', (context) => {
+  const spine = new Spine(context)
+  const drain = spine.newDrain()
+  spine.log(3)
+  spine.producer.finish(1)
+  for (let now = 1; now < 4; now++) drain.pass(now)
+  drain.removeRun(1)
+  drain.forgetIdleLanes()
+  drain.addLane(spine.lane)
+  spine.log(2)
+  journalAll(drain, 10)
+  spine.assertOnce('late points stand behind the others')
+  assert.equal(runCounters(spine.counters)[RUN.late], 2)
 })

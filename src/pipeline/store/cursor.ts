@@ -181,12 +181,24 @@ export function settledFloor(folder: string): { readonly seq: number; readonly p
   let floor = { seq: 0, points: 0 }
   for (const name of cursorFiles(folder)) {
     const path = join(folder, CURSORS, name)
-    const saved = decodeCursor(readFileSync(path), path)
+    const content = readIfThere(path)
+    if (content === undefined) continue
+    const saved = decodeCursor(content, path)
     if (saved instanceof Damage || saved.cursor.seq <= floor.seq) continue
     const { delivered, filtered, rejected, corrupt } = saved.cursor.settled
     floor = { seq: saved.cursor.seq, points: delivered + filtered + rejected + corrupt }
   }
   return floor
+}
+
+/** Undefined while its owner is just replacing it. */
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 function cursorFiles(folder: string): string[] {
