@@ -37,7 +37,9 @@ async function rejectedBy(
         await run(bench)
         assertNoSecret(bench)
       } catch (error) {
-        assert.ok(error instanceof assert.AssertionError, String(error))
+        // a store that a bad sink left unreadable rejects it as well as a failed comparison does
+        const isVerdict = error instanceof assert.AssertionError || error instanceof SyntaxError
+        assert.ok(isVerdict, String(error))
         ids.add(id)
       }
     }
