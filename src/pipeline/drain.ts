@@ -82,7 +82,7 @@ export class Drain implements LaneOwner {
     )
   }
   get isFenced(): boolean {
-    return Atomics.load(this.#control, CONTROL.epoch) !== this.#epoch
+    return this.#disk.isFenced()
   }
   /** Whether some lane holds published slots, or somebody waits for a flush. */
   get hasWork(): boolean {

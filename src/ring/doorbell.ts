@@ -1,6 +1,8 @@
 /** Parking and waking the drain thread (R5). */
 import { BELL, CONTROL } from './layout.ts'
 
+const FLUSH_POLL_MS = 1
+
 /** Wakes the reader if it sleeps; costs a futex call then, a load otherwise. */
 export function ring(control: Int32Array): void {
   if (Atomics.load(control, CONTROL.bell) !== BELL.awake) {
@@ -37,6 +39,22 @@ export function waitForFlush(
     const seen = Atomics.load(control, CONTROL.flushDone)
     if (((seen - ticket) | 0) < 0) Atomics.wait(control, CONTROL.flushDone, seen, Math.min(left, 20))
     onWait?.()
+  }
+  return true
+}
+
+/** The same without blocking the thread; its timer keeps the process alive meanwhile. */
+export async function untilFlushed(
+  control: Int32Array,
+  ticket: number,
+  timeoutMs: number,
+  onWait?: () => void,
+): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs
+  while (!isFlushed(control, ticket)) {
+    if (performance.now() > deadline) return false
+    onWait?.()
+    await new Promise((resolve) => setTimeout(resolve, FLUSH_POLL_MS))
   }
   return true
 }

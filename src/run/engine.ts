@@ -5,11 +5,10 @@
 import type { ErrorRecord } from '../core/errors.ts'
 import { DrainHost } from '../pipeline/drain-host.ts'
 import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
-import { isFlushed, requestFlush, waitForFlush } from '../ring/doorbell.ts'
+import { requestFlush, untilFlushed, waitForFlush } from '../ring/doorbell.ts'
 import { Issues } from './issues.ts'
 import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
 
-const FLUSH_POLL_MS = 1
 /** Longest wait for a drain thread that is being started; takes about a tenth of a second. */
 const START_MAX_MS = 2000
 
@@ -63,15 +62,8 @@ export class Engine {
   }
 
   /** Everything published so far is journaled when this resolves; false when `timeoutMs` passed first. */
-  async flush(timeoutMs: number): Promise<boolean> {
-    const ticket = requestFlush(this.#words)
-    const deadline = performance.now() + timeoutMs
-    while (!isFlushed(this.#words, ticket)) {
-      if (performance.now() > deadline) return false
-      this.host.watch()
-      await new Promise((resolve) => setTimeout(resolve, FLUSH_POLL_MS))
-    }
-    return true
+  flush(timeoutMs: number): Promise<boolean> {
+    return untilFlushed(this.#words, requestFlush(this.#words), timeoutMs, () => this.host.watch())
   }
 
   /** The same, blocking this thread: for the end of the process. */

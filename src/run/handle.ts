@@ -3,10 +3,10 @@ import { BroadcastChannel } from 'node:worker_threads'
 import { COUNTERS_MIN_BYTES } from '../core/counters.ts'
 import { type ErrorRecord, TraceletError } from '../core/errors.ts'
 import type { RunId } from '../core/types.ts'
-import { isFlushed, requestFlush, ring } from '../ring/doorbell.ts'
+import { requestFlush, ring, untilFlushed } from '../ring/doorbell.ts'
 import { isControl, MIN_LANE_SLOTS } from '../ring/layout.ts'
 import { Issues } from './issues.ts'
-import { RunLogger } from './logger.ts'
+import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
 import { RunProducer } from './producer.ts'
 import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
 
@@ -20,7 +20,6 @@ export interface RunHandle extends ThreadLaneOptions {
   readonly counters: SharedArrayBuffer
 }
 
-const FLUSH_POLL_MS = 1
 const issues = new Issues()
 /** This thread's lane by the channel of the drain thread it leads to; its producers by run. */
 const lanes = new Map<string, { lane: ThreadLane; runs: Map<number, AttachedRun> }>()
@@ -85,14 +84,9 @@ export class AttachedRun extends RunLogger {
   }
 
   /** Everything this thread logged so far is in the journal when this resolves; false when the time was up first. */
-  async flush(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
+  flush(options: FlushOptions = {}): Promise<boolean> {
     this.mark()
     const ticket = requestFlush(this.#control)
-    const deadline = performance.now() + (options.timeoutMs ?? 30_000)
-    while (!isFlushed(this.#control, ticket)) {
-      if (performance.now() > deadline) return false
-      await new Promise((resolve) => setTimeout(resolve, FLUSH_POLL_MS))
-    }
-    return true
+    return untilFlushed(this.#control, ticket, options.timeoutMs ?? DEFAULT_FLUSH_TIMEOUT_MS)
   }
 }

@@ -8,7 +8,7 @@ import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
 import type { Engine } from './engine.ts'
 import type { RunHandle } from './handle.ts'
 import { say } from './issues.ts'
-import { RunLogger } from './logger.ts'
+import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
 import { RunProducer } from './producer.ts'
 import { type DestinationNews, readStats } from './stats.ts'
 
@@ -16,15 +16,10 @@ import { type DestinationNews, readStats } from './stats.ts'
 const FINISH_GRACE_MS = 500
 /** Room in the lane for the records that end a run. */
 const FINISH_SLOTS = 64
-const DEFAULT_FLUSH_TIMEOUT_MS = 30_000
 
 export interface FinishOptions {
   /** Longest wait for the backends; default the run's `finishDeadlineMs`. The rest stays in the journal. */
   readonly deadlineMs?: number
-}
-export interface FlushOptions {
-  /** Longest wait for the journal; default 30 s. */
-  readonly timeoutMs?: number
 }
 
 export class Run extends RunLogger implements AsyncDisposable {
