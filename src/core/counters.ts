@@ -40,6 +40,10 @@ export const PRODUCER = {
   refused: 2,
   recordsAccepted: 3,
   recordsLost: 4,
+  /** Of the records accepted: those that were given to the parking thread. */
+  recordsParked: 5,
+  /** Written by the parking thread's producer: those that it has put into its lane or given up. */
+  recordsUnparked: 6,
 } as const
 export const PRODUCER_WORDS = 8
 /** Producers a run can have over its life, terminated ones included. */
@@ -59,8 +63,16 @@ export const DESTINATION = {
   seq: 9,
   /** Index into DESTINATION_STATES. */
   state: 10,
+  elsewhere: 11,
+  /** Files and bytes of records that are uploaded: settled, and met in the journal so far. */
+  filesSent: 12,
+  filesKnown: 13,
+  bytesSent: 14,
+  bytesKnown: 15,
 } as const
-export const DESTINATION_WORDS = 16
+/** Words of one cursor's deliveries: first those of rows, then those of uploads. */
+export const CURSOR_WORDS = 16
+export const DESTINATION_WORDS = 2 * CURSOR_WORDS
 export const DESTINATION_STATES = ['opening', 'live', 'retrying', 'blocked', 'closed'] as const
 
 const DESTINATIONS_FROM = RUN_WORDS + PRODUCERS * PRODUCER_WORDS

@@ -2,6 +2,9 @@
  * The words of tracelet and the contracts between its stages, in one sitting.
  * Nothing here does anything: no I/O, no threads, no imports but types.
  */
+import type { BlobRef, RecordKind, RunRecord, StoredFile, UnknownRecord } from './records.ts'
+
+export type * from './records.ts'
 
 /** Identifies a run everywhere: folder, backends, commands. Chosen by us or by the user. */
 export type RunId = string
@@ -17,27 +20,6 @@ export interface Series {
   readonly id: SeriesId
   readonly name: string
   readonly context: string
-}
-
-export type ParamValue = string | number | boolean | null
-export type RunOutcome = 'finished' | 'failed' | 'killed'
-
-/** Everything a run says besides points. One record is one unit of the conservation law for records. */
-export type RunRecord =
-  | {
-      readonly kind: 'params'
-      readonly params: Readonly<Record<string, ParamValue>>
-    }
-  | { readonly kind: 'tags'; readonly tags: Readonly<Record<string, string>> }
-  | {
-      readonly kind: 'state'
-      readonly state: 'running' | RunOutcome
-      readonly time: WallMs
-    }
-export type RecordKind = RunRecord['kind']
-/** A record of a kind that only later versions know: no sink takes it, it is counted as filtered. */
-export interface UnknownRecord {
-  readonly kind: 'unknown'
 }
 
 /** Points of one run as columns, index by index. Steps are integers in ±(2^53 − 1). */
@@ -101,6 +83,8 @@ export interface Cursor {
    * between `back` and `seq` of any other row, and records there, are settled. Absent when there are none.
    */
   readonly rows?: readonly (readonly [first: number, last: number])[]
+  /** Cursor of uploads only: of the record at `seq`, so many files are settled. */
+  readonly files?: number
   /** Points and records already settled, by outcome; continues the conservation law after a restart. */
   readonly settled: SettledCounts
   /** The sink's own, opaque, JSON, at most 64 KiB: remote ids, line counts, byte lengths. */
@@ -116,6 +100,8 @@ export interface SettledCounts {
   readonly recordsFiltered: number
   readonly recordsRejected: number
   readonly recordsCorrupt: number
+  /** Points and records that the destination's other cursor (rows, uploads) settles. */
+  readonly elsewhere: number
 }
 export type SinkState = Readonly<Record<string, unknown>> | undefined
 
@@ -132,6 +118,9 @@ export interface RunInfo {
   readonly group?: string
   /** Run id of the parent: nested runs. */
   readonly parent?: RunId
+  /** Who started it, as the operating system says, and the program's path as it was started. */
+  readonly user?: string
+  readonly program?: string
   readonly createdAt: WallMs
   /** Random, made before the first remote create and sent with it: a create whose answer was lost is found by it. */
   readonly nonce: string
@@ -217,6 +206,8 @@ export interface SinkLimits {
   readonly accountInFlight?: number
   /** How long a batch may wait to be filled while the journal has no more. */
   readonly lingerMs: number
+  /** Files of one record that may be uploaded at once. Default 1. */
+  readonly uploadsInFlight?: number
 }
 
 /** What a backend can do; tests and the README's table decide by this, never by name. */
@@ -225,7 +216,13 @@ export interface SinkCapabilities {
   readonly shape: 'points' | 'rows'
   /** Why sending again is harmless: the backend's own identity, a position it keeps, or our file's length. */
   readonly rewrite: 'identity' | 'offset' | 'append'
+  /** Kinds that `writeRecord` takes, in the order of the journal. */
   readonly records: readonly RecordKind[]
+  /**
+   * Kinds that `upload` takes, on a cursor of their own: what they hold may be large, so they hold back neither
+   * points nor the end of the run. No kind is in both lists.
+   */
+  readonly uploads?: readonly RecordKind[]
   /** What arrives for values that a double holds and the backend may not. */
   readonly values: {
     readonly nan: 'kept' | 'mapped' | 'rejected'
@@ -236,6 +233,33 @@ export interface SinkCapabilities {
   readonly maxNameLength: number
 }
 
+/**
+ * One step of an upload: a file of the record, or, without `file`, what is left to do when all its files are there
+ * (a tag, a registered version). Files come in order, up to `uploadsInFlight` at once; after a crash the last ones
+ * come again.
+ */
+export interface Upload {
+  /** Sequence number of the record: the same after a crash. */
+  readonly seq: number
+  readonly record: RunRecord
+  readonly file?: UploadFile
+  /** All files of the record, also those that are references and never come as `file`. */
+  readonly files: readonly StoredFile[]
+  /** What the last answer for this record left in `state`; undefined before the first. At most 64 KiB. */
+  readonly state: SinkState
+  /** Says that so many more bytes have gone out. A call that sends nothing for long is taken for dead. */
+  readonly sent: (bytes: number) => void
+}
+export interface UploadFile {
+  /** Place among `files`. */
+  readonly index: number
+  /** As in `files`; for images, tables … the place in the record, as text: '0', '1', … */
+  readonly path: string
+  readonly blob: BlobRef
+  /** Where its bytes lie on this machine. */
+  readonly location: string
+}
+
 /** One run at one destination. Only translates: no retry, timer, buffer or log of its own. */
 export interface Sink {
   /** Finds the remote run by our nonce or makes it; called again after a restart, with the state last committed. */
@@ -244,6 +268,11 @@ export interface Sink {
   write(batch: Batch, signal: AbortSignal): Promise<WriteResult>
   /** A record of a kind the sink declared. Alone in flight when `limits.inFlight` is 1. */
   writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult>
+  /**
+   * A step of sending a record of a kind declared in `uploads`. A sink that declares any is opened twice for a run,
+   * one for rows and one for uploads: the second with the state that the first has committed.
+   */
+  upload?(upload: Upload, signal: AbortSignal): Promise<WriteResult>
   /**
    * After an unclear failure: is this batch there already? false when it cannot tell. Absent where sending again
    * costs nothing.
@@ -279,6 +308,11 @@ export interface DestinationStats {
     readonly corrupt: number
     readonly pending: number
   }
+  /** Files and bytes of the records that are uploaded; `known` grows as the journal is read. */
+  readonly uploads: {
+    readonly files: { readonly sent: number; readonly known: number }
+    readonly bytes: { readonly sent: number; readonly known: number }
+  }
   readonly state: DestinationState
   /** Where to look at the run; '' until the backend told. */
   readonly url: string
@@ -303,8 +337,10 @@ export interface Stats {
   readonly refused: number
   /** Points that came after `finish()`; part of `accepted`. */
   readonly late: number
+  /** `parked`: what is being copied into the run's folder, such as a file or an image. */
   readonly records: {
     readonly accepted: number
+    readonly parked: number
     readonly journaled: number
     readonly lost: number
   }

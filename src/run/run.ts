@@ -4,13 +4,14 @@ import { monotonicNow } from '../core/clock.ts'
 import { createCounters } from '../core/counters.ts'
 import type { ErrorRecord } from '../core/errors.ts'
 import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
+import type { DestinationNews } from '../pipeline/destination-stats.ts'
 import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
 import type { Engine } from './engine.ts'
 import type { RunHandle } from './handle.ts'
 import { say } from './issues.ts'
 import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
 import { RunProducer } from './producer.ts'
-import { type DestinationNews, readStats } from './stats.ts'
+import { readStats } from './stats.ts'
 
 /** Above the deadline of finish(): for the last cursors and the answers of the threads. */
 const FINISH_GRACE_MS = 500

@@ -1,21 +1,8 @@
 /** The sums of a run, read from shared memory: any time, from any thread, without asking anybody. */
 import { monotonicNow } from '../core/clock.ts'
-import {
-  DESTINATION,
-  DESTINATION_STATES,
-  destinationCounters,
-  PRODUCER,
-  RUN,
-  runCounters,
-  sumOverProducers,
-} from '../core/counters.ts'
-import type { DestinationName, DestinationStats, Stats } from '../core/types.ts'
-
-/** What main learned of a destination by message. */
-export interface DestinationNews {
-  url: string
-  reason: string
-}
+import { PRODUCER, RUN, runCounters, sumOverProducers } from '../core/counters.ts'
+import type { DestinationName, Stats } from '../core/types.ts'
+import { type DestinationNews, destinationStats } from '../pipeline/destination-stats.ts'
 
 export function readStats(
   counters: SharedArrayBuffer,
@@ -27,7 +14,7 @@ export function readStats(
   const sum = (word: number) => sumOverProducers(counters, word)
   // what came later in the pipeline is read first: a point must not be counted before it was accepted
   const entries = destinations.map(
-    (name, index) => [name, destination(counters, index, run, news.get(name))] as const,
+    (name, index) => [name, destinationStats(counters, index, news.get(name))] as const,
   )
   const lostDisk = run[RUN.lostDisk]!
   const journaled = run[RUN.journaled]!
@@ -48,46 +35,12 @@ export function readStats(
     late,
     records: {
       accepted: sum(PRODUCER.recordsAccepted),
+      parked: sum(PRODUCER.recordsParked) - sum(PRODUCER.recordsUnparked),
       journaled: records.journaled,
       lost: sum(PRODUCER.recordsLost) + records.lostDisk,
     },
     stalls,
     unsyncedMs: unsyncedSince === 0 ? 0 : monotonicNow() - unsyncedSince,
     destinations: Object.fromEntries(entries),
-  }
-}
-
-function destination(
-  counters: SharedArrayBuffer,
-  index: number,
-  run: Float64Array,
-  news: DestinationNews | undefined,
-): DestinationStats {
-  const block = destinationCounters(counters, index)
-  const at = (word: number) => block[word]!
-  const settled =
-    at(DESTINATION.delivered) + at(DESTINATION.filtered) + at(DESTINATION.rejected) + at(DESTINATION.corrupt)
-  const recordsSettled =
-    at(DESTINATION.recordsDelivered) +
-    at(DESTINATION.recordsFiltered) +
-    at(DESTINATION.recordsRejected) +
-    at(DESTINATION.recordsCorrupt)
-  return {
-    delivered: at(DESTINATION.delivered),
-    superseded: at(DESTINATION.superseded),
-    filtered: at(DESTINATION.filtered),
-    rejected: at(DESTINATION.rejected),
-    corrupt: at(DESTINATION.corrupt),
-    pending: run[RUN.pointsBefore]! + run[RUN.journaled]! - settled,
-    records: {
-      delivered: at(DESTINATION.recordsDelivered),
-      filtered: at(DESTINATION.recordsFiltered),
-      rejected: at(DESTINATION.recordsRejected),
-      corrupt: at(DESTINATION.recordsCorrupt),
-      pending: run[RUN.recordsBefore]! + run[RUN.recordsJournaled]! - recordsSettled,
-    },
-    state: DESTINATION_STATES[at(DESTINATION.state)] ?? 'opening',
-    url: news?.url ?? '',
-    reason: news?.reason ?? '',
   }
 }

@@ -90,6 +90,7 @@ function statsOf(destinations: Record<string, Partial<DestinationStats>>): Stats
     corrupt: 0,
     pending: 0,
     records: { delivered: 4, filtered: 0, rejected: 0, corrupt: 0, pending: 0 },
+    uploads: { files: { sent: 0, known: 0 }, bytes: { sent: 0, known: 0 } },
     state: 'closed',
     url: '',
     reason: '',
@@ -103,7 +104,7 @@ function statsOf(destinations: Record<string, Partial<DestinationStats>>): Stats
     lost: { laneFull: 0, disk: 0 },
     refused: 0,
     late: 0,
-    records: { accepted: 4, journaled: 4, lost: 0 },
+    records: { accepted: 4, parked: 0, journaled: 4, lost: 0 },
     stalls: { count: 0, totalMs: 0 },
     unsyncedMs: 0,
     destinations: Object.fromEntries(

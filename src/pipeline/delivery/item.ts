@@ -12,6 +12,7 @@ export interface SettledSums {
   recordsFiltered: number
   recordsRejected: number
   recordsCorrupt: number
+  elsewhere: number
 }
 
 export function emptySums(): SettledSums {
@@ -25,6 +26,7 @@ export function emptySums(): SettledSums {
     recordsFiltered: 0,
     recordsRejected: 0,
     recordsCorrupt: 0,
+    elsewhere: 0,
   }
 }
 

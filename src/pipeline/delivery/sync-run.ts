@@ -1,16 +1,10 @@
 /** Delivers what a run at rest still owes its destinations, in this process and without a drain thread. */
 import { monotonicNow } from '../../core/clock.ts'
-import {
-  createCounters,
-  DESTINATION,
-  DESTINATION_STATES,
-  destinationCounters,
-  RUN,
-  runCounters,
-} from '../../core/counters.ts'
+import { createCounters, RUN, runCounters } from '../../core/counters.ts'
 import { TraceletError } from '../../core/errors.ts'
 import { type Environment, nearest } from '../../core/options.ts'
 import type { DestinationName, DestinationStats, RunId } from '../../core/types.ts'
+import { destinationStats } from '../destination-stats.ts'
 import { scanJournal } from '../journal/scan.ts'
 import type { DestinationSpec, FromDelivery } from '../messages.ts'
 import { latestDestinations, type RunDestination, readRunFile, runInfo } from '../store/run-file.ts'
@@ -79,9 +73,9 @@ export async function syncRun(folder: string, options: SyncOptions): Promise<Syn
   desk.scheduler.finish(run.id, deadlineAt)
   await desk.scheduler.stopped()
   const stats = specs.map(({ name, index }) => {
-    const block = destinationCounters(counters, index)
     const { complete, reason } = closed.get(name)!
-    return [name, { complete, ...statsOf(words, block, urls.get(name) ?? '', reason) }] as const
+    const stats = destinationStats(counters, index, { url: urls.get(name) ?? '', reason })
+    return [name, { complete, ...stats }] as const
   })
   return {
     run: run.id,
@@ -104,29 +98,4 @@ function choose(
       `the run has no destination '${name}'${near ? `; did you mean '${near}'?` : `; it has ${[...known.keys()].join(', ') || 'none'}`}`,
     )
   })
-}
-
-function statsOf(run: Float64Array, block: Float64Array, url: string, reason: string): DestinationStats {
-  const { delivered, superseded, filtered, rejected, corrupt } = DESTINATION
-  const { recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt } = DESTINATION
-  const sum = (...words: number[]) => words.reduce((total, word) => total + block[word]!, 0)
-  return {
-    delivered: block[delivered]!,
-    superseded: block[superseded]!,
-    filtered: block[filtered]!,
-    rejected: block[rejected]!,
-    corrupt: block[corrupt]!,
-    pending: run[RUN.pointsBefore]! - sum(delivered, filtered, rejected, corrupt),
-    records: {
-      delivered: block[recordsDelivered]!,
-      filtered: block[recordsFiltered]!,
-      rejected: block[recordsRejected]!,
-      corrupt: block[recordsCorrupt]!,
-      pending:
-        run[RUN.recordsBefore]! - sum(recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt),
-    },
-    state: DESTINATION_STATES[block[DESTINATION.state]!]!,
-    url,
-    reason,
-  }
 }

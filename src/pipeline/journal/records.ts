@@ -1,8 +1,11 @@
 /** Payloads of RECORD, SERIES and SEGMENT frames. A record keeps this form in the ring's lanes too. */
 import { Builder, ByteBuffer } from 'flatbuffers'
-import type { ParamValue, RunRecord, Series, UnknownRecord } from '../../core/types.ts'
+import type { BlobRef, ParamValue, RunRecord, Series, UnknownRecord } from '../../core/types.ts'
 import { isIntact, type Shape } from './check.ts'
+import { fromParts, type ItemKind, type ItemParts, toParts } from './items.ts'
 import {
+  BlobRef as BlobTable,
+  Item,
   LanePosition,
   Param,
   Params,
@@ -16,7 +19,27 @@ import {
   Tags,
 } from './journal.generated.ts'
 
-const KIND = { params: 1, tags: 2, state: 3 } as const
+const KIND = {
+  params: 1,
+  tags: 2,
+  state: 3,
+  notes: 4,
+  metric: 5,
+  dataset: 6,
+  text: 7,
+  histogram: 8,
+  images: 9,
+  table: 10,
+  figure: 11,
+  prCurve: 12,
+  artifact: 13,
+  model: 14,
+} as const satisfies Readonly<Record<RunRecord['kind'], number>>
+const ITEM_KINDS = new Map<number, ItemKind>(
+  Object.entries(KIND)
+    .filter(([kind]) => !['params', 'tags', 'state'].includes(kind))
+    .map(([kind, number]) => [number, kind as ItemKind]),
+)
 const TYPE = { null: 0, false: 1, true: 2, number: 3, text: 4 } as const
 const STATES: readonly string[] = ['running', 'finished', 'failed', 'killed']
 
@@ -25,6 +48,7 @@ const RECORD_SHAPE: Shape = [
   { table: [{ tables: ['text', 1, 8, 'text'] }] },
   { table: [{ tables: ['text', 'text'] }] },
   { table: ['text', 8] },
+  { table: ['text', 8, 8, 'text', { vectorOf: 8, align: 8 }, { tables: ['text', 8, 'text'] }] },
 ]
 const SERIES_SHAPE: Shape = [{ tables: [4, 'text', 'text'] }]
 const SEGMENT_SHAPE: Shape = [
@@ -44,6 +68,7 @@ export function encodeRecord(record: RunRecord): Uint8Array {
   let params = 0
   let tags = 0
   let state = 0
+  let item = 0
   if (record.kind === 'params') {
     const offsets = Object.entries(record.params).map(([name, value]) => encodeParam(builder, name, value))
     params = Params.createParams(builder, Params.createParamsVector(builder, offsets))
@@ -52,14 +77,15 @@ export function encodeRecord(record: RunRecord): Uint8Array {
       Tag.createTag(builder, builder.createString(name), builder.createString(text)),
     )
     tags = Tags.createTags(builder, Tags.createTagsVector(builder, offsets))
-  } else {
+  } else if (record.kind === 'state') {
     state = State.createState(builder, builder.createString(record.state), record.time)
-  }
+  } else item = encodeItem(builder, toParts(record))
   RecordTable.startRecord(builder)
   RecordTable.addKind(builder, KIND[record.kind])
   if (params !== 0) RecordTable.addParams(builder, params)
   if (tags !== 0) RecordTable.addTags(builder, tags)
   if (state !== 0) RecordTable.addState(builder, state)
+  if (item !== 0) RecordTable.addItem(builder, item)
   return finish(builder, RecordTable.endRecord(builder))
 }
 
@@ -97,7 +123,44 @@ export function decodeRecord(bytes: Uint8Array): RunRecord | UnknownRecord | und
     if (!isState(state)) return { kind: 'unknown' }
     return { kind: 'state', state, time: table.time() }
   }
-  return { kind: 'unknown' }
+  const itemKind = ITEM_KINDS.get(kind)
+  if (itemKind === undefined) return { kind: 'unknown' }
+  const item = decodeItem(bytes)
+  return item && fromParts(itemKind, item)
+}
+
+function encodeItem(builder: Builder, parts: ItemParts): number {
+  const blobs = parts.blobs.map(({ digest, bytes, type }) =>
+    BlobTable.createBlobRef(builder, builder.createString(digest), bytes, builder.createString(type)),
+  )
+  return Item.createItem(
+    builder,
+    builder.createString(parts.name),
+    parts.step,
+    parts.time,
+    builder.createString(parts.json),
+    Item.createNumbersVector(builder, parts.numbers),
+    Item.createBlobsVector(builder, blobs),
+  )
+}
+
+function decodeItem(bytes: Uint8Array): ItemParts | undefined {
+  // copied, since numbers are read in place and the payload may lie anywhere
+  const item = RecordTable.getRootAsRecord(new ByteBuffer(bytes.slice())).item()
+  if (!item) return undefined
+  const blobs: BlobRef[] = []
+  for (let i = 0; i < item.blobsLength(); i++) {
+    const blob = item.blobs(i)!
+    blobs.push({ digest: blob.digest() ?? '', bytes: blob.bytes(), type: blob.type() ?? '' })
+  }
+  return {
+    name: item.name() ?? '',
+    step: item.step(),
+    time: item.time(),
+    json: item.json() ?? '{}',
+    numbers: item.numbersArray() ?? new Float64Array(0),
+    blobs,
+  }
 }
 
 function encodeParam(builder: Builder, name: string, value: ParamValue): number {

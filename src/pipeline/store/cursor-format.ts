@@ -24,6 +24,7 @@ const COUNTS: readonly (keyof SettledCounts)[] = [
   'recordsFiltered',
   'recordsRejected',
   'recordsCorrupt',
+  'elsewhere',
 ]
 
 /** Why a file is not used. */
@@ -87,14 +88,21 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
     )
   }
   // The checksum holds, so this is what was saved, if perhaps for another.
-  const saved = JSON.parse(content.toString()) as SavedCursor
-  const { seq, back, rows = [], settled } = saved.cursor
+  const saved = withDefaults(JSON.parse(content.toString()) as SavedCursor)
+  const { seq, back, rows = [], files = 0, settled } = saved.cursor
   const isSound =
     isPosition(seq) &&
     isPosition(back) &&
+    isPosition(files) &&
     rows.every(([first, last]) => isPosition(first) && isPosition(last)) &&
     COUNTS.every((name) => isPosition(settled[name]))
   return isSound ? saved : new Damage('content')
+}
+
+/** A cursor saved before there were uploads has nothing elsewhere. */
+function withDefaults(saved: SavedCursor): SavedCursor {
+  const settled = { ...saved.cursor.settled, elsewhere: saved.cursor.settled.elsewhere ?? 0 }
+  return { ...saved, cursor: { ...saved.cursor, settled } }
 }
 
 function checksum(head: Uint8Array, tail: Uint8Array): string {

@@ -156,7 +156,7 @@ function faultOf(file: Record<string, unknown>): string | undefined {
     if (typeof run[key] !== 'string') return `run.${key}`
   }
   if (typeof run.createdAt !== 'number') return 'run.createdAt'
-  for (const key of ['group', 'parent']) {
+  for (const key of ['group', 'parent', 'user', 'program']) {
     if (run[key] !== undefined && typeof run[key] !== 'string') return `run.${key}`
   }
   if (!Array.isArray(destinations)) return 'destinations'

@@ -10,7 +10,10 @@ export const local = defineSink({
   capabilities: {
     shape: 'points',
     rewrite: 'append',
-    records: ['params', 'tags', 'state'],
+    records: [
+      ...(['params', 'tags', 'state', 'notes', 'metric', 'dataset'] as const),
+      ...(['text', 'histogram', 'images', 'table', 'figure', 'prCurve', 'artifact', 'model'] as const),
+    ],
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
     maxNameLength: 65_535,
   },

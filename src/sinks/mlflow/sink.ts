@@ -177,6 +177,8 @@ class MlflowSink implements Sink {
         return this.#writeTags(record.tags, signal)
       case 'state':
         return this.#writeState(record, signal)
+      default:
+        throw new Error(`MLflow's sink declares no ${record.kind}`)
     }
   }
 

@@ -28,6 +28,8 @@ export function encodeRecord(record: RunRecord, place: RecordPlace): Buffer {
     if (state !== 'running') values.push(sessionEnd(state, time / 1000))
     return summaryRecord(time / 1000, seq, values)
   }
+  if (record.kind !== 'params' && record.kind !== 'tags')
+    throw new Error(`TensorBoard's sink declares no ${record.kind}`)
   const entries = Object.entries(record.kind === 'params' ? record.params : record.tags)
   if (entries.length === 0) return Buffer.alloc(0)
   const rows = entries.map(([name, value]) => [name, Object.is(value, -0) ? '-0' : String(value)])

@@ -470,6 +470,7 @@ describe('delivery', () => {
           recordsFiltered: 0,
           recordsRejected: 0,
           recordsCorrupt: 0,
+          elsewhere: 0,
         },
         state: { remote: 'abc' },
       },

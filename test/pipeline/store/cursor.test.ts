@@ -31,6 +31,7 @@ const SETTLED: SettledCounts = {
   recordsFiltered: 6,
   recordsRejected: 7,
   recordsCorrupt: 8,
+  elsewhere: 0,
 }
 
 describe('CursorStore', () => {

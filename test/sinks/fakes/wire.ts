@@ -31,6 +31,7 @@ export function paramText(value: ParamValue): string {
 export function recordContent(record: RunRecord): unknown {
   if (record.kind === 'state') return record.state
   if (record.kind === 'tags') return record.tags
+  if (record.kind !== 'params') throw new Error(`the fakes declare no ${record.kind}`)
   return Object.fromEntries(Object.entries(record.params).map(([name, value]) => [name, paramText(value)]))
 }
 

@@ -1,0 +1,60 @@
+/** The sums of one destination, read from a run's counters: by `stats()` while it lives, by `sync` at rest. */
+import {
+  CURSOR_WORDS,
+  DESTINATION,
+  DESTINATION_STATES,
+  destinationCounters,
+  RUN,
+  runCounters,
+} from '../core/counters.ts'
+import type { DestinationStats } from '../core/types.ts'
+
+/** What is learned of a destination by message. */
+export interface DestinationNews {
+  url: string
+  reason: string
+}
+
+export function destinationStats(
+  counters: SharedArrayBuffer,
+  index: number,
+  news: DestinationNews | undefined,
+): DestinationStats {
+  const run = runCounters(counters)
+  const block = destinationCounters(counters, index)
+  const rows = (word: number) => block[word]!
+  const uploads = (word: number) => block[CURSOR_WORDS + word]!
+  const both = (word: number) => rows(word) + uploads(word)
+  const { delivered, superseded, filtered, rejected, corrupt } = DESTINATION
+  const { recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt } = DESTINATION
+  const points = run[RUN.pointsBefore]! + run[RUN.journaled]!
+  const records = run[RUN.recordsBefore]! + run[RUN.recordsJournaled]!
+  const settled = [delivered, filtered, rejected, corrupt].map(both)
+  const recordsSettled = [recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt].map(both)
+  return {
+    delivered: rows(delivered),
+    superseded: rows(superseded),
+    filtered: rows(filtered),
+    rejected: rows(rejected),
+    corrupt: rows(corrupt),
+    pending: points - sum(settled),
+    records: {
+      delivered: both(recordsDelivered),
+      filtered: both(recordsFiltered),
+      rejected: both(recordsRejected),
+      corrupt: both(recordsCorrupt),
+      pending: records - sum(recordsSettled),
+    },
+    uploads: {
+      files: { sent: uploads(DESTINATION.filesSent), known: uploads(DESTINATION.filesKnown) },
+      bytes: { sent: uploads(DESTINATION.bytesSent), known: uploads(DESTINATION.bytesKnown) },
+    },
+    state: DESTINATION_STATES[rows(DESTINATION.state)] ?? 'opening',
+    url: news?.url ?? '',
+    reason: news?.reason ?? '',
+  }
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
+}
