@@ -74,12 +74,10 @@ async function trainAndLog(options: DemoOptions, uri: string | undefined, status
   const timer = new CallTimer(steps * 2)
   const bar = new ProgressBar('training', steps, 'steps')
   const { accuracy } = timer.loop(() =>
-    train(
-      data,
-      training,
-      (step, values) => timer.call(() => run.log(values, { step })),
-      (step) => bar.update(step),
-    ),
+    train(data, training, {
+      row: (step, values) => timer.call(() => run.log(values, { step })),
+      progress: (step) => bar.update(step),
+    }),
   )
   bar.clear()
   return { run, timer, accuracy, stats: await finish(run) }

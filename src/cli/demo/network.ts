@@ -144,6 +144,28 @@ export class Network {
     return { loss: loss / samples.length, accuracy: accuracy / samples.length }
   }
 
+  /** The probability of each class for each sample, sample after sample. */
+  probabilities(samples: Samples): Float64Array {
+    const last = this.layers.length - 1
+    const classes = this.layers[last]!.outputs
+    const all = new Float64Array(samples.length * classes)
+    for (let first = 0; first < samples.length; first += this.#maxBatch) {
+      const count = Math.min(this.#maxBatch, samples.length - first)
+      this.#forward(samples, first, count)
+      for (let sample = 0; sample < count; sample++) {
+        const logits = this.#outputs[last]!.subarray(sample * classes, (sample + 1) * classes)
+        const highest = Math.max(...logits)
+        const powers = logits.map((logit) => Math.exp(logit - highest))
+        const sum = powers.reduce((total, power) => total + power, 0)
+        all.set(
+          powers.map((power) => power / sum),
+          (first + sample) * classes,
+        )
+      }
+    }
+    return all
+  }
+
   /** Share of a hidden layer's outputs that were above 0 for the last `count` samples. */
   activeShare(layer: number, count: number): number {
     const length = this.layers[layer]!.outputs * count

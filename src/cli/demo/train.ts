@@ -1,6 +1,6 @@
 /** The demo's training loop: what any user's looks like, with one call per step that logs a row. */
 import { CLASSES, type DigitData, FEATURES, type Samples } from './data.ts'
-import { type BatchResult, Network, norm } from './network.ts'
+import { type BatchResult, type DenseLayer, Network, norm } from './network.ts'
 import { seededRandom, shuffledOrder } from './random.ts'
 
 export interface TrainingOptions {
@@ -23,20 +23,25 @@ export const DEFAULT_TRAINING: TrainingOptions = {
   validateEvery: 100,
 }
 
-/** Called at every step; the object is used again for the next. */
-export type LogRow = (step: number, values: Readonly<Record<string, number>>) => void
+/** What the loop tells while it runs. */
+export interface TrainingObserver {
+  /** Called at every step; the object is used again for the next. */
+  row(step: number, values: Readonly<Record<string, number>>): void
+  /** Called after each validation. */
+  layers?(step: number, layers: readonly DenseLayer[]): void
+  /** So many steps are done. */
+  progress?(steps: number): void
+}
+export interface Trained extends BatchResult {
+  readonly network: Network
+}
 
 /**
  * Trains from scratch, synchronously. Every step logs one row of more than twenty series, every `validateEvery`
  * steps a second part of the row with the validation's.
- * @returns loss and accuracy on the validation data after the last step
+ * @returns the network, with loss and accuracy on the validation data after the last step
  */
-export function train(
-  data: DigitData,
-  options: TrainingOptions,
-  log: LogRow,
-  onProgress: (step: number) => void = () => {},
-): BatchResult {
+export function train(data: DigitData, options: TrainingOptions, observer: TrainingObserver): Trained {
   const { steps, seed, batchSize, hidden, momentum, validateEvery } = options
   const network = new Network([FEATURES, ...hidden, CLASSES], batchSize, seed)
   const nextBatch = batches(data.training, batchSize, seed + 1)
@@ -49,14 +54,15 @@ export function train(
     row['train/accuracy'] = result.accuracy
     row['train/learning_rate'] = learningRate
     fillLayerRows(row, network, batchSize, learningRate, momentum)
-    log(step, row)
+    observer.row(step, row)
     if ((step + 1) % validateEvery === 0 || step === steps - 1) {
       validated = network.evaluate(data.validation)
-      log(step, { 'validation/loss': validated.loss, 'validation/accuracy': validated.accuracy })
+      observer.row(step, { 'validation/loss': validated.loss, 'validation/accuracy': validated.accuracy })
+      observer.layers?.(step, network.layers)
     }
-    onProgress(step + 1)
+    observer.progress?.(step + 1)
   }
-  return validated
+  return { ...validated, network }
 }
 
 /** Updates the layers, and adds what is worth watching of each to the row. */

@@ -22,7 +22,7 @@ test('the digits are split without overlap, all classes in both parts, and norma
 })
 
 test('it learns to read digits it has not seen', () => {
-  const { accuracy } = train(data, { ...DEFAULT_TRAINING, steps: 400 }, () => {})
+  const { accuracy } = train(data, { ...DEFAULT_TRAINING, steps: 400 }, { row: () => {} })
   assert.ok(accuracy > 0.9, `accuracy ${accuracy}`)
 })
 
@@ -30,12 +30,10 @@ test('a step logs one row of at least 20 series, all finite, and the validation 
   const rows: [number, Record<string, number>][] = []
   const progress: number[] = []
   const options = { ...DEFAULT_TRAINING, steps: 25, validateEvery: 10 }
-  train(
-    data,
-    options,
-    (step, values) => rows.push([step, { ...values }]),
-    (step) => progress.push(step),
-  )
+  train(data, options, {
+    row: (step, values) => rows.push([step, { ...values }]),
+    progress: (step) => progress.push(step),
+  })
   const main = rows.filter(([, values]) => 'train/loss' in values)
   assert.deepEqual(
     main.map(([step]) => step),
@@ -56,8 +54,12 @@ test('a step logs one row of at least 20 series, all finite, and the validation 
 test('the same seed gives the same run, another seed another', () => {
   const losses = (seed: number) => {
     const seen: number[] = []
-    train(data, { ...DEFAULT_TRAINING, steps: 20, validateEvery: 1000, seed }, (_, values) =>
-      seen.push(values['train/loss'] ?? Number.NaN),
+    train(
+      data,
+      { ...DEFAULT_TRAINING, steps: 20, validateEvery: 1000, seed },
+      {
+        row: (_, values) => seen.push(values['train/loss'] ?? Number.NaN),
+      },
     )
     return seen
   }
