@@ -1,8 +1,19 @@
 /** How threads of ours are started. */
+import { existsSync } from 'node:fs'
+import { TraceletError } from '../core/errors.ts'
 
-/** The module `name` beside the caller, with the caller's own ending: `.ts` when run from source, else `.js`. */
+/**
+ * The module `name` beside the caller, with the caller's own ending: `.ts` when run from source, else `.js`.
+ * @throws TraceletError ERR_UNSUPPORTED where it is not: a bundler has put the caller into a file of its own
+ */
 export function workerUrl(name: string, from: string): URL {
-  return new URL(name + from.slice(from.lastIndexOf('.')), from)
+  const url = new URL(name + from.slice(from.lastIndexOf('.')), from)
+  if (existsSync(url)) return url
+  throw new TraceletError(
+    'ERR_UNSUPPORTED',
+    `${url.pathname} is missing: tracelet starts threads from its own files and cannot be bundled into another; ` +
+      "keep it external (esbuild --external:tracelet, webpack and rollup externals: ['tracelet'])",
+  )
 }
 
 /** Profilers and preloads given to the program corrupt their data when several threads inherit them. */
