@@ -83,12 +83,23 @@ export interface Cursor {
    * between `back` and `seq` of any other row, and records there, are settled. Absent when there are none.
    */
   readonly rows?: readonly (readonly [first: number, last: number])[]
+  /** Where to look at the run, as `open` has told. */
+  readonly url?: string
   /** Cursor of uploads only: of the record at `seq`, so many files are settled. */
   readonly files?: number
+  /** Cursor of uploads only: those of these files that were rejected. */
+  readonly refused?: RefusedFiles
+  /** Cursor of uploads only: how many of the sequence numbers below `seq` are points. */
+  readonly points?: number
   /** Points and records already settled, by outcome; continues the conservation law after a restart. */
   readonly settled: SettledCounts
   /** The sink's own, opaque, JSON, at most 64 KiB: remote ids, line counts, byte lengths. */
   readonly state: SinkState
+}
+/** Files of one record that were rejected: how many, and the first of them. */
+export interface RefusedFiles {
+  readonly count: number
+  readonly first: readonly { readonly path: string; readonly code: string; readonly reason: string }[]
 }
 export interface SettledCounts {
   readonly delivered: number
@@ -167,13 +178,15 @@ export type WriteResult =
     }
   /**
    * Maybe stored; the same batch comes again, after `afterMs` if given (it pauses the whole account), else after
-   * a back-off. `unsent`: certainly not stored, so `stored` need not be asked.
+   * a back-off. `unsent`: certainly not stored, so `stored` need not be asked. `state` counts for uploads only: the
+   * step comes again with it.
    */
   | {
       readonly status: 'retry'
       readonly reason: string
       readonly afterMs?: number
       readonly unsent?: true
+      readonly state?: SinkState
     }
   /** Some item is bad and the backend does not say which: the pipeline halves; one item alone is rejected. */
   | { readonly status: 'split'; readonly code: string; readonly reason: string }
@@ -245,8 +258,10 @@ export interface Upload {
   readonly file?: UploadFile
   /** All files of the record, also those that are references and never come as `file`. */
   readonly files: readonly StoredFile[]
-  /** What the last answer for this record left in `state`; undefined before the first. At most 64 KiB. */
+  /** What the last answer for this record, or `keep`, left; undefined before the first. At most 64 KiB. */
   readonly state: SinkState
+  /** Replaces `state` in the midst of a step, so that it goes on from there after a crash: parts that have arrived. */
+  readonly keep: (state: SinkState) => void
   /** Says that so many more bytes have gone out. A call that sends nothing for long is taken for dead. */
   readonly sent: (bytes: number) => void
 }
