@@ -1,17 +1,19 @@
 #!/usr/bin/env node
 /**
  * The command line: `tracelet <command> [options]`.
- * Exit codes: 0 done · 1 failed, or something is still undelivered · 2 the command line is wrong.
+ * Exit codes: 0 done · 1 failed, or something is still undelivered · 2 the command line is wrong · 130 Ctrl-C.
  */
 import { parseArgs } from 'node:util'
 import { TraceletError } from '../core/errors.ts'
 import { nearest } from '../core/options.ts'
 import { VERSION } from '../core/version.ts'
-import { type Command, EXIT, UsageError } from './command.ts'
+import { type Command, EXIT, EXIT_WORDS, UsageError } from './command.ts'
 import { demoCommand } from './demo/command.ts'
+import { lsCommand } from './ls.ts'
 import { syncCommand } from './sync.ts'
+import { plain } from './text.ts'
 
-const COMMANDS: readonly Command[] = [demoCommand, syncCommand]
+const COMMANDS: readonly Command[] = [demoCommand, lsCommand, syncCommand]
 const HELP_OPTION = { type: 'boolean', short: 'h', doc: 'show this help' } as const
 
 process.exitCode = await main(process.argv.slice(2))
@@ -36,7 +38,18 @@ async function dispatch([word, ...rest]: readonly string[]): Promise<number> {
   const command = findCommand(word)
   const { values, positionals } = parse(command, rest)
   if (values.help === true) return print(commandHelp(command))
+  endWithReader(command)
   return command.run(values, positionals)
+}
+
+/** `tracelet … | head` ends quietly when head has seen enough. */
+function endWithReader({ outlivesReader }: Command): void {
+  for (const output of [process.stdout, process.stderr]) {
+    output.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+      if (!outlivesReader && output === process.stdout) process.exit(EXIT.ok)
+    })
+  }
 }
 
 function parse(command: Command, args: readonly string[]) {
@@ -94,25 +107,33 @@ function help(): string {
     '',
     ...list,
     '',
-    'tracelet <command> --help tells more. Exit codes: 0 done, 1 failed or undelivered, 2 wrong command line.',
+    `tracelet <command> --help tells more. Exit codes: ${exitWords(EXIT_WORDS)}.`,
     '',
   ].join('\n')
 }
 
-function commandHelp({ usage, summary, options }: Command): string {
+function commandHelp({ usage, summary, options, exits }: Command): string {
   const rows = Object.entries({ ...options, help: HELP_OPTION }).map(([name, { doc }]) => [`--${name}`, doc])
   const width = Math.max(...rows.map(([name]) => name!.length))
   const list = rows.map(([name, doc]) => `  ${name!.padEnd(width)}  ${doc}`)
-  return [`usage: tracelet ${usage}`, '', summary, '', ...list, ''].join('\n')
+  const codes = `exit codes: ${exitWords({ ...EXIT_WORDS, ...exits })}`
+  return [`usage: tracelet ${usage}`, '', summary, '', ...list, '', codes, ''].join('\n')
+}
+
+function exitWords(exits: Readonly<Record<number, string>>): string {
+  return Object.entries(exits)
+    .map(([code, word]) => `${code} ${word}`)
+    .join(', ')
 }
 
 /** Usage and foreseen errors without a stack; anything else is a defect and keeps its own. */
 function tell(error: unknown): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`tracelet: ${error.message}\n`)
+    process.stderr.write(`tracelet: ${plain(error.message)}\n`)
     return EXIT.usage
   }
-  if (error instanceof TraceletError) process.stderr.write(`tracelet: ${error.code}: ${error.message}\n`)
+  if (error instanceof TraceletError)
+    process.stderr.write(`tracelet: ${error.code}: ${plain(error.message)}\n`)
   else process.stderr.write(`tracelet: ${error instanceof Error ? error.stack : String(error)}\n`)
   return EXIT.failed
 }

@@ -3,6 +3,7 @@ import { DEMO_STEPS, runDemo } from './demo.ts'
 
 export const demoCommand: Command = {
   name: 'demo',
+  outlivesReader: true,
   summary: 'train a small network on real data, log every step, show the cost and the sums',
   usage: 'demo [--backend local,tensorboard,mlflow] [--steps N] [--mlflow-uri URI] [--keep-server]',
   options: {

@@ -37,7 +37,7 @@ import { isOwnIdentity, livenessOf } from './process-identity.ts'
 
 /** How often a holder calls `touch()`. */
 export const GUARD_TOUCH_MS = 10_000
-const FOREIGN_DEAD_MS = 5 * 60_000
+export const FOREIGN_DEAD_MS: number = 5 * 60_000
 /** A guard without content is being made: it gets this long before it counts as a crash's remains. */
 const UNWRITTEN_MS = 1000
 const ATTEMPTS = 100

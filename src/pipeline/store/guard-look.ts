@@ -1,0 +1,79 @@
+/** Who holds the guards of a run, without taking one: for listings, `doctor` and `prune`. Only reads. */
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { folderName } from './folder.ts'
+import { FOREIGN_DEAD_MS, type GuardName } from './guard.ts'
+import { decodeGuard, inodeOf } from './guard-file.ts'
+import { livenessOf } from './process-identity.ts'
+
+export interface SeenGuard {
+  /** `writer`, `deliver-mlflow` …, as the file's name has it. */
+  readonly name: string
+  readonly path: string
+  /**
+   * 'held': its holder lives. 'stale': its holder is gone, the next one takes over. 'copied': it came with a copied
+   * folder and holds nothing. 'unreadable': being made, torn, or of a newer version.
+   */
+  readonly state: 'held' | 'stale' | 'copied' | 'unreadable'
+  /** Absent where it cannot be read. */
+  readonly holder?: { readonly pid: number; readonly hostname: string; readonly isElsewhere: boolean }
+  /** By this machine's clock: a guess where the guard lies on another. */
+  readonly touchedAgoMs: number
+}
+
+/** All guards in a run's folder; none where it has no folder of guards. */
+export function readGuards(folder: string): SeenGuard[] {
+  let files: string[]
+  try {
+    files = readdirSync(join(folder, 'guards'))
+  } catch {
+    return []
+  }
+  return files.sort().flatMap((file) => {
+    const name = /^(.+)\.\d{1,15}\.json$/.exec(file)?.[1]
+    const seen = name === undefined ? undefined : look(name, join(folder, 'guards', file))
+    return seen === undefined ? [] : [seen]
+  })
+}
+
+/** Whether a live process holds the guard, as far as can be seen from here. */
+export function isHeld(folder: string, name: GuardName): boolean {
+  const file = folderName(name)
+  return readGuards(folder).some((guard) => guard.name === file && guard.state === 'held')
+}
+
+/** Undefined when it has been released meanwhile. */
+function look(name: string, path: string): SeenGuard | undefined {
+  let fd: number
+  try {
+    fd = openSync(path, 'r')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    return { name, path, state: 'unreadable', touchedAgoMs: 0 }
+  }
+  try {
+    const touchedAgoMs = Math.max(0, Date.now() - fstatSync(fd).mtimeMs)
+    const content = decode(readFileSync(fd, 'utf8'), path)
+    if (content === undefined) return { name, path, state: 'unreadable', touchedAgoMs }
+    const liveness = livenessOf(content)
+    const holder = {
+      pid: content.pid,
+      hostname: content.hostname,
+      isElsewhere: liveness === 'elsewhere',
+    }
+    const isUnsure = liveness === 'elsewhere' || (liveness === 'alive' && content.startTime === '')
+    const isAlive = isUnsure ? touchedAgoMs <= FOREIGN_DEAD_MS : liveness === 'alive'
+    const state = content.inode !== inodeOf(fd) ? 'copied' : isAlive ? 'held' : 'stale'
+    return { name, path, state, holder, touchedAgoMs }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function decode(text: string, path: string) {
+  try {
+    return decodeGuard(text, path)
+  } catch {
+    return undefined
+  }
+}
