@@ -4,25 +4,26 @@
  *
  * No text that leaves this file holds a secret: reasons pass through `redact`.
  */
-import { readFileSync } from 'node:fs'
-import type { Pool } from 'undici'
-import { TraceletError } from '../core/errors.ts'
+import { createReadStream } from 'node:fs'
+import { Readable } from 'node:stream'
 import type { WriteResult } from '../core/types.ts'
+import { type PoolOptions, PoolShare } from './http-pool.ts'
 
-export interface HttpOptions {
-  /** Scheme, host and port: `https://host:8443`. */
-  readonly origin: string
-  /** Connections per origin, shared by every client that asks for the same origin and TLS files. */
-  readonly connections: number
+export interface HttpOptions extends PoolOptions {
   /** Sent with every request. */
   readonly headers: Readonly<Record<string, string>>
   /** Texts that must never be seen in a reason. */
   readonly secrets: readonly string[]
-  readonly insecureTls?: boolean | undefined
-  /** PEM bundle of certificate authorities, instead of Node's. */
-  readonly caFile?: string | undefined
-  /** PEM file with the client's certificate and key. */
-  readonly clientCertFile?: string | undefined
+}
+
+/** What a request carries: bytes, or a part of a file that is read while it is sent. */
+export type HttpBody = { readonly type: string } & ({ readonly bytes: Buffer } | { readonly file: FilePart })
+export interface FilePart {
+  readonly location: string
+  readonly from: number
+  readonly bytes: number
+  /** So many more bytes were handed to the connection. */
+  readonly sent: (bytes: number) => void
 }
 
 export type HttpReply =
@@ -31,6 +32,8 @@ export type HttpReply =
       readonly code: number
       readonly retryAfterMs: number | undefined
       readonly location: string | undefined
+      /** As the server spelled it, with its quotes. */
+      readonly etag?: string | undefined
       readonly text: string
     }
   /** No whole answer. `sent` is false when surely nothing reached the server. */
@@ -43,22 +46,9 @@ export type HttpReply =
 
 export type Refusal = Extract<WriteResult, { status: 'retry' | 'split' | 'blocked' }>
 
-/** uvicorn closes idle connections after 5 s, and a request on one being closed fails: ours close first. */
-const KEEP_ALIVE_MS = 4_000
-const CONNECT_TIMEOUT_MS = 10_000
-/** A loaded server can take a minute over one request (MLflow on SQLite 26 s); giving up early doubles its work. */
-const ANSWER_TIMEOUT_MS = 120_000
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024
+const READ_BYTES = 256 * 1024
 const MAX_REASON_CHARS = 300
 const MAX_RETRY_AFTER_MS = 3_600_000
-
-interface SharedPool {
-  readonly settings: Pool.Options
-  /** Made with the first request: loading undici takes a while, and only threads that send need it. */
-  pool: Promise<Pool> | undefined
-  users: number
-}
-const pools = new Map<string, SharedPool>()
 
 /** Answers that may be about something in the request itself. */
 const ABOUT_ITEMS: ReadonlySet<number> = new Set([400, 404, 409, 413, 414, 422, 431])
@@ -67,50 +57,39 @@ const ABOUT_ITEMS: ReadonlySet<number> = new Set([400, 404, 409, 413, 414, 422, 
 export class HttpClient {
   readonly #options: HttpOptions
   readonly #secrets: readonly string[]
-  readonly #key: string
-  #shared: SharedPool | undefined
+  readonly #share: PoolShare
 
   /** @throws TraceletError ERR_OPTION when a TLS file cannot be read */
   constructor(options: HttpOptions) {
     this.#options = options
     this.#secrets = [...new Set(options.secrets.flatMap(spellings))].sort((a, b) => b.length - a.length)
-    this.#key = JSON.stringify([
-      options.origin,
-      options.connections,
-      options.insecureTls ?? false,
-      options.caFile ?? '',
-      options.clientCertFile ?? '',
-    ])
-    this.#shared = pools.get(this.#key)
-    if (this.#shared === undefined) {
-      this.#shared = { settings: poolSettings(options), pool: undefined, users: 0 }
-      pools.set(this.#key, this.#shared)
-    }
-    this.#shared.users++
+    this.#share = new PoolShare(options)
   }
 
   /** Never throws; settles at once when `signal` aborts. */
   async request(
     method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     path: string,
-    body: { readonly type: string; readonly bytes: Buffer } | undefined,
+    body: HttpBody | undefined,
     signal: AbortSignal,
   ): Promise<HttpReply> {
-    const shared = this.#shared
-    if (shared === undefined) return unanswered(false, false, 'the connection was closed by us')
-    const headers = body ? { ...this.#options.headers, 'content-type': body.type } : this.#options.headers
     try {
-      shared.pool ??= openPool(this.#options.origin, shared.settings).catch((error: unknown) => {
-        shared.pool = undefined
-        throw error
+      const pool = await this.#share.pool()
+      if (pool === undefined) return unanswered(false, false, 'the connection was closed by us')
+      const headers: Record<string, string> = { ...this.#options.headers, ...(body && headersOf(body)) }
+      const answer = await pool.request({
+        method,
+        path,
+        headers,
+        body: body ? contentOf(body) : null,
+        signal,
       })
-      const pool = await shared.pool
-      const answer = await pool.request({ method, path, headers, body: body?.bytes ?? null, signal })
       return {
         status: 'answered',
         code: answer.statusCode,
         retryAfterMs: retryAfterMs(first(answer.headers['retry-after']), Date.now()),
         location: first(answer.headers.location),
+        etag: first(answer.headers.etag),
         text: await answer.body.text(),
       }
     } catch (error) {
@@ -119,11 +98,7 @@ export class HttpClient {
   }
 
   async close(): Promise<void> {
-    const shared = this.#shared
-    this.#shared = undefined
-    if (shared === undefined || --shared.users > 0) return
-    pools.delete(this.#key)
-    await (await shared.pool)?.destroy()
+    await this.#share.close()
   }
 
   /** One line, bounded, without markup, control characters or secrets. */
@@ -184,40 +159,28 @@ export class HttpClient {
   }
 }
 
+function headersOf(body: HttpBody): Record<string, string> {
+  // Bytes know their length; of a stream it must be said, or it goes out in chunks that not every server takes.
+  const length = 'file' in body && body.file.bytes > 0 ? { 'content-length': String(body.file.bytes) } : {}
+  return { ...(body.type !== '' && { 'content-type': body.type }), ...length }
+}
+
+/** Read anew for each request: one that is sent again begins at the beginning. */
+function contentOf(body: HttpBody): Buffer | Readable {
+  if ('bytes' in body) return body.bytes
+  return body.file.bytes === 0 ? Buffer.alloc(0) : Readable.from(readPart(body.file), { objectMode: false })
+}
+
+async function* readPart({ location, from, bytes, sent }: FilePart): AsyncGenerator<Buffer> {
+  const stream = createReadStream(location, { start: from, end: from + bytes - 1, highWaterMark: READ_BYTES })
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    yield chunk
+    sent(chunk.length)
+  }
+}
+
 function unanswered(sent: boolean, needsAction: boolean, reason: string): HttpReply {
   return { status: 'unanswered', sent, needsAction, reason }
-}
-
-async function openPool(origin: string, settings: Pool.Options): Promise<Pool> {
-  const { Pool } = await import('undici')
-  return new Pool(origin, settings)
-}
-
-function poolSettings(options: HttpOptions): Pool.Options {
-  const certificate = options.clientCertFile && pem(options.clientCertFile)
-  return {
-    connections: options.connections,
-    pipelining: 1,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    headersTimeout: ANSWER_TIMEOUT_MS,
-    bodyTimeout: ANSWER_TIMEOUT_MS,
-    maxResponseSize: MAX_ANSWER_BYTES,
-    connect: {
-      timeout: CONNECT_TIMEOUT_MS,
-      ...(options.insecureTls && { rejectUnauthorized: false }),
-      ...(options.caFile && { ca: pem(options.caFile) }),
-      ...(certificate && { cert: certificate, key: certificate }),
-    },
-  }
-}
-
-function pem(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new TraceletError('ERR_OPTION', `the certificate file '${file}' cannot be read`, { cause })
-  }
 }
 
 /** Faults before the first byte of a request could leave. */
