@@ -28,6 +28,11 @@ export const RUN = {
   recordsBefore: 11,
   /** Appends to the journal so far: close marks grow it without a sequence number. */
   appends: 12,
+  /**
+   * Written by the run's owner: monotonic ms after which nothing parked is put into a lane any more; 0 before
+   * finish(). What is parked GIVE_UP_MS later is counted as lost by the owner.
+   */
+  parkedUntil: 13,
 } as const
 export const RUN_WORDS = 16
 
@@ -44,8 +49,12 @@ export const PRODUCER = {
   recordsParked: 5,
   /** Written by the parking thread's producer: those that it has put into its lane or given up. */
   recordsUnparked: 6,
+  /** Written by the parking thread's producer: grows while that thread gets on with something. */
+  parkingBeat: 7,
 } as const
 export const PRODUCER_WORDS = 8
+/** How much longer than `RUN.parkedUntil` a parking thread has to say that it has given something up. */
+export const GIVE_UP_MS = 500
 /** Producers a run can have over its life, terminated ones included. */
 export const PRODUCERS = 128
 
