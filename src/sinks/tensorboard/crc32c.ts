@@ -26,9 +26,12 @@ for (let byte = 0; byte < 256; byte++) {
   }
 }
 
-/** CRC-32C of `bytes[start … end)`, an unsigned 32-bit number. */
-export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number {
-  let crc = -1
+/**
+ * CRC-32C of `bytes[start … end)`, an unsigned 32-bit number.
+ * @param before that of the bytes that stand before them; default: there are none
+ */
+export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, before = 0): number {
+  let crc = ~before
   let at = start
   for (const last = end - 7; at < last; at += 8) {
     crc =
@@ -54,7 +57,10 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number
 }
 
 /** What event files store: a checksum of data that itself holds checksums would otherwise be weak. */
-export function maskedCrc32c(bytes: Uint8Array, start: number, end: number): number {
-  const crc = crc32c(bytes, start, end)
+export function mask(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0
+}
+
+export function maskedCrc32c(bytes: Uint8Array, start: number, end: number): number {
+  return mask(crc32c(bytes, start, end))
 }

@@ -17,7 +17,8 @@
  * scalar; a tensor of doubles is shown by TensorBoard itself but missing from `EventAccumulator.Scalars`.
  */
 import type { Batch, SeriesId } from '../../core/types.ts'
-import { maskedCrc32c } from './crc32c.ts'
+import { mask, maskedCrc32c } from './crc32c.ts'
+import { nested, type Piece } from './pieces.ts'
 import {
   doubleField,
   MAX_VARINT_BYTES,
@@ -26,7 +27,7 @@ import {
   stringField,
   varintBytes,
 } from './protobuf.ts'
-import { maxTagBytes, tagOf } from './tag.ts'
+import { maxTagBytes, TagBook } from './tag.ts'
 
 /** Length, its checksum and the payload's checksum. */
 export const RECORD_HEADER_BYTES = 12
@@ -60,7 +61,12 @@ interface Prefix {
 /** Writes one run's points; keeps of each series the bytes that stand before its float. */
 export class ScalarEncoder {
   readonly #prefixes: (Prefix | undefined)[] = []
+  readonly #tags: TagBook
   #overflowed = false
+
+  constructor(tags = new TagBook()) {
+    this.#tags = tags
+  }
 
   /** Whether a finite value beyond float32's range has become an infinity. */
   get overflowed(): boolean {
@@ -123,7 +129,7 @@ export class ScalarEncoder {
 
   #layPrefix(id: SeriesId, batch: Batch): Prefix {
     const { name, context } = batch.describe(id)
-    const tag = Buffer.from(tagOf(name, context))
+    const tag = Buffer.from(this.#tags.tag('scalars', name, context))
     const valueBytes = 1 + varintBytes(tag.length) + tag.length + 1 + FLOAT_BYTES
     const prefixBytes = 1 + varintBytes(valueBytes) + valueBytes - FLOAT_BYTES
     const prefix = Buffer.alloc(Math.ceil(prefixBytes / 4) * 4)
@@ -146,37 +152,57 @@ export class ScalarEncoder {
 
 /** The record every event file begins with. `writer` says who wrote it. */
 export function fileVersionRecord(wallSeconds: number, writer: string): Buffer {
-  return record(
+  return recordOf([
     doubleField(1, wallSeconds),
     stringField(3, 'brain.Event:2'),
     messageField(10, stringField(1, writer)),
-  )
+  ])
 }
 
-/** A record of one event that holds these Summary.Value messages. */
-export function summaryRecord(wallSeconds: number, step: number, values: readonly Uint8Array[]): Buffer {
+/** The payload of an event that holds these Summary.Value messages. */
+export function summaryEvent(
+  wallSeconds: number,
+  step: number,
+  values: readonly (readonly Piece[])[],
+): Piece[] {
   const stepBytes = Buffer.alloc(1 + MAX_VARINT_BYTES)
   stepBytes[0] = KEY_STEP
-  return record(
+  return [
     doubleField(1, wallSeconds),
     step === 0 ? stepBytes.subarray(0, 0) : stepBytes.subarray(0, putVarint(stepBytes, 1, step)),
-    messageField(5, ...values.map((value) => messageField(1, value))),
-  )
+    ...nested(
+      5,
+      values.flatMap((value) => nested(1, value)),
+    ),
+  ]
 }
 
-function record(...parts: readonly Uint8Array[]): Buffer {
+/** The record of a payload. */
+export function recordOf(payload: readonly Uint8Array[]): Buffer {
   const bytes = Buffer.concat([
     Buffer.alloc(RECORD_HEADER_BYTES),
-    ...parts,
+    ...payload,
     Buffer.alloc(RECORD_FOOTER_BYTES),
   ])
-  closeRecord(
-    bytes,
-    new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
-    0,
-    bytes.length - RECORD_FOOTER_BYTES,
-  )
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  closeRecord(bytes, view, 0, bytes.length - RECORD_FOOTER_BYTES)
   return bytes
+}
+
+/** What stands before a payload of so many bytes. */
+export function recordHeader(payloadBytes: number): Buffer {
+  const header = Buffer.alloc(RECORD_HEADER_BYTES)
+  header.writeUInt32LE(payloadBytes % 2 ** 32, 0)
+  header.writeUInt32LE(Math.floor(payloadBytes / 2 ** 32), 4)
+  header.writeUInt32LE(maskedCrc32c(header, 0, 8), 8)
+  return header
+}
+
+/** What stands after a payload with this checksum. */
+export function recordFooter(payloadCrc: number): Buffer {
+  const footer = Buffer.alloc(RECORD_FOOTER_BYTES)
+  footer.writeUInt32LE(mask(payloadCrc))
+  return footer
 }
 
 /** Fills in what stands around the payload of a record that begins at `start`; returns where the next begins. */

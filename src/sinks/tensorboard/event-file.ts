@@ -11,6 +11,8 @@ import { join } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
 import { maskedCrc32c } from './crc32c.ts'
 import { RECORD_FOOTER_BYTES, RECORD_HEADER_BYTES } from './encode.ts'
+import type { Piece } from './pieces.ts'
+import { recordParts } from './record-parts.ts'
 
 /** Never through a symbolic link: another user may have put it into a shared log directory. */
 const OPEN_FLAGS = constants.O_RDWR | constants.O_NOFOLLOW
@@ -86,22 +88,34 @@ export class EventFile {
     return lostBytes
   }
 
-  settle(records: Uint8Array): void {
-    this.#bytes += records.length
+  /**
+   * Writes one record of a payload that may lie in files, of which never more than a piece of 1 MiB is in memory.
+   * Otherwise as `write`.
+   * @returns also how many bytes the record takes
+   */
+  async writeEvent(payload: readonly Piece[]): Promise<{ lostBytes: number; bytes: number }> {
+    const lostBytes = await this.recover()
+    let bytes = 0
+    for await (const part of recordParts(payload)) {
+      await this.#put(part, bytes)
+      bytes += part.length
+    }
+    return { lostBytes, bytes }
+  }
+
+  settle(bytes: number): void {
+    this.#bytes += bytes
   }
 
   async close(): Promise<void> {
     await this.#handle.close()
   }
 
-  async #put(records: Uint8Array): Promise<void> {
-    for (let done = 0; done < records.length; ) {
-      const { bytesWritten } = await this.#handle.write(
-        records,
-        done,
-        records.length - done,
-        this.#bytes + done,
-      )
+  /** @param offset from the settled end */
+  async #put(bytes: Uint8Array, offset = 0): Promise<void> {
+    const from = this.#bytes + offset
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, from + done)
       done += bytesWritten
     }
   }

@@ -56,7 +56,19 @@ export function doubleField(field: number, value: number): Uint8Array {
 /** A nested message of these parts. */
 export function messageField(field: number, ...parts: readonly Uint8Array[]): Uint8Array {
   const body = Buffer.concat(parts)
-  return Buffer.concat([key(field, LENGTH_DELIMITED), varint(body.length), body])
+  return Buffer.concat([lengthDelimited(field, body.length), body])
+}
+
+/** What stands before the bytes of a nested message or text. */
+export function lengthDelimited(field: number, bytes: number): Uint8Array {
+  return Buffer.concat([key(field, LENGTH_DELIMITED), varint(bytes)])
+}
+
+/** A repeated double, packed. */
+export function doublesField(field: number, values: readonly number[]): Uint8Array {
+  const bytes = Buffer.alloc(values.length * 8)
+  for (const [index, value] of values.entries()) bytes.writeDoubleLE(value, index * 8)
+  return messageField(field, bytes)
 }
 
 export function stringField(field: number, text: string): Uint8Array {

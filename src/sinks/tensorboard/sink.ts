@@ -3,11 +3,24 @@ import { createHash } from 'node:crypto'
 import { hostname } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
-import type { Batch, OpenResult, RunInfo, RunRecord, Sink, SinkState, WriteResult } from '../../core/types.ts'
+import type {
+  Batch,
+  OpenResult,
+  Rejection,
+  RunInfo,
+  RunRecord,
+  Sink,
+  SinkState,
+  WriteResult,
+} from '../../core/types.ts'
 import { defineSink } from '../contract.ts'
+import { MAX_TEXT_BYTES, type ReadContent, readContent } from './content.ts'
 import { fileVersionRecord, maxPointBytes, ScalarEncoder } from './encode.ts'
-import { encodeRecord } from './encode-record.ts'
+import { encodeRecord, RECORD_KINDS } from './encode-record.ts'
 import { type EventFile, type EventFilePlan, openEventFile, type SettledFile } from './event-file.ts'
+import { BlobError } from './run-blobs.ts'
+import { MAX_COLUMNS, MAX_ROWS } from './table.ts'
+import { type SharedTags, TagBook } from './tag.ts'
 
 export const tensorboard = defineSink({
   kind: 'tensorboard',
@@ -31,7 +44,7 @@ export const tensorboard = defineSink({
   capabilities: {
     shape: 'points',
     rewrite: 'append',
-    records: ['params', 'tags', 'state'],
+    records: RECORD_KINDS,
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'float32' },
     maxNameLength: 65_535,
   },
@@ -48,16 +61,19 @@ interface State {
   readonly bytes: number
   /** Whether the run has its row in the HParams table. */
   readonly hparams: boolean
+  /** Tags of which two kinds of the run claim one. */
+  readonly shared?: SharedTags
 }
 
 class TensorBoardSink implements Sink {
   readonly #run: RunInfo
   readonly #plan: EventFilePlan
   readonly #notice: (code: string, message: string) => void
-  readonly #encoder = new ScalarEncoder()
+  #tags = new TagBook()
+  #encoder = new ScalarEncoder(this.#tags)
   #file: EventFile | undefined
   #hparams = false
-  #overflowSaid = false
+  readonly #said = new Set<string>()
   /** The operation under way; one that was given up by its signal must still end before the next begins. */
   #busy: Promise<unknown> = Promise.resolve()
 
@@ -74,6 +90,8 @@ class TensorBoardSink implements Sink {
       const { file, lostBytes } = await openEventFile(this.#plan, known)
       this.#file = file
       this.#hparams = known?.hparams ?? false
+      this.#tags = new TagBook(known?.shared, (tag) => this.#sayShared(tag))
+      this.#encoder = new ScalarEncoder(this.#tags)
       this.#sayLost(lostBytes)
       return { status: 'ready', state: this.#state(), url: this.#plan.directory }
     })
@@ -85,7 +103,9 @@ class TensorBoardSink implements Sink {
       try {
         const bytes = this.#encoder.encode(batch, buffer)
         this.#sayOverflow()
-        return await this.#append(buffer.subarray(0, bytes), claim)
+        const file = this.#opened()
+        this.#sayLost(await file.write(buffer.subarray(0, bytes)))
+        return this.#accept(bytes, claim)
       } finally {
         giveBack(buffer)
       }
@@ -94,16 +114,20 @@ class TensorBoardSink implements Sink {
 
   writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult> {
     return this.#perform(signal, async (claim) => {
+      const read = await this.#read(record)
+      if ('status' in read) return read
       const startedSeconds = this.#run.createdAt / 1000
       const firstParams = !this.#hparams
-      const bytes = encodeRecord(record, { seq, startedSeconds, firstParams })
-      const addsParams = record.kind === 'params' && bytes.length > 0
-      if (addsParams && !firstParams) this.#sayLaterParams()
-      return this.#append(bytes, () => {
-        const isClaimed = claim()
-        if (isClaimed && addsParams) this.#hparams = true
-        return isClaimed
-      })
+      const place = { seq, startedSeconds, firstParams, tags: this.#tags }
+      const payload = encodeRecord(record, read.content, place)
+      if (payload.length === 0) return this.#accept(0, claim, read.rejected)
+      this.#sayMapped(record, read, firstParams)
+      const { lostBytes, bytes } = await this.#opened().writeEvent(payload)
+      this.#sayLost(lostBytes)
+      if (record.kind === 'params') {
+        return this.#accept(bytes, () => claim() && (this.#hparams = true))
+      }
+      return this.#accept(bytes, claim, read.rejected)
     })
   }
 
@@ -112,13 +136,26 @@ class TensorBoardSink implements Sink {
     await this.#release()
   }
 
-  async #append(records: Uint8Array, claim: Claim): Promise<WriteResult> {
-    const file = this.#file
-    if (!file) throw new Error('written to before open() was ready')
-    this.#sayLost(await file.write(records))
+  #opened(): EventFile {
+    if (!this.#file) throw new Error('written to before open() was ready')
+    return this.#file
+  }
+
+  #accept(bytes: number, claim: Claim, rejected: readonly Rejection[] = []): WriteResult {
     if (!claim()) return GIVEN_UP
-    file.settle(records)
-    return { status: 'accepted', state: this.#state() }
+    this.#opened().settle(bytes)
+    const state = this.#state()
+    return rejected.length === 0 ? { status: 'accepted', state } : { status: 'partial', rejected, state }
+  }
+
+  /** What the record's blobs hold, or the record's rejection where nothing of it is left. */
+  async #read(record: RunRecord): Promise<ReadContent | Extract<WriteResult, { status: 'split' }>> {
+    try {
+      return await readContent(record, this.#run.folder)
+    } catch (error) {
+      if (error instanceof BlobError) return { status: 'split', code: 'ERR_BLOB', reason: error.message }
+      throw error
+    }
   }
 
   /**
@@ -157,7 +194,9 @@ class TensorBoardSink implements Sink {
   }
 
   #state(): State & Record<string, unknown> {
-    return { file: this.#file!.name, bytes: this.#file!.bytes, hparams: this.#hparams }
+    const { shared } = this.#tags
+    const { name, bytes } = this.#opened()
+    return { file: name, bytes, hparams: this.#hparams, ...(shared.length > 0 && { shared }) }
   }
 
   #sayLost(lostBytes: number): void {
@@ -169,17 +208,43 @@ class TensorBoardSink implements Sink {
     )
   }
 
-  #sayLaterParams(): void {
-    this.#notice(
-      'ERR_MAPPED',
-      "TensorBoard's HParams table shows a run's first parameters; later ones stand in its Text tab only",
-    )
+  #sayMapped(record: RunRecord, { content }: ReadContent, firstParams: boolean): void {
+    if (record.kind === 'params' && !firstParams) {
+      this.#sayOnce(
+        "TensorBoard's HParams table shows a run's first parameters; later ones stand in its Text tab only",
+      )
+    }
+    if (record.kind === 'images' && record.images.some(({ caption }) => caption !== undefined)) {
+      this.#sayOnce('TensorBoard shows images without their captions')
+    }
+    if (record.kind === 'figure' && content.kind !== 'images') {
+      this.#sayOnce('TensorBoard draws no Plotly figures; its Text tab says where in the run they lie')
+    }
+    if (content.kind === 'text' && content.isCut) {
+      this.#sayOnce(`TensorBoard is given the first ${MAX_TEXT_BYTES / 1024} KiB of a text`)
+    }
+    if (record.kind === 'table' && (record.rows > MAX_ROWS || record.columns > MAX_COLUMNS)) {
+      this.#sayOnce(`TensorBoard is given the first ${MAX_ROWS} rows and ${MAX_COLUMNS} columns of a table`)
+    }
   }
 
   #sayOverflow(): void {
-    if (this.#overflowSaid || !this.#encoder.overflowed) return
-    this.#overflowSaid = true
-    this.#notice('ERR_MAPPED', 'finite values beyond float32 (±3.4e38) are ±Infinity in TensorBoard')
+    if (!this.#encoder.overflowed) return
+    this.#sayOnce('finite values beyond float32 (±3.4e38) are ±Infinity in TensorBoard')
+  }
+
+  #sayShared(tag: string): void {
+    const plain = tag.slice(0, tag.lastIndexOf(' [%'))
+    this.#sayOnce(
+      `TensorBoard shows a name on one dashboard only: '${plain}' was logged as two kinds, of which the later ` +
+        `one stands under '${tag}'`,
+    )
+  }
+
+  #sayOnce(message: string): void {
+    if (this.#said.has(message)) return
+    this.#said.add(message)
+    this.#notice('ERR_MAPPED', message)
   }
 }
 
@@ -196,15 +261,22 @@ function refusalOf(error: unknown): Refusal {
   if (error instanceof TraceletError) {
     return { status: 'blocked', scope: 'run', code: error.code, reason: error.message }
   }
+  // Changed between its check and the writing; the next check will tell.
+  if (error instanceof BlobError) return { status: 'retry', reason: error.message }
   const { code, message } = error as NodeJS.ErrnoException
   if (code === undefined) throw error
   if (!DENIED.has(code)) return { status: 'retry', reason: message }
   return { status: 'blocked', scope: 'run', code: 'ERR_AUTH', reason: message }
 }
 
-function readState(state: SinkState): (SettledFile & { hparams: boolean }) | undefined {
+function readState(state: SinkState): (SettledFile & Pick<State, 'hparams' | 'shared'>) | undefined {
   if (typeof state?.file !== 'string' || typeof state.bytes !== 'number') return undefined
-  return { name: basename(state.file), bytes: state.bytes, hparams: state.hparams === true }
+  return {
+    name: basename(state.file),
+    bytes: state.bytes,
+    hparams: state.hparams === true,
+    ...(Array.isArray(state.shared) && { shared: state.shared as SharedTags }),
+  }
 }
 
 /** `events.out.tfevents.<seconds>.<host>.tracelet.<run id>`: readers look for "tfevents" and sort by the seconds. */

@@ -1,13 +1,17 @@
 /**
- * How a series is called in TensorBoard.
+ * How what a run logs is called in TensorBoard.
  *
  *     no context               the name           train/loss
  *     with a context           name [context]     train/loss [val]
+ *     taken by another kind    name [%kind]       train/loss [%histograms]
  *
  * No two series share a tag: in a context `%` and `[` are written `%25` and `%5B`, so the last ` [` of a tag begins
  * its context, and a name without context that looks as if it had one, is empty, or is a tag TensorBoard or
  * tracelet uses otherwise, gets the empty context ` []`. The context stands last, so that TensorBoard still groups
  * by the part of the name before the first `/`.
+ *
+ * TensorBoard shows a tag of a run on one dashboard only, that of what came first; a scalar and a histogram of one
+ * name would hide each other. So the kind that comes second is told apart, by what no context can look like.
  */
 
 /** Where a run's records stand in TensorBoard's Text tab. */
@@ -15,6 +19,7 @@ export const TEXT_TAGS = {
   params: 'tracelet/params',
   tags: 'tracelet/tags',
   state: 'tracelet/state',
+  notes: 'tracelet/notes',
 } as const
 
 /** TensorBoard finds the rows of its HParams table by these. */
@@ -36,7 +41,59 @@ export function tagOf(name: string, context: string): string {
   return `${name} [${context.replaceAll('%', '%25').replaceAll('[', '%5B')}]`
 }
 
+/** TensorBoard's plugins: what is shown on one dashboard. */
+export type TagKind = 'scalars' | 'histograms' | 'images' | 'text' | 'pr_curves'
+
+/** Names of one run that were met as two kinds, with the kind that has the plain tag. Kept in the cursor. */
+export type SharedTags = readonly (readonly [tag: string, owner: TagKind])[]
+
+/** More names than these would not fit into a cursor's state; what lies beyond is decided anew after a restart. */
+const MAX_SHARED_BYTES = 16_384
+
+/** Which kind of a run has which tag: the one that was met first since the run was opened, or in a cursor. */
+export class TagBook {
+  readonly #owners: Map<string, TagKind>
+  readonly #shared: (readonly [tag: string, owner: TagKind])[]
+  readonly #onShared: (tag: string) => void
+  #sharedBytes = 0
+
+  /** @param onShared told of a name at its first tag of a second kind */
+  constructor(shared: SharedTags = [], onShared: (tag: string) => void = () => {}) {
+    this.#owners = new Map(shared)
+    this.#shared = [...shared]
+    this.#onShared = onShared
+  }
+
+  get shared(): SharedTags {
+    return this.#shared
+  }
+
+  tag(kind: TagKind, name: string, context = ''): string {
+    const plain = tagOf(name, context)
+    // Only series have contexts.
+    if (context !== '') return plain
+    const owner = this.#owners.get(plain)
+    if (owner === undefined) this.#owners.set(plain, kind)
+    if (owner === undefined || owner === kind) return plain
+    const apart = `${plain} [%${kind}]`
+    if (!this.#owners.has(apart)) {
+      this.#owners.set(apart, kind)
+      this.#keep(plain, owner)
+      this.#onShared(apart)
+    }
+    return apart
+  }
+
+  #keep(tag: string, owner: TagKind): void {
+    if (this.#shared.some(([known]) => known === tag)) return
+    const bytes = Buffer.byteLength(JSON.stringify([tag, owner]))
+    if (this.#sharedBytes + bytes > MAX_SHARED_BYTES) return
+    this.#sharedBytes += bytes
+    this.#shared.push([tag, owner])
+  }
+}
+
 /** Upper bound of a tag's UTF-8 length, from that of the series' name and context together. */
 export function maxTagBytes(nameBytes: number): number {
-  return nameBytes * 3 + 3
+  return nameBytes * 3 + ' [] [%pr_curves]'.length
 }

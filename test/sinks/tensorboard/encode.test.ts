@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { fileVersionRecord, maxPointBytes, ScalarEncoder } from '../../../src/sinks/tensorboard/encode.ts'
+import type { RunRecord } from '../../../src/core/types.ts'
+import type { RecordContent } from '../../../src/sinks/tensorboard/content.ts'
+import {
+  fileVersionRecord,
+  maxPointBytes,
+  recordOf,
+  ScalarEncoder,
+} from '../../../src/sinks/tensorboard/encode.ts'
 import { encodeRecord } from '../../../src/sinks/tensorboard/encode-record.ts'
+import { inMemory } from '../../../src/sinks/tensorboard/pieces.ts'
+import { TagBook } from '../../../src/sinks/tensorboard/tag.ts'
 import { batchOf, type PlainPoint } from './batch.ts'
 import * as golden from './golden.ts'
 
@@ -23,7 +32,13 @@ const GOLDEN_POINTS: readonly PlainPoint[] = [
   { name: 'train/loss', step: -(2 ** 53 - 1), time: T + 1, value: 7 },
   { name: 'n'.repeat(300), step: 5, time: -1500, value: 8 },
 ]
-const PLACE = { seq: 3, startedSeconds: 1_700_000_000.25, firstParams: true }
+const place = (more: { seq?: number; firstParams?: boolean } = {}) => ({
+  seq: 3,
+  startedSeconds: 1_700_000_000.25,
+  firstParams: true,
+  tags: new TagBook(),
+  ...more,
+})
 
 test("the first record is TensorBoard's own, byte for byte", () => {
   assert.equal(fileVersionRecord(1_700_000_000.25, 'tracelet 0f1e2d3c').toString('hex'), golden.fileVersion)
@@ -68,25 +83,36 @@ test('only a finite value beyond float32 counts as overflowed', () => {
 
 test('the first parameters stand in the text tab and the table of hyperparameters', () => {
   const params = { adam: true, lr: 1e-3, model: 'résnet' }
-  assert.equal(encodeRecord({ kind: 'params', params }, PLACE).toString('hex'), golden.params)
+  assert.equal(recordBytes({ kind: 'params', params }).toString('hex'), golden.params)
 })
 
 test('later parameters stand in the text tab only', () => {
   const params = { adam: true, lr: 1e-3, model: 'résnet' }
-  const bytes = encodeRecord({ kind: 'params', params }, { ...PLACE, firstParams: false })
+  const bytes = recordBytes({ kind: 'params', params }, { firstParams: false })
   assert.ok(bytes.includes('tracelet/params'))
   assert.ok(!bytes.includes('_hparams_'))
 })
 
 test('the end of a run stands in the text tab and the table of hyperparameters', () => {
   const record = { kind: 'state', state: 'finished', time: 1_700_000_009_500 } as const
-  assert.equal(encodeRecord(record, { ...PLACE, seq: 900 }).toString('hex'), golden.finished)
+  assert.equal(recordBytes(record, { seq: 900 }).toString('hex'), golden.finished)
 })
 
 test('a record without entries takes no bytes', () => {
-  assert.equal(encodeRecord({ kind: 'params', params: {} }, PLACE).length, 0)
-  assert.equal(encodeRecord({ kind: 'tags', tags: {} }, PLACE).length, 0)
+  assert.deepEqual(encodeRecord({ kind: 'params', params: {} }, NOTHING, place()), [])
+  assert.deepEqual(encodeRecord({ kind: 'tags', tags: {} }, NOTHING, place()), [])
 })
+
+const NOTHING = { kind: 'none' } as const
+function recordBytes(
+  record: RunRecord,
+  more?: Parameters<typeof place>[0],
+  content: RecordContent = NOTHING,
+): Buffer {
+  const payload = encodeRecord(record, content, place(more))
+  assert.ok(inMemory(payload))
+  return recordOf(payload)
+}
 
 function encode(encoder: ScalarEncoder, points: readonly PlainPoint[]): Buffer {
   const batch = batchOf(points)

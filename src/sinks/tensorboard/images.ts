@@ -1,0 +1,37 @@
+/**
+ * Images. One is laid as `Image`, which `EventAccumulator.Images` and the Images tab read; several of one step as
+ * the tensor [width, height, image, …], which the tab shows side by side and other readers find among the tensors:
+ * an `Image` each would need a tag each. The encoded bytes stay as they were logged: browsers show PNG, JPEG, GIF
+ * and WebP.
+ */
+import { DATA_CLASS_BLOB_SEQUENCE, DT_STRING, pluginMetadata, shapeField } from './messages.ts'
+import { type FilePiece, nested, type Piece } from './pieces.ts'
+import { stringField, varintField } from './protobuf.ts'
+
+export interface SizedImage {
+  readonly width: number
+  readonly height: number
+  readonly file: FilePiece
+}
+
+/** @param images one at least */
+export function imagesValue(tag: string, images: readonly SizedImage[]): Piece[] {
+  const { width, height, file } = images[0]!
+  if (images.length === 1) {
+    return [
+      stringField(1, tag),
+      ...nested(4, [varintField(1, height), varintField(2, width), ...nested(4, [file])]),
+    ]
+  }
+  return [
+    stringField(1, tag),
+    ...nested(8, [
+      varintField(1, DT_STRING),
+      shapeField([images.length + 2]),
+      stringField(8, String(width)),
+      stringField(8, String(height)),
+      ...images.flatMap((image) => nested(8, [image.file])),
+    ]),
+    pluginMetadata('images', DATA_CLASS_BLOB_SEQUENCE),
+  ]
+}
