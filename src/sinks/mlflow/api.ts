@@ -103,6 +103,9 @@ export class MlflowApi {
         reply.code,
       )
     }
+    if (reply.code === 503 && /--serve-artifacts/.test(reply.text)) {
+      return refused({ status: 'blocked', scope: 'run', code: 'ERR_SERVER', reason }, false, reply.code)
+    }
     if (reply.code === 403 && /invalid host header/i.test(reply.text)) {
       const { host } = new URL(this.#uri)
       const hint = `MLflow refuses the host name '${host}'; start it with --allowed-hosts '${host}'`

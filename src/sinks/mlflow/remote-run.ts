@@ -4,8 +4,6 @@
  * MLflow gives run ids itself, so a create whose answer is lost cannot be repeated blindly. Every run is created
  * with the tag `tracelet.nonce`, and looked for by it before each create.
  */
-import { userInfo } from 'node:os'
-import { relative } from 'node:path'
 import type { RunInfo } from '../../core/types.ts'
 import type { Refusal } from '../http.ts'
 import type { ApiReply, MlflowApi } from './api.ts'
@@ -21,6 +19,8 @@ export interface RemoteRun {
   readonly experimentId: string
   /** The parent's run id at MLflow, once known. */
   readonly parentId: string | undefined
+  /** Where its artifacts go: `mlflow-artifacts:/…`, a path or the address of a store. */
+  readonly artifactUri: string
 }
 export type Found<T> = { readonly found: T } | { readonly refusal: Refusal }
 
@@ -29,6 +29,7 @@ interface RunJson {
     readonly run_id: string
     readonly experiment_id: string
     readonly lifecycle_stage: string
+    readonly artifact_uri?: string
   }
   readonly data?: {
     readonly tags?: readonly { key: string; value: string }[]
@@ -86,14 +87,14 @@ export async function createRun(
     'tracelet.project': run.project,
     'tracelet.group': run.group,
     [PARENT_TAG]: parentId,
-    'mlflow.user': userName(),
+    'mlflow.user': run.user,
     'mlflow.runName': name,
-    'mlflow.source.name': process.argv[1] ? relative(process.cwd(), process.argv[1]) : undefined,
+    'mlflow.source.name': run.program,
     'mlflow.source.type': 'LOCAL',
   }
   const body = {
     experiment_id: experimentId,
-    user_id: userName(),
+    user_id: run.user ?? '',
     run_name: name,
     start_time: Math.floor(run.createdAt),
     tags: Object.entries(tags)
@@ -134,7 +135,8 @@ export async function findParent(
 
 export function toRemote(run: RunJson): RemoteRun {
   const parentId = run.data?.tags?.find(({ key }) => key === PARENT_TAG)?.value
-  return { runId: run.info.run_id, experimentId: run.info.experiment_id, parentId }
+  const { run_id, experiment_id, artifact_uri = '' } = run.info
+  return { runId: run_id, experimentId: experiment_id, parentId, artifactUri: artifact_uri }
 }
 
 export function deleted(runId: string): Refusal {
@@ -148,6 +150,12 @@ export function refusalOf(reply: ApiReply): Refusal {
   if (reply.status === 'refused') return reply.refusal
   const reason = reply.status === 'fault' ? reply.reason : 'MLflow gave an unexpected answer'
   return { status: 'blocked', scope: 'run', code: 'ERR_REFUSED', reason }
+}
+
+/** The answer to a refused item: it goes, the rest does not. */
+export function answerOf(reply: ApiReply): Refusal {
+  if (reply.status === 'fault') return { status: 'split', code: 'ERR_REFUSED', reason: reply.reason }
+  return refusalOf(reply)
 }
 
 export function isFault(reply: ApiReply, fault: 'missing' | 'invalid' | 'exists'): boolean {
@@ -175,12 +183,4 @@ async function searchByTag(
 
 function gone(reason: string): Refusal {
   return { status: 'blocked', scope: 'run', code: 'ERR_REMOTE_RUN_GONE', reason }
-}
-
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return ''
-  }
 }

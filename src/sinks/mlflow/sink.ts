@@ -17,21 +17,13 @@ import type {
   WriteResult,
 } from '../../core/types.ts'
 import { defineSink } from '../contract.ts'
-import { HttpClient, type Refusal } from '../http.ts'
+import { HttpClient } from '../http.ts'
 import { MlflowApi } from './api.ts'
 import { findCredentials } from './credentials.ts'
-import {
-  ENVELOPE_BYTES,
-  type Entry,
-  encodeEntries,
-  encodePoints,
-  fitText,
-  MAX_PARAM_CHARS,
-  MAX_TAG_CHARS,
-  paramText,
-  pointBytes,
-} from './encode.ts'
+import { ENVELOPE_BYTES, encodePoints, pointBytes } from './encode.ts'
 import { KeyBook } from './key-book.ts'
+import { Notices } from './notices.ts'
+import { findOrCreateRun, linkParent, reopenRun } from './open-run.ts'
 import {
   accountOf,
   addressOf,
@@ -41,18 +33,15 @@ import {
   prepareOptions,
 } from './options.ts'
 import {
-  createRun,
-  deleted,
-  findByNonce,
-  findExperiment,
-  findParent,
-  getRun,
-  isFault,
-  PARENT_TAG,
-  type RemoteRun,
-  toRemote,
-} from './remote-run.ts'
-import { type OpenedRun, type Sent, sendEntries } from './send-entries.ts'
+  type RecordsContext,
+  rememberKeys,
+  writeDataset,
+  writeNotes,
+  writeParams,
+  writeTags,
+} from './records.ts'
+import { deleted, getRun, isFault, type RemoteRun } from './remote-run.ts'
+import type { OpenedRun } from './send-entries.ts'
 import { isStored } from './stored.ts'
 
 /** More only add latency: the server is the limit. */
@@ -75,7 +64,8 @@ export const mlflow = defineSink({
   capabilities: {
     shape: 'points',
     rewrite: 'identity',
-    records: ['params', 'tags', 'state'],
+    // No place for definitions of metrics: MLflow's charts have their axes chosen by whoever looks, and no summaries.
+    records: ['params', 'tags', 'state', 'notes', 'dataset'],
     values: { nan: 'kept', infinity: 'mapped', negativeZero: 'mapped', precision: 'double' },
     maxNameLength: 250,
   },
@@ -87,14 +77,12 @@ export const mlflow = defineSink({
 
 const STATUS = { running: 'RUNNING', finished: 'FINISHED', failed: 'FAILED', killed: 'KILLED' } as const
 
-/** Nonces whose create may be carried out late. Outlives a sink, which is made anew for each attempt to open. */
-const unclearCreates = new Set<string>()
-
 class MlflowSink implements Sink {
   readonly #context: SinkContext<MlflowOptions>
   readonly #options: MlflowOptions
   readonly #keys: KeyBook
-  readonly #noticed = new Set<string>()
+  readonly #notices: Notices
+  readonly #recordsContext: RecordsContext
   #http: HttpClient | undefined
   #api: MlflowApi | undefined
   #remote: RemoteRun | undefined
@@ -104,9 +92,14 @@ class MlflowSink implements Sink {
   constructor(context: SinkContext<MlflowOptions>) {
     this.#context = context
     this.#options = prepareOptions(context.options)
+    this.#notices = new Notices(context.notice)
     this.#keys = new KeyBook((name, key) =>
-      this.#notice('name', `MLflow has no such name as '${name}': stored as '${key}', see the run's tags`),
+      this.#notices.tell(
+        'name',
+        `MLflow has no such name as '${name}': stored as '${key}', see the run's tags`,
+      ),
     )
+    this.#recordsContext = { keys: this.#keys, notices: this.#notices }
   }
 
   async open(state: SinkState, signal: AbortSignal): Promise<OpenResult> {
@@ -118,7 +111,10 @@ class MlflowSink implements Sink {
       return { status: 'blocked', scope: 'account', code: 'ERR_OPTION', reason }
     }
     const known = typeof state?.runId === 'string' ? state.runId : undefined
-    const opened = known ? await this.#reopen(api, known, signal) : await this.#findOrCreate(api, signal)
+    const { run } = this.#context
+    const opened = known
+      ? await reopenRun(api, known, signal)
+      : await findOrCreateRun(api, run, experimentOf(this.#options, run), signal)
     if ('refusal' in opened) {
       return opened.refusal.status === 'split'
         ? { ...opened.refusal, status: 'blocked', scope: 'run' }
@@ -126,8 +122,9 @@ class MlflowSink implements Sink {
     }
     this.#remote = opened.found
     const { runId, experimentId } = opened.found
-    const refusal = await this.#linkParent(signal)
-    if (refusal?.status === 'retry' || refusal?.status === 'blocked') return refusal
+    const linked = await linkParent(api, opened.found, this.#context.run.parent, signal)
+    if (!('refusal' in linked)) this.#remote = linked.found
+    else if (linked.refusal.status !== 'split') return linked.refusal
     const url = `${this.#options.uri}/#/experiments/${experimentId}/runs/${runId}`
     return { status: 'ready', state: { runId, experimentId }, url }
   }
@@ -135,12 +132,15 @@ class MlflowSink implements Sink {
   async write(batch: Batch, signal: AbortSignal): Promise<WriteResult> {
     const { api, runId } = this.#opened()
     for (let i = 0; i < batch.length; i++) this.#keys.learn(batch.series[i]!, batch.describe)
-    const refusal = await this.#rememberKeys(signal)
+    const refusal = await rememberKeys({ api, runId }, this.#keys, signal)
     if (refusal) return refusal
     const { body, count, rejected, superseded, infinityAt } = encodePoints(runId, batch, this.#keys.prefix)
     if (infinityAt !== -1) {
       const { name } = batch.describe(batch.series[infinityAt]!)
-      this.#notice('infinity', `MLflow stores ±Infinity as ±1.7976931348623157e308 (first in '${name}')`)
+      this.#notices.tell(
+        'infinity',
+        `MLflow stores ±Infinity as ±1.7976931348623157e308 (first in '${name}')`,
+      )
     }
     if (count > 0) {
       const reply = await api.post('runs/log-batch', body, signal)
@@ -172,9 +172,13 @@ class MlflowSink implements Sink {
   async writeRecord(record: RunRecord, _seq: number, signal: AbortSignal): Promise<WriteResult> {
     switch (record.kind) {
       case 'params':
-        return this.#writeParams(record.params, signal)
+        return writeParams(this.#opened(), record, this.#recordsContext, signal)
       case 'tags':
-        return this.#writeTags(record.tags, signal)
+        return writeTags(this.#opened(), record, this.#recordsContext, signal)
+      case 'notes':
+        return writeNotes(this.#opened(), record, this.#recordsContext, signal)
+      case 'dataset':
+        return writeDataset(this.#opened(), record, this.#recordsContext, signal)
       case 'state':
         return this.#writeState(record, signal)
       default:
@@ -214,65 +218,6 @@ class MlflowSink implements Sink {
     return { api: this.#api, runId: this.#remote.runId }
   }
 
-  #notice(topic: string, message: string): void {
-    if (this.#noticed.has(topic)) return
-    this.#noticed.add(topic)
-    this.#context.notice('ERR_MAPPED', message)
-  }
-
-  // ── the run ──────────────────────────────────────────────────────────────────────────────────────
-
-  async #reopen(api: MlflowApi, runId: string, signal: AbortSignal) {
-    const run = await getRun(api, runId, signal)
-    return 'refusal' in run ? run : { found: toRemote(run.found) }
-  }
-
-  async #findOrCreate(
-    api: MlflowApi,
-    signal: AbortSignal,
-  ): Promise<{ readonly found: RemoteRun } | { readonly refusal: Refusal }> {
-    const { run } = this.#context
-    const experiment = await findExperiment(api, experimentOf(this.#options, run), signal)
-    if ('refusal' in experiment) return experiment
-    const existing = await findByNonce(api, experiment.found, run.nonce, signal)
-    if ('refusal' in existing) return existing
-    if (existing.found[0]) return { found: existing.found[0] }
-    const parent = run.parent && (await findParent(api, experiment.found, run.parent, signal))
-    if (parent && 'refusal' in parent) return parent
-    const created = await createRun(api, run, experiment.found, parent ? parent.found : undefined, signal)
-    if ('refusal' in created) {
-      if (created.unclear) unclearCreates.add(run.nonce)
-      return created
-    }
-    if (!unclearCreates.has(run.nonce)) return created
-    // The earlier create may have been carried out late: one run stays, empty ones beside it go.
-    const settled = await findByNonce(api, experiment.found, run.nonce, signal)
-    if ('refusal' in settled) return settled
-    const [kept = created.found, ...late] = settled.found
-    for (const { runId } of late) await api.post('runs/delete', { run_id: runId }, signal)
-    unclearCreates.delete(run.nonce)
-    return { found: kept }
-  }
-
-  /**
-   * Nested runs: MLflow knows a parent by a tag with the parent's id there. The parent may come to MLflow after
-   * its child, so this is tried again with every record of state.
-   */
-  async #linkParent(signal: AbortSignal): Promise<Refusal | undefined> {
-    const { parent } = this.#context.run
-    const remote = this.#remote!
-    if (parent === undefined || remote.parentId !== undefined) return undefined
-    const { api, runId } = this.#opened()
-    const found = await findParent(api, remote.experimentId, parent, signal)
-    if ('refusal' in found) return found.refusal
-    if (found.found === undefined) return undefined
-    const tag = { index: 0, key: PARENT_TAG, value: found.found }
-    const reply = await api.post('runs/log-batch', encodeEntries(runId, 'tags', [tag]), signal)
-    if (reply.status === 'refused') return reply.refusal
-    if (reply.status === 'ok') this.#remote = { ...remote, parentId: found.found }
-    return undefined
-  }
-
   // ── records ──────────────────────────────────────────────────────────────────────────────────────
 
   async #writeState(
@@ -280,12 +225,13 @@ class MlflowSink implements Sink {
     signal: AbortSignal,
   ): Promise<WriteResult> {
     const { api, runId } = this.#opened()
-    const refusal = await this.#linkParent(signal)
-    if (refusal) return refusal
+    const linked = await linkParent(api, this.#remote!, this.#context.run.parent, signal)
+    if ('refusal' in linked) return linked.refusal
+    this.#remote = linked.found
     const ended = record.state !== 'running'
     if (ended && this.#context.run.parent && this.#remote!.parentId === undefined) {
       const { parent } = this.#context.run
-      this.#notice(
+      this.#notices.tell(
         'parent',
         `MLflow has no run '${parent}' in this experiment: the run is not shown below it`,
       )
@@ -302,45 +248,4 @@ class MlflowSink implements Sink {
     const run = await getRun(api, runId, signal)
     return 'refusal' in run ? run.refusal : { status: 'split', code: 'ERR_REFUSED', reason: reply.reason }
   }
-
-  async #writeTags(tags: Readonly<Record<string, string>>, signal: AbortSignal): Promise<WriteResult> {
-    const entries = Object.entries(tags).map(([name, text], index): Entry => {
-      const value = fitText(text, MAX_TAG_CHARS)
-      if (value !== text) this.#notice('tag', `MLflow holds ${MAX_TAG_CHARS} characters of the tag '${name}'`)
-      return { index, key: this.#keys.key(name), value }
-    })
-    const refusal = await this.#rememberKeys(signal)
-    return refusal ?? resultOf(await sendEntries(this.#opened(), 'tags', entries, signal))
-  }
-
-  async #writeParams(
-    params: Extract<RunRecord, { kind: 'params' }>['params'],
-    signal: AbortSignal,
-  ): Promise<WriteResult> {
-    const entries = Object.entries(params).map(([name, param], index): Entry => {
-      const text = paramText(param)
-      const value = fitText(text, MAX_PARAM_CHARS)
-      if (value !== text) {
-        this.#notice('param', `MLflow holds ${MAX_PARAM_CHARS} characters of the parameter '${name}'`)
-      }
-      return { index, key: this.#keys.key(name), value }
-    })
-    const refusal = await this.#rememberKeys(signal)
-    return refusal ?? resultOf(await sendEntries(this.#opened(), 'params', entries, signal))
-  }
-
-  async #rememberKeys(signal: AbortSignal): Promise<Refusal | undefined> {
-    const tags = this.#keys.unsent()
-    if (tags.length === 0) return undefined
-    const sent = await sendEntries(this.#opened(), 'tags', tags, signal)
-    if ('refusal' in sent) return sent.refusal
-    this.#keys.remembered(tags)
-    return undefined
-  }
-}
-
-function resultOf(sent: Sent): WriteResult {
-  if ('refusal' in sent) return sent.refusal
-  const { rejected } = sent
-  return rejected.length > 0 ? { status: 'partial', rejected } : { status: 'accepted' }
 }

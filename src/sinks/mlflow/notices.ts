@@ -1,0 +1,15 @@
+/** What the user is told once of each topic. */
+export class Notices {
+  readonly #told = new Set<string>()
+  readonly #notice: (code: string, message: string) => void
+
+  constructor(notice: (code: string, message: string) => void) {
+    this.#notice = notice
+  }
+
+  readonly tell = (topic: string, message: string): void => {
+    if (this.#told.has(topic)) return
+    this.#told.add(topic)
+    this.#notice('ERR_MAPPED', message)
+  }
+}
