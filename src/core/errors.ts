@@ -6,7 +6,7 @@ export const ERROR_CODES = {
   ERR_BACKEND_UNKNOWN: 'no backend of that name',
   ERR_RUN_BUSY: 'another live process writes or delivers this run',
   ERR_RUN_UNKNOWN: 'no run of that id under the root folder',
-  ERR_RUN_FINISHED: 'points came for a run that was finished and could not be journaled any more',
+  ERR_RUN_FINISHED: 'points came for a run that was finished; the message says whether they are journaled',
   ERR_NO_ACTIVE_RUN: 'there is no active run in this thread',
   ERR_HANDLE: 'not a handle made by run.handle() of this process',
   ERR_NAME: 'a series, parameter or tag name is empty, too long or not a string',

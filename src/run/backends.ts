@@ -56,6 +56,11 @@ function refuseSharedFiles(specs: readonly DestinationSpec[]): void {
   }
 }
 
+/** Whether what is journaled has arrived there. */
+export function isInJournal({ kind, module }: DestinationSpec): boolean {
+  return module === undefined && findSink(kind).inJournal === true
+}
+
 /** How a destination stands in `run.json`: no secrets. */
 export function toRunDestination(
   { name, kind, module, options }: DestinationSpec,

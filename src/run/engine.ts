@@ -2,11 +2,10 @@
  * The machinery behind the runs of one thread that called `startLogging`: one drain thread, one lane, made with
  * the first run and kept for the next ones. It keeps no process alive: only an awaited `flush` or `finish` does.
  */
-import type { ErrorRecord } from '../core/errors.ts'
 import { DrainHost } from '../pipeline/drain-host.ts'
 import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
 import { requestFlush, untilFlushed, waitForFlush } from '../ring/doorbell.ts'
-import { Issues } from './issues.ts'
+import { Issues, type Report } from './issues.ts'
 import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
 
 /** Longest wait for a drain thread that is being started; takes about a tenth of a second. */
@@ -15,6 +14,8 @@ const START_MAX_MS = 2000
 /** What a run wants to hear from the threads behind it. */
 export interface EngineClient {
   readonly order: RunOrder
+  /** The run's own way of telling; default the engine's. */
+  readonly issues: Issues
   readonly onMessage: (message: FromDrain) => void
 }
 
@@ -57,8 +58,11 @@ export class Engine {
     this.host.forgetRun(number)
   }
 
-  report(issue: ErrorRecord, key?: string): void {
-    this.issues.report(issue, key)
+  /** Tells what concerns all runs: each handler of theirs once, stderr if any run has none. */
+  report(issue: Report, key?: string): void {
+    const told = new Set([...this.#clients.values()].map(({ issues }) => issues))
+    if (told.size === 0) told.add(this.issues)
+    for (const issues of told) issues.report(issue, key)
   }
 
   /** Everything published so far is journaled when this resolves; false when `timeoutMs` passed first. */

@@ -5,6 +5,7 @@ import { type ErrorRecord, TraceletError } from '../core/errors.ts'
 import type { RunId } from '../core/types.ts'
 import { requestFlush, ring, untilFlushed } from '../ring/doorbell.ts'
 import { isControl, MIN_LANE_SLOTS } from '../ring/layout.ts'
+import { disabledAttachedRun } from './disabled-run.ts'
 import { Issues } from './issues.ts'
 import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
 import { RunProducer } from './producer.ts'
@@ -18,6 +19,8 @@ export interface RunHandle extends ThreadLaneOptions {
   readonly control: SharedArrayBuffer
   readonly channel: string
   readonly counters: SharedArrayBuffer
+  /** Of a run in `mode: 'disabled'`: there is nothing behind it. */
+  readonly isDisabled?: true
 }
 
 const issues = new Issues()
@@ -31,6 +34,7 @@ const lanes = new Map<string, { lane: ThreadLane; runs: Map<number, AttachedRun>
  * @throws TraceletError ERR_HANDLE
  */
 export function attachRun(handle: RunHandle): AttachedRun {
+  if (handle?.tracelet === 1 && handle.isDisabled) return disabledAttachedRun(handle)
   if (!isHandle(handle)) {
     throw new TraceletError(
       'ERR_HANDLE',

@@ -1,18 +1,53 @@
-/** Tells the user: each kind of trouble when it begins, then at most once a minute, on stderr. */
+/** Tells the user what went wrong: on stderr, or to the handler that a run was given. */
 import { writeSync } from 'node:fs'
 import type { ErrorCode, ErrorRecord } from '../core/errors.ts'
 import { redactText } from '../core/redact.ts'
+import type { DestinationName } from '../core/types.ts'
 
 const REPEAT_MS = 60_000
 
+/**
+ * Something that the user should know.
+ * `error`: something was refused or lost, or a destination waits for somebody to act. `warning`: nothing is lost, it
+ * is tried again. `notice`: a backend holds something otherwise than it was logged. `recovered`: an earlier trouble
+ * of this destination is over.
+ */
+export interface Issue extends ErrorRecord {
+  readonly severity: 'error' | 'warning' | 'notice' | 'recovered'
+  /** Absent where it is not about a destination. */
+  readonly destination?: DestinationName
+}
+export type IssueHandler = (issue: Issue) => void
+
+/** An issue as the stages of a run know it; the severity follows from the code where it is not given. */
+export type Report = ErrorRecord & Partial<Issue>
+
+/** Of which nothing is lost. */
+const WARNINGS: ReadonlySet<ErrorCode> = new Set(['ERR_DRAIN_RESTARTED', 'ERR_DEADLINE', 'ERR_RUN_FINISHED'])
+
 export class Issues {
+  readonly #handler: IssueHandler | undefined
   readonly #lastAt = new Map<string, number>()
   readonly #held = new Map<string, number>()
+  #isHanding = false
+
+  /**
+   * @param handler gets every issue, instead of the lines on stderr. Without it each kind of trouble is told when
+   * it begins, then at most once a minute.
+   */
+  constructor(handler?: IssueHandler) {
+    this.#handler = handler
+  }
 
   /** @param key what counts as the same trouble; the code by default */
-  report(issue: ErrorRecord, key: string = issue.code): void {
+  report(issue: Report, key: string = issue.code): void {
     const now = Date.now()
     const last = this.#lastAt.get(key)
+    // what a handler itself does wrong must not call it without end
+    if (this.#handler && !this.#isHanding) {
+      this.#lastAt.set(key, now)
+      return this.#hand(this.#handler, issue)
+    }
     if (last !== undefined && now - last < REPEAT_MS) {
       this.#held.set(key, (this.#held.get(key) ?? 0) + 1)
       return
@@ -20,14 +55,45 @@ export class Issues {
     this.#lastAt.set(key, now)
     const held = this.#held.get(key) ?? 0
     this.#held.delete(key)
-    say(`${issue.code}: ${issue.message}${held > 0 ? ` (and ${held} more like it)` : ''}`)
+    say(`${lineOf(issue)}${held > 0 ? ` (and ${held} more like it)` : ''}`)
   }
 
   /** Ends a trouble: the next one of this key is told at once. */
-  resolve(key: string, message: string): void {
-    if (this.#lastAt.delete(key)) say(message)
+  resolve(key: string, issue: ErrorRecord & { readonly destination: DestinationName }): void {
     this.#held.delete(key)
+    if (!this.#lastAt.delete(key)) return
+    if (this.#handler) this.#hand(this.#handler, { ...issue, severity: 'recovered' })
+    else say(`${issue.destination}: ${issue.message}`)
   }
+
+  #hand(handler: IssueHandler, report: Report): void {
+    const { code, destination } = report
+    const severity = report.severity ?? (WARNINGS.has(code) ? 'warning' : 'error')
+    const message = redactText(report.message)
+    const failed = (error: unknown) =>
+      say(
+        `${lineOf(report)} (onIssue failed: ${error instanceof Error ? error.message : `threw a ${typeof error}`})`,
+      )
+    this.#isHanding = true
+    try {
+      const answer: unknown = handler({
+        code,
+        message,
+        severity,
+        ...(destination !== undefined && { destination }),
+      })
+      // an async handler's rejection would end the program
+      if (answer instanceof Promise) answer.catch(failed)
+    } catch (error) {
+      failed(error)
+    } finally {
+      this.#isHanding = false
+    }
+  }
+}
+
+function lineOf({ code, message, destination }: Report): string {
+  return `${code}: ${destination === undefined ? '' : `${destination}: `}${message}`
 }
 
 /** One line on stderr, written synchronously: it must appear even when the event loop never turns again. */
@@ -40,5 +106,3 @@ export function say(message: string): void {
     // stderr is closed or full: there is nobody to tell
   }
 }
-
-export type { ErrorCode }

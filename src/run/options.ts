@@ -1,4 +1,4 @@
-/** The options of `startLogging`, a row each. The structured ones (backend, tags, params) are read by `backends.ts` and `records.ts`. */
+/** The options of `startLogging`, a row each. The structured ones (backend, tags, params, onIssue) are read by `start.ts`. */
 import type { OptionTable } from '../core/options.ts'
 import { MAX_LANE_SLOTS, MIN_LANE_SLOTS } from '../ring/layout.ts'
 
@@ -22,7 +22,17 @@ export const RUN_OPTIONS = {
     env: ['TRACELET_GROUP'],
     doc: 'Runs that belong together, such as the processes of one job.',
   },
-  parent: { type: 'string', doc: 'Run id of the parent: nested runs.' },
+  parent: {
+    type: 'string',
+    doc: 'Nested runs: the id of the parent, or the parent itself, whose options then hold where none are given.',
+  },
+  mode: {
+    type: 'string',
+    default: 'online',
+    values: ['online', 'offline', 'disabled'],
+    env: ['TRACELET_MODE'],
+    doc: "'offline' journals only: `tracelet sync` sends it later. 'disabled' does nothing and touches no file: for tests and for the other processes of a job.",
+  },
   dir: {
     type: 'string',
     default: './.tracelet',

@@ -20,12 +20,21 @@ export interface LogPlace {
   readonly step?: number | undefined
   /** Wall time in ms since 1970; by default the time of the call. */
   readonly time?: number | undefined
+  /** Tells apart series of one name, such as 'train' and 'val'; by default none. */
+  readonly context?: string | undefined
 }
 
 /** The keys of an object as met last time, with their series: names are compared by identity, not looked up. */
 interface Shape {
   readonly keys: string[]
   readonly series: number[]
+}
+/** What is known of the rows of one context: their series, their shapes, the one met last. */
+interface Shapes {
+  readonly context: string
+  readonly series: Map<string, number>
+  last: Shape
+  readonly byFirstKey: Map<string, Shape>
 }
 
 export class RunProducer {
@@ -34,11 +43,10 @@ export class RunProducer {
   /** @internal this producer's block of the run's counters */
   readonly counts: Float64Array
   readonly #metrics = new Map<string, Metric>()
-  readonly #series = new Map<string, number>()
-  readonly #shapes = new Map<string, Shape>()
+  readonly #shapes: Shapes = emptyShapes('')
+  readonly #shapesByContext = new Map<string, Shapes>()
   readonly #takeSeries: () => number
   readonly #report: (issue: ErrorRecord) => void
-  #shape: Shape = { keys: [], series: [] }
   #nextStep = 0
 
   /** @param takeSeries numbers series within the lane, over all its runs */
@@ -63,7 +71,7 @@ export class RunProducer {
     this.#report = report
   }
 
-  /** One row: all values get one step and one time. */
+  /** One row: all values get one step, one time and one context. */
   log(values: Readonly<Record<string, number>>, place?: LogPlace): void {
     const lane = this.lane
     let step = place?.step
@@ -82,7 +90,13 @@ export class RunProducer {
       this.#refuse('ERR_VALUE', rowMessage(values), 1)
       return
     }
-    let shape = this.#shape
+    const context = place?.context
+    const shapes = context === undefined ? this.#shapes : this.#shapesOf(context)
+    if (shapes === undefined) {
+      this.#refuseRow(values, nameIssue(context)!)
+      return
+    }
+    let shape = shapes.last
     let index = 0
     let accepted = 0
     let lost = 0
@@ -92,7 +106,7 @@ export class RunProducer {
         let series: number
         if (shape.keys[index] === key) series = shape.series[index]!
         else {
-          shape = this.#shapeFor(shape, index, key)
+          shape = this.#shapeFor(shapes, shape, index, key)
           series = shape.series[index]!
         }
         index++
@@ -105,8 +119,7 @@ export class RunProducer {
       }
     } finally {
       // also when a getter of the caller's threw: what was pushed before it counts
-      if (lost > 0) shape = this.#forgetShape(shape)
-      this.#shape = shape
+      shapes.last = lost > 0 ? forgetUndefined(shapes, shape) : shape
       this.counts[PRODUCER.accepted]! += accepted
       if (lost > 0) this.counts[PRODUCER.lostLaneFull]! += lost
       lane.publish()
@@ -169,26 +182,36 @@ export class RunProducer {
   }
 
   /** The shape that has `key` at `index` after the same keys before; remembered by the first key. */
-  #shapeFor(shape: Shape, index: number, key: string): Shape {
+  #shapeFor(shapes: Shapes, shape: Shape, index: number, key: string): Shape {
     if (index === 0) {
-      const known = this.#shapes.get(key)
+      const known = shapes.byFirstKey.get(key)
       if (known) return known
-      const fresh = { keys: [key], series: [this.#seriesOf(key)] }
-      this.#shapes.set(key, fresh)
+      const fresh = { keys: [key], series: [this.#seriesOf(shapes, key)] }
+      shapes.byFirstKey.set(key, fresh)
       return fresh
     }
     // another row with the same beginning: from here on the new keys stand in the shape
     shape.keys.length = index
     shape.series.length = index
     shape.keys.push(key)
-    shape.series.push(this.#seriesOf(key))
+    shape.series.push(this.#seriesOf(shapes, key))
     return shape
   }
 
-  #seriesOf(name: string): number {
-    const known = this.#series.get(name)
+  /** Undefined for what cannot be a context. */
+  #shapesOf(context: string): Shapes | undefined {
+    if (context === '') return this.#shapes
+    const known = this.#shapesByContext.get(context)
+    if (known || nameIssue(context)) return known
+    const fresh = emptyShapes(context)
+    this.#shapesByContext.set(context, fresh)
+    return fresh
+  }
+
+  #seriesOf(shapes: Shapes, name: string): number {
+    const known = shapes.series.get(name)
     if (known !== undefined) return known
-    return nameIssue(name) ? BAD_NAME : this.define(name, '')
+    return nameIssue(name) ? BAD_NAME : this.#define(shapes, name)
   }
 
   /**
@@ -197,22 +220,28 @@ export class RunProducer {
    * @internal
    */
   define(name: string, context: string): number {
-    const key = context === '' ? name : `${name}\0${context}`
-    const known = this.#series.get(key)
-    if (known !== undefined) return known
-    const series = this.#takeSeries()
-    const bytes = encoder.encode(`${name}\0${context}`)
-    if (!this.lane.pushRecord(LANE_RECORD.series, series, this.runNumber, bytes)) return UNDEFINED
-    this.#series.set(key, series)
-    return series
+    const shapes = this.#shapesOf(context)!
+    return shapes.series.get(name) ?? this.#define(shapes, name)
   }
 
-  /** Lost points may mean a series that could not be defined: its place in the shape must not stay. */
-  #forgetShape(shape: Shape): Shape {
-    if (!shape.series.includes(UNDEFINED)) return shape
-    this.#shapes.delete(shape.keys[0]!)
-    return { keys: [], series: [] }
+  #define(shapes: Shapes, name: string): number {
+    const series = this.#takeSeries()
+    const bytes = encoder.encode(`${name}\0${shapes.context}`)
+    if (!this.lane.pushRecord(LANE_RECORD.series, series, this.runNumber, bytes)) return UNDEFINED
+    shapes.series.set(name, series)
+    return series
   }
+}
+
+function emptyShapes(context: string): Shapes {
+  return { context, series: new Map(), last: { keys: [], series: [] }, byFirstKey: new Map() }
+}
+
+/** Lost points may mean a series that could not be defined: its place in the shape must not stay. */
+function forgetUndefined(shapes: Shapes, shape: Shape): Shape {
+  if (!shape.series.includes(UNDEFINED)) return shape
+  shapes.byFirstKey.delete(shape.keys[0]!)
+  return { keys: [], series: [] }
 }
 
 /** What is wrong with a name, if anything. */

@@ -8,7 +8,7 @@ import type { DestinationNews } from '../pipeline/destination-stats.ts'
 import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
 import type { Engine } from './engine.ts'
 import type { RunHandle } from './handle.ts'
-import { say } from './issues.ts'
+import { type Issues, say } from './issues.ts'
 import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
 import { RunProducer } from './producer.ts'
 import { readStats } from './stats.ts'
@@ -17,6 +17,15 @@ import { readStats } from './stats.ts'
 const FINISH_GRACE_MS = 500
 /** Room in the lane for the records that end a run. */
 const FINISH_SLOTS = 64
+
+/** What `startLogging` knows of a run beside its order. */
+export interface RunPlan {
+  readonly finishDeadlineMs: number
+  readonly issues: Issues
+  /** Names of the destinations that nothing is sent to before `tracelet sync`. */
+  readonly offline: readonly string[]
+  readonly onFinished: () => void
+}
 
 export interface FinishOptions {
   /** Longest wait for the backends; default the run's `finishDeadlineMs`. The rest stays in the journal. */
@@ -27,9 +36,8 @@ export class Run extends RunLogger implements AsyncDisposable {
   readonly info: RunInfo
   readonly #engine: Engine
   readonly #order: RunOrder
-  readonly #finishDeadlineMs: number
+  readonly #plan: RunPlan
   readonly #news = new Map<string, DestinationNews>()
-  readonly #onFinished: () => void
   #finishing: Promise<Stats> | undefined
   #answered!: () => void
   readonly #allAnswered: Promise<void>
@@ -39,22 +47,24 @@ export class Run extends RunLogger implements AsyncDisposable {
   constructor(
     engine: Engine,
     order: Omit<RunOrder, 'counters' | 'number'> & { readonly number: number },
-    finishDeadlineMs: number,
-    onFinished: () => void,
+    plan: RunPlan,
   ) {
     const counters = createCounters(order.destinations.length)
-    const report = (issue: ErrorRecord) => engine.report(issue)
+    const report = (issue: ErrorRecord) => plan.issues.report(issue)
     super(new RunProducer(engine.lane.writer, order.number, counters, engine.lane.takeSeries, report), report)
     this.info = order.run
     this.#engine = engine
     this.#order = { ...order, counters }
-    this.#finishDeadlineMs = finishDeadlineMs
-    this.#onFinished = onFinished
+    this.#plan = plan
     for (const { name } of order.destinations) this.#news.set(name, { url: '', reason: '' })
     this.#allAnswered = new Promise((resolve) => {
       this.#answered = resolve
     })
-    engine.open({ order: this.#order, onMessage: (message) => this.#receive(message) })
+    engine.open({
+      order: this.#order,
+      issues: plan.issues,
+      onMessage: (message) => this.#receive(message),
+    })
     this.record({ kind: 'state', state: 'running', time: order.run.createdAt })
   }
 
@@ -103,7 +113,7 @@ export class Run extends RunLogger implements AsyncDisposable {
    */
   finish(outcome: RunOutcome = 'finished', options: FinishOptions = {}): Promise<Stats> {
     this.#finishing ??= this.#engine.keepAlive(() =>
-      this.#finish(outcome, options.deadlineMs ?? this.#finishDeadlineMs),
+      this.#finish(outcome, options.deadlineMs ?? this.#plan.finishDeadlineMs),
     )
     return this.#finishing
   }
@@ -137,7 +147,7 @@ export class Run extends RunLogger implements AsyncDisposable {
     const stats = this.stats()
     this.#tellPending(stats)
     this.#engine.forget(this.#order.number)
-    this.#onFinished()
+    this.#plan.onFinished()
     return stats
   }
 
@@ -163,6 +173,11 @@ export class Run extends RunLogger implements AsyncDisposable {
   }
 
   #tellPending(stats: Stats): void {
+    const { issues, offline } = this.#plan
+    const command = `npx tracelet sync ${this.info.folder}`
+    if (offline.length > 0) {
+      say(`run ${this.id}: offline: nothing was sent to ${offline.join(', ')}; send with: ${command}`)
+    }
     const pending = Object.entries(stats.destinations).filter(
       ([, { pending, records }]) => pending + records.pending > 0,
     )
@@ -172,34 +187,33 @@ export class Run extends RunLogger implements AsyncDisposable {
         records.pending > 0 ? `${pending} points and ${records.pending} records` : `${pending} points`
       return `${what} for ${name}${reason === '' ? '' : ` (${reason})`}`
     })
-    say(
-      `ERR_DEADLINE: run ${this.id}: pending: ${list.join(', ')}; send with: npx tracelet sync ${this.info.folder}`,
-    )
+    const message = `run ${this.id}: pending: ${list.join(', ')}; send with: ${command}`
+    issues.report({ code: 'ERR_DEADLINE', message }, `${this.id} pending`)
   }
 
   #receive(message: FromDrain): void {
     if (message.type === 'finished') this.#answered()
     else if (message.type === 'url') this.#hear(message.destination).url = message.url
-    else if (message.type === 'drain-issue') this.#engine.report(message.issue)
+    else if (message.type === 'drain-issue') this.#plan.issues.report(message.issue)
     else if (message.type === 'issue') this.#hearIssue(message)
     else if (message.type === 'closed' && !message.complete)
       this.#hear(message.destination).reason ||= message.reason
     if (!this.#lateReported && this.isFinished && this.stats().late > 0) {
       this.#lateReported = true
-      say(
-        `run ${this.id}: points came after finish(); they are journaled and go out with: npx tracelet sync ${this.info.folder}`,
-      )
+      const message = `run ${this.id}: points came after finish(); they are journaled and go out with: npx tracelet sync ${this.info.folder}`
+      this.#plan.issues.report({ code: 'ERR_RUN_FINISHED', message }, `${this.id} late`)
     }
   }
 
   #hearIssue({ destination, issue, severity }: Extract<FromDrain, { type: 'issue' }>): void {
+    const { issues } = this.#plan
     const key = `${this.id} ${destination}`
-    const text = `${destination}: ${issue.message}`
+    const told = { ...issue, destination }
     if (severity === 'notice')
-      return this.#engine.report({ ...issue, message: text }, `${key} ${issue.code} ${issue.message}`)
+      return issues.report({ ...told, severity }, `${key} ${issue.code} ${issue.message}`)
     this.#hear(destination).reason = severity === 'recovered' ? '' : issue.message
-    if (severity === 'recovered') this.#engine.issues.resolve(key, text)
-    else this.#engine.report({ ...issue, message: text }, key)
+    if (severity === 'recovered') issues.resolve(key, told)
+    else issues.report({ ...told, severity: severity === 'blocked' ? 'error' : 'warning' }, key)
   }
 
   #hear(destination: string): DestinationNews {

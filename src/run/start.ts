@@ -3,36 +3,46 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { TraceletError } from '../core/errors.ts'
 import { type GivenOptions, resolveOptions } from '../core/options.ts'
-import { redactText } from '../core/redact.ts'
-import type { RunInfo, RunOutcome, Stats } from '../core/types.ts'
-import { VERSION } from '../core/version.ts'
-import { createRunFolder, isRunFolder, newRunId } from '../pipeline/store/folder.ts'
+import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
+import type { DestinationSpec } from '../pipeline/messages.ts'
+import { createRunFolder, newRunId, runFolder } from '../pipeline/store/folder.ts'
 import { takeGuard } from '../pipeline/store/guard.ts'
-import {
-  type RunFile,
-  readRunFile,
-  runInfo,
-  withDestinations,
-  writeRunFile,
-} from '../pipeline/store/run-file.ts'
-import { type Backend, resolveBackends, toRunDestination } from './backends.ts'
+import { type Backend, isInJournal, resolveBackends, toRunDestination } from './backends.ts'
+import { describeRun, newRunInfo } from './describe-run.ts'
+import { disabledRun } from './disabled-run.ts'
 import { Engine } from './engine.ts'
+import { type IssueHandler, Issues } from './issues.ts'
 import { RUN_OPTIONS } from './options.ts'
 import { watchProcessEnd } from './process-end.ts'
 import type { Params, Tags } from './records.ts'
 import { type FinishOptions, Run } from './run.ts'
 
-export interface StartOptions extends GivenOptions<typeof RUN_OPTIONS> {
+export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'parent'> {
   /** Where the run lands; default the local store and TensorBoard event files. */
   readonly backend?: Backend | undefined
   readonly tags?: Tags | undefined
   readonly params?: Params | undefined
+  /**
+   * The run that this one is part of, or its id. A run of this process passes its own options on: what is not given
+   * here (backend, project, experiment, group, folder, mode …) is as it was there; its name, id, params and tags
+   * stay its own.
+   */
+  readonly parent?: Run | RunId | undefined
+  /**
+   * Told everything that goes wrong, at once and each time, instead of a line on stderr. It runs within the call
+   * that went wrong, so let it be quick. What it throws, or its promise rejects with, harms nothing.
+   */
+  readonly onIssue?: IssueHandler | undefined
 }
+
+/** Where nothing is to be sent yet: what is journaled has arrived. */
+const JOURNAL_ONLY: DestinationSpec = { name: 'local', index: 0, kind: 'local', options: {} }
 
 let engine: Engine | undefined
 /** Runs of this thread that are not finished, in the order they were started. */
 const runs = new Set<Run>()
-let active: Run | undefined
+/** What runs were started with, for their children. */
+const startedWith = new WeakMap<Run, StartOptions>()
 
 /**
  * Starts a run and makes it the active one. Synchronous; touches the local disk, never the network.
@@ -41,84 +51,111 @@ let active: Run | undefined
  * process writes the run; ERR_JOURNAL_WRITE when the folder cannot be written
  */
 export function startLogging(options: StartOptions = {}): Run {
-  const { backend, tags, params, ...rest } = options
-  const resolved = resolveOptions(RUN_OPTIONS, rest, process.env, 'startLogging')
+  const given = withParent(options)
+  const { backend, tags, params, onIssue, parent, ...rest } = given
+  const parentId = typeof parent === 'object' ? parent.id : parent
+  const resolved = resolveOptions(RUN_OPTIONS, { ...rest, parent: parentId }, process.env, 'startLogging')
   if (!Number.isInteger(Math.log2(resolved.laneSlots))) {
     throw new TraceletError(
       'ERR_OPTION',
       `startLogging: laneSlots must be a power of two, but is ${resolved.laneSlots}`,
     )
   }
-  const destinations = resolveBackends(backend, process.env)
+  if (onIssue !== undefined && typeof onIssue !== 'function')
+    throw new TraceletError('ERR_OPTION', 'startLogging: onIssue must be a function')
   const id = resolved.runId ?? newRunId()
+  if (id === parentId)
+    throw new TraceletError('ERR_OPTION', `startLogging: run '${id}' cannot be its own parent`)
   const root = resolve(resolved.dir)
-  const folder = onDisk(root, () => createRunFolder(root, resolved.project, id))
+  const identity = newRunInfo(id, runFolder(root, resolved.project, id), resolved)
+  let started: Run
+  let isFirst = false
+  const onFinished = () => runs.delete(started)
+  if (resolved.mode === 'disabled') started = disabledRun(identity, onFinished)
+  else {
+    const destinations = resolveBackends(backend, process.env)
+    const isOffline = resolved.mode === 'offline'
+    const info = claimFolder(root, identity, destinations)
+    isFirst = engine === undefined
+    engine ??= new Engine(resolved)
+    started = new Run(
+      engine,
+      {
+        number: Engine.takeRunNumber(),
+        incarnation: randomUUID(),
+        run: info,
+        destinations: isOffline ? [JOURNAL_ONLY] : destinations,
+        durability: resolved.durability,
+        rowMaxAgeMs: resolved.rowMaxAgeMs,
+      },
+      {
+        finishDeadlineMs: resolved.finishDeadlineMs,
+        issues: onIssue ? new Issues(onIssue) : engine.issues,
+        offline: isOffline ? destinations.filter((one) => !isInJournal(one)).map(({ name }) => name) : [],
+        onFinished,
+      },
+    )
+    watchProcessEnd(runs, resolved.signals)
+  }
+  runs.add(started)
+  startedWith.set(started, given)
+  if (params !== undefined) started.logParams(params)
+  if (tags !== undefined) started.setTags(tags)
+  if (isFirst) engine?.untilJournaling()
+  return started
+}
+
+/** The options of a parent that is a run of this process stand in for those that are not given. */
+function withParent(options: StartOptions): StartOptions {
+  const { parent } = options
+  if (typeof parent !== 'object' || parent === null) return options
+  const before = startedWith.get(parent)
+  if (before === undefined) {
+    throw new TraceletError(
+      'ERR_OPTION',
+      'startLogging: parent must be a run that startLogging() gave in this thread, or the id of a run',
+    )
+  }
+  const { name: _, runId, params, tags, parent: grandparent, ...inherited } = before
+  const own = Object.entries(options).filter(([, value]) => value !== undefined)
+  return { ...inherited, ...Object.fromEntries(own) }
+}
+
+/** Makes the run's folder this process's own, and writes down what the run is and where it goes. */
+function claimFolder(root: string, run: RunInfo, destinations: readonly DestinationSpec[]): RunInfo {
+  const folder = onDisk(root, () => createRunFolder(root, run.project, run.id))
   // the drain thread takes it over and keeps it
   const guard = onDisk(folder, () => takeGuard(folder, 'writer'))
-  const run: RunInfo = {
-    id,
-    name: redactText(resolved.name ?? id),
-    project: resolved.project,
-    experiment: redactText(resolved.expName),
-    ...(resolved.group !== undefined && { group: redactText(resolved.group) }),
-    ...(resolved.parent !== undefined && { parent: resolved.parent }),
-    createdAt: Date.now(),
-    nonce: randomUUID(),
-    folder,
-  }
-  let info: RunInfo
   try {
     const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
-    info = onDisk(folder, () => describeRun(run, toDescribe))
+    return onDisk(folder, () => describeRun(run, toDescribe))
   } catch (error) {
     guard.release()
     throw error
   }
-  const isFirst = engine === undefined
-  engine ??= new Engine(resolved)
-  const { durability, rowMaxAgeMs, finishDeadlineMs } = resolved
-  const started: Run = new Run(
-    engine,
-    {
-      number: Engine.takeRunNumber(),
-      incarnation: randomUUID(),
-      run: info,
-      destinations,
-      durability,
-      rowMaxAgeMs,
-    },
-    finishDeadlineMs,
-    () => {
-      runs.delete(started)
-      if (active === started) active = [...runs].at(-1)
-    },
-  )
-  runs.add(started)
-  active = started
-  watchProcessEnd(runs, resolved.signals)
-  if (params !== undefined) started.logParams(params)
-  if (tags !== undefined) started.setTags(tags)
-  if (isFirst) engine.untilJournaling()
-  return started
 }
 
 /**
- * The run started last in this thread and not finished.
+ * The run started last in this thread and not finished: after the end of a nested run, its parent.
  * @throws TraceletError ERR_NO_ACTIVE_RUN
  */
 export function getActiveRun(): Run {
-  if (!active || active.isFinished) {
-    throw new TraceletError(
-      'ERR_NO_ACTIVE_RUN',
-      'there is no active run in this thread: call startLogging() first',
-    )
-  }
-  return active
+  const active = activeRun()
+  if (active) return active
+  throw new TraceletError(
+    'ERR_NO_ACTIVE_RUN',
+    'there is no active run in this thread: call startLogging() first',
+  )
 }
 
 /** Finishes the active run; undefined when there is none. */
 export async function stopLogging(outcome?: RunOutcome, options?: FinishOptions): Promise<Stats | undefined> {
-  return active?.finish(outcome, options)
+  // without one: the run that is just finishing, so that whoever calls this twice waits for its end
+  return (activeRun() ?? [...runs].at(-1))?.finish(outcome, options)
+}
+
+function activeRun(): Run | undefined {
+  return [...runs].findLast((run) => !run.isFinished)
 }
 
 /** @throws TraceletError ERR_JOURNAL_WRITE for a fault of the file system */
@@ -132,16 +169,4 @@ function onDisk<Result>(place: string, work: () => Result): Result {
       cause: error,
     })
   }
-}
-
-/** Writes `run.json`, or adds this start to the one that is there; who the run is stays as it was first written. */
-function describeRun(run: RunInfo, destinations: Parameters<typeof withDestinations>[1]): RunInfo {
-  const now = Date.now()
-  const { folder, ...identity } = run
-  const before: RunFile = isRunFolder(folder)
-    ? { ...readRunFile(folder), tracelet: VERSION, openedAt: now, state: 'running' }
-    : { tracelet: VERSION, run: identity, openedAt: now, state: 'running', destinations: [] }
-  const file = withDestinations(before, destinations, now)
-  writeRunFile(folder, file)
-  return runInfo(folder, file)
 }

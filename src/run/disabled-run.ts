@@ -1,0 +1,84 @@
+/**
+ * A run that is not one: `mode: 'disabled'`. Everything a run can be asked is there and does nothing: no folder, no
+ * thread, no file, no count. That no method is missing is the compiler's to check.
+ */
+import type { RunInfo, Stats } from '../core/types.ts'
+import type { AttachedRun, RunHandle } from './handle.ts'
+import type { RunLogger } from './logger.ts'
+import type { Metric } from './metric.ts'
+import type { Run } from './run.ts'
+
+type PublicOf<Class> = { readonly [Member in keyof Class]: Class[Member] }
+
+const NOTHING = (): undefined => undefined
+
+const ZEROS: Stats = {
+  accepted: 0,
+  inRing: 0,
+  journaled: 0,
+  before: { points: 0, records: 0 },
+  coalesced: 0,
+  lost: { laneFull: 0, disk: 0 },
+  refused: 0,
+  late: 0,
+  records: { accepted: 0, parked: 0, journaled: 0, lost: 0 },
+  stalls: { count: 0, totalMs: 0 },
+  unsyncedMs: 0,
+  destinations: {},
+}
+
+const LOGGER: PublicOf<RunLogger> = {
+  log: NOTHING,
+  metric: (name: string, context = '') => ({ name, context, log: NOTHING }) as unknown as Metric,
+  logParams: NOTHING,
+  setTags: NOTHING,
+  setNotes: NOTHING,
+  defineMetric: NOTHING,
+  logDataset: NOTHING,
+}
+
+/** @param info as the run would have had it; nothing is at its folder */
+export function disabledRun(info: RunInfo, onFinished: () => void): Run {
+  let isFinished = false
+  const finish = async () => {
+    isFinished = true
+    onFinished()
+    return ZEROS
+  }
+  const run: PublicOf<Run> = {
+    ...LOGGER,
+    id: info.id,
+    info,
+    get isFinished() {
+      return isFinished
+    },
+    handle: () => disabledHandle(info.id),
+    stats: () => ZEROS,
+    flush: async () => ZEROS,
+    finish,
+    endSync: NOTHING,
+    [Symbol.asyncDispose]: async () => void (await finish()),
+  }
+  return run as Run
+}
+
+/** In another thread. */
+export function disabledAttachedRun({ id }: RunHandle): AttachedRun {
+  const run: PublicOf<AttachedRun> = { ...LOGGER, id, flush: async () => true }
+  return run as AttachedRun
+}
+
+function disabledHandle(id: string): RunHandle {
+  const nothing = new SharedArrayBuffer(0)
+  const lane = { laneSlots: 0, overflow: 'drop', blockMaxMs: 0 } as const
+  return {
+    tracelet: 1,
+    id,
+    number: 0,
+    control: nothing,
+    channel: '',
+    counters: nothing,
+    isDisabled: true,
+    ...lane,
+  }
+}
