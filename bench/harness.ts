@@ -166,7 +166,7 @@ function writeReport(question: Question, records: readonly RawRecord[], folder: 
   process.stdout.write(`written: ${report}, ${path}\n`)
 }
 
-function describeMachine(question: string, quick: boolean): Machine {
+export function describeMachine(question: string, quick: boolean): Machine {
   return {
     question,
     at: new Date().toISOString(),

@@ -1,5 +1,9 @@
-/** `npm run bench [-- --quick] [--reports <folder>] [question…]`: answers the questions, or those named. */
+/**
+ * `npm run bench [-- --quick] [--reports <folder>] [question…]`: answers the questions, or those named;
+ * `npm run bench -- compare <commit> [<commit>]`: the first two of them, of two builds.
+ */
 import { parseArgs } from 'node:util'
+import { compare } from './compare.ts'
 import { answer, OUTCOME, type Question } from './harness.ts'
 import { mlflow } from './mlflow.ts'
 import { pipeline } from './pipeline.ts'
@@ -16,14 +20,16 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 })
 
+const { quick } = values
+const reportsFolder = values.reports ?? (quick ? '.cache/bench' : 'reports')
+if (positionals[0] === 'compare') process.exit(await compare(positionals.slice(1), { quick, reportsFolder }))
+
 const names = QUESTIONS.map(({ name }) => name)
 const unknown = positionals.filter((name) => !names.includes(name))
 if (unknown.length > 0) {
   process.stderr.write(`unknown question ${unknown.join(', ')}; there are ${names.join(', ')}\n`)
   process.exit(OUTCOME.void)
 }
-const { quick } = values
-const reportsFolder = values.reports ?? (quick ? '.cache/bench' : 'reports')
 let worst: number = OUTCOME.answered
 for (const question of QUESTIONS) {
   if (positionals.length > 0 && !positionals.includes(question.name)) continue

@@ -41,7 +41,7 @@ function renderFile(name: string, text: string): string[] {
   ]
 }
 
-function describe(machine: Machine, end: { load: number; seconds: number }, name: string): string {
+export function describe(machine: Machine, end: { load: number; seconds: number }, name: string): string {
   const quick = machine.mode === 'quick' ? ' **Quick mode: the figures say little.**' : ''
   return (
     `${machine.cores} cores of ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.platform}; load ${show(machine.load)} before, ` +
