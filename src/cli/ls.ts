@@ -107,7 +107,7 @@ const STATE_COLUMN = 4
 export function formatRuns(runs: readonly (Overview | Unreadable)[], columns: number | undefined): string {
   if (runs.length === 0) return 'no runs\n'
   const colours = palette()
-  const readable = runs.filter((run) => !isUnreadable(run))
+  const readable = runs.filter((run): run is Overview => !isUnreadable(run))
   const rows = readable.map((run) => [
     plain(run.info.id),
     run.info.name === run.info.id ? '' : plain(run.info.name),

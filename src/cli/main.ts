@@ -10,10 +10,11 @@ import { VERSION } from '../core/version.ts'
 import { type Command, EXIT, EXIT_WORDS, UsageError } from './command.ts'
 import { demoCommand } from './demo/command.ts'
 import { lsCommand } from './ls.ts'
+import { showCommand } from './show/show.ts'
 import { syncCommand } from './sync.ts'
 import { plain } from './text.ts'
 
-const COMMANDS: readonly Command[] = [demoCommand, lsCommand, syncCommand]
+const COMMANDS: readonly Command[] = [demoCommand, lsCommand, showCommand, syncCommand]
 const HELP_OPTION = { type: 'boolean', short: 'h', doc: 'show this help' } as const
 
 process.exitCode = await main(process.argv.slice(2))

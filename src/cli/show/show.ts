@@ -1,0 +1,169 @@
+/** `tracelet show`: one run, from its journal and from what its destinations have got. */
+import { openRun } from '../../index.ts'
+import { readDeadLetters } from '../../pipeline/store/dead-letters.ts'
+import {
+  type Command,
+  DIR_OPTION,
+  EXIT,
+  JSON_OPTION,
+  onlyWord,
+  PROJECT_OPTION,
+  rootFolder,
+  UsageError,
+} from '../command.ts'
+import { type Overview, overviewOf } from '../overview.ts'
+import { terminalColumns } from '../terminal.ts'
+import { jsonText, plain } from '../text.ts'
+import { formatShown } from './format.ts'
+import { definitionOf, type RunContent, readContent } from './read-run.ts'
+
+export const showCommand: Command = {
+  name: 'show',
+  summary: 'one run: its series with plots, parameters, files, and where it has been delivered',
+  usage: 'show RUN [--metric NAME …] [--no-plots] [--dir DIR] [--project P] [--json]',
+  options: {
+    metric: {
+      type: 'string',
+      multiple: true,
+      doc: 'only these series; a name may end in *; with --json their points too',
+    },
+    'no-plots': { type: 'boolean', doc: 'numbers only' },
+    dir: DIR_OPTION,
+    project: PROJECT_OPTION,
+    json: JSON_OPTION,
+  },
+  maxPositionals: 1,
+  exits: { [EXIT.failed]: 'there is no such run, or it cannot be read' },
+  async run(values, positionals) {
+    const word = onlyWord('show', positionals, 'a run (its id or its folder)')
+    const run = openRun(word, { dir: rootFolder(values), project: values.project as string | undefined })
+    const { folder } = run.info
+    const overview = overviewOf(folder)
+    const content = readContent(folder)
+    const wanted = values.metric as string[] | undefined
+    const shown: Shown = {
+      overview,
+      content: wanted === undefined ? content : onlySeries(content, wanted),
+      refusals: refusalsOf(folder),
+    }
+    if (values.json === true) process.stdout.write(`${jsonText(toJson(shown, wanted !== undefined))}\n`)
+    else {
+      const layout = {
+        columns: terminalColumns(),
+        hasPlots: values['no-plots'] !== true,
+        isChoice: wanted !== undefined,
+      }
+      process.stdout.write(formatShown(shown, layout))
+    }
+    return EXIT.ok
+  },
+}
+
+export interface Shown {
+  readonly overview: Overview
+  readonly content: RunContent
+  readonly refusals: readonly Refusal[]
+}
+/** Items that a destination refused for the same reason. */
+export interface Refusal {
+  readonly destination: string
+  readonly code: string
+  readonly reason: string
+  readonly count: number
+}
+
+/** Of so many reasons that differ in a name or a number only the first are told apart. */
+const MAX_REASONS = 20
+
+export function refusalsOf(folder: string): Refusal[] {
+  const found = new Map<string, { destination: string; code: string; reason: string; count: number }>()
+  for (const { destination, code, reason } of readDeadLetters(folder)) {
+    let key = `${destination} ${code} ${reason}`
+    if (!found.has(key) && found.size >= MAX_REASONS) key = `${destination} ${code}`
+    const known = found.get(key)
+    if (known !== undefined) known.count++
+    else found.set(key, { destination, code, reason, count: 1 })
+  }
+  return [...found.values()]
+}
+
+/** @throws UsageError when a name fits no series */
+function onlySeries(content: RunContent, wanted: readonly string[]): RunContent {
+  const fits = (pattern: string, name: string) =>
+    pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern
+  for (const pattern of wanted) {
+    if (!content.curves.some(({ name }) => fits(pattern, name)))
+      throw new UsageError(`show: the run has no series '${plain(pattern)}'`)
+  }
+  return {
+    ...content,
+    curves: content.curves.filter(({ name }) => wanted.some((pattern) => fits(pattern, name))),
+  }
+}
+
+function toJson({ overview, content, refusals }: Shown, hasPoints: boolean) {
+  const { info, state, folder } = overview
+  const { curves, params, tags, notes, definitions, items, stateAt, corrupt } = content
+  const { nonce: _, ...told } = info
+  const stored = hasPoints ? openRun(folder) : undefined
+  return {
+    ...told,
+    state,
+    ...(state !== 'running' && stateAt !== undefined && { stateAt }),
+    points: overview.points,
+    records: overview.records,
+    corrupt,
+    params: Object.fromEntries(params),
+    tags: Object.fromEntries(tags),
+    notes,
+    series: curves.map((curve) => {
+      const { summary, goal } = definitionOf(curve.name, definitions)
+      return {
+        name: curve.name,
+        ...(curve.context !== '' && { context: curve.context }),
+        points: curve.points,
+        lastStep: curve.lastStep,
+        ...Object.fromEntries(summary.map((kind) => [kind, curve.summary(kind, goal)])),
+        ...(stored && pointsOf(stored.history(curve.name, curve.context))),
+      }
+    }),
+    items,
+    destinations: overview.destinations.map(({ name, destination, cursors, points, records }) => ({
+      name,
+      kind: destination.kind,
+      address: destination.address,
+      ...(cursors.rows?.url !== undefined && { url: cursors.rows.url }),
+      pending: { points, records },
+      ...settledOf(cursors),
+      refusals: refusals
+        .filter((refusal) => refusal.destination === name)
+        .map(({ code, reason, count }) => ({ code, reason, count })),
+    })),
+  }
+}
+
+function pointsOf(history: Record<'step' | 'time' | 'value', Float64Array>) {
+  return {
+    history: {
+      step: Array.from(history.step),
+      time: Array.from(history.time),
+      value: Array.from(history.value),
+    },
+  }
+}
+
+/** What a destination has settled, by its two cursors together. */
+export function settledOf({ rows, uploads }: Overview['destinations'][number]['cursors']) {
+  const sum = (pick: (cursor: NonNullable<typeof rows>) => number) =>
+    (rows ? pick(rows) : 0) + (uploads ? pick(uploads) : 0)
+  return {
+    delivered: sum(({ settled }) => settled.delivered),
+    rejected: sum(({ settled }) => settled.rejected),
+    filtered: sum(({ settled }) => settled.filtered),
+    corrupt: sum(({ settled }) => settled.corrupt),
+    recordsDelivered: sum(({ settled }) => settled.recordsDelivered),
+    recordsRejected: sum(({ settled }) => settled.recordsRejected),
+    recordsFiltered: sum(({ settled }) => settled.recordsFiltered),
+    recordsCorrupt: sum(({ settled }) => settled.recordsCorrupt),
+  }
+}
