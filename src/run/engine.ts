@@ -28,6 +28,7 @@ export class Engine {
   readonly #words: Int32Array
   readonly #clients = new Map<number, EngineClient>()
   #waiting = 0
+  #isJournaling = false
   static #lastRunNumber = 0
 
   constructor(options: ThreadLaneOptions & { readonly deliveryThreads: number }) {
@@ -80,6 +81,8 @@ export class Engine {
    * and a kill could cost more than its 20 ms of them.
    */
   untilJournaling(): void {
+    if (this.#isJournaling) return
+    this.#isJournaling = true
     waitForFlush(this.#words, requestFlush(this.#words), START_MAX_MS)
   }
 

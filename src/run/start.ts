@@ -69,15 +69,13 @@ export function startLogging(options: StartOptions = {}): Run {
   const root = resolve(resolved.dir)
   const identity = newRunInfo(id, runFolder(root, resolved.project, id), resolved)
   let started: Run
-  let isFirst = false
   const onFinished = () => runs.delete(started)
   if (resolved.mode === 'disabled') started = disabledRun(identity, onFinished)
   else {
     const destinations = resolveBackends(backend, process.env)
     const isOffline = resolved.mode === 'offline'
-    const info = claimFolder(root, identity, destinations)
-    isFirst = engine === undefined
     engine ??= new Engine(resolved)
+    const info = claimFolder(root, identity, destinations)
     started = new Run(
       engine,
       {
@@ -101,7 +99,7 @@ export function startLogging(options: StartOptions = {}): Run {
   startedWith.set(started, given)
   if (params !== undefined) started.logParams(params)
   if (tags !== undefined) started.setTags(tags)
-  if (isFirst) engine?.untilJournaling()
+  if (resolved.mode !== 'disabled') engine?.untilJournaling()
   return started
 }
 
