@@ -12,9 +12,10 @@ import { demoCommand } from './demo/command.ts'
 import { lsCommand } from './ls.ts'
 import { showCommand } from './show/show.ts'
 import { syncCommand } from './sync.ts'
+import { tailCommand } from './tail/tail.ts'
 import { plain } from './text.ts'
 
-const COMMANDS: readonly Command[] = [demoCommand, lsCommand, showCommand, syncCommand]
+const COMMANDS: readonly Command[] = [demoCommand, lsCommand, showCommand, syncCommand, tailCommand]
 const HELP_OPTION = { type: 'boolean', short: 'h', doc: 'show this help' } as const
 
 process.exitCode = await main(process.argv.slice(2))

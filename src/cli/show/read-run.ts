@@ -112,9 +112,9 @@ export function definitionOf(
   return { summary, goal: found?.goal }
 }
 
-type OtherRecord = Exclude<RunRecord, { kind: 'params' | 'tags' | 'notes' | 'metric' | 'state' }>
+export type OtherRecord = Exclude<RunRecord, { kind: 'params' | 'tags' | 'notes' | 'metric' | 'state' }>
 
-function itemOf(record: OtherRecord): Item {
+export function itemOf(record: OtherRecord): Item {
   const { kind, name } = record
   const step = 'step' in record && record.step !== undefined ? { lastStep: record.step } : {}
   const item = (what: string, bytes?: number): Item => ({
