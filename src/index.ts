@@ -6,9 +6,25 @@ export { type AttachedRun, attachRun, type RunHandle } from './run/handle.ts'
 export type { Issue, IssueHandler } from './run/issues.ts'
 export type { FlushOptions } from './run/logger.ts'
 export type { Metric } from './run/metric.ts'
-export { type History, type OpenRunOptions, openRun, type StoredRun } from './run/open-run.ts'
+export { type OpenRunOptions, openRun, type StoredRun } from './run/open-run.ts'
 export type { LogPlace } from './run/producer.ts'
 export type { Params, Tags } from './run/records.ts'
 export type { FinishOptions, Run } from './run/run.ts'
 export { getActiveRun, type StartOptions, startLogging, stopLogging } from './run/start.ts'
+export type { StoredBlob } from './run/stored-blob.ts'
+export type { ArtifactFile, Download } from './run/stored-files.ts'
+export type { History, Point, SeriesLength, SeriesSummary } from './run/stored-points.ts'
+export type {
+  MetricDefinition,
+  StoredArtifact,
+  StoredDataset,
+  StoredFigure,
+  StoredHistogram,
+  StoredImage,
+  StoredModel,
+  StoredPrCurve,
+  StoredTable,
+  StoredText,
+  TableContent,
+} from './run/stored-records.ts'
 export { SummaryWriter } from './run/summary-writer.ts'

@@ -1,34 +1,26 @@
-/** Reading a run back from its journal: the local truth, whatever the backends have. */
+/** Reading a run back from its folder: the local truth, whatever the backends have. */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type {
-  JournalEntry,
-  ParamValue,
-  RunInfo,
-  RunOutcome,
-  RunRecord,
-  Series,
-  SeriesId,
-  UnknownRecord,
-} from '../core/types.ts'
+import type { ParamValue, RunInfo, RunOutcome, RunRecord, Series, UnknownRecord } from '../core/types.ts'
 import { openJournal } from '../pipeline/journal/reader.ts'
 import { findRunFolder, RUN_FILE } from '../pipeline/store/folder.ts'
 import { type RunDestination, readRunFile, runInfo } from '../pipeline/store/run-file.ts'
 import { RUN_OPTIONS } from './options.ts'
+import {
+  type History,
+  readHistory,
+  readSeries,
+  readSummaries,
+  type SeriesLength,
+  type SeriesSummary,
+} from './stored-points.ts'
+import * as stored from './stored-records.ts'
 
 export interface OpenRunOptions {
   /** Root folder; default `TRACELET_DIR`, else `./.tracelet`. */
   readonly dir?: string | undefined
   /** Needed only where several projects hold a run of that id. */
   readonly project?: string | undefined
-}
-
-/** A series as it was logged: point i is (step[i], time[i], value[i]), in the order of logging per producer. */
-export interface History {
-  readonly step: Float64Array
-  /** Wall time in ms since 1970. */
-  readonly time: Float64Array
-  readonly value: Float64Array
 }
 
 /**
@@ -42,6 +34,11 @@ export function openRun(run: string, options: OpenRunOptions = {}): StoredRun {
   return new StoredRun(folder)
 }
 
+/**
+ * A run as it stands in its folder. Each call goes through the journal once and holds in memory what it answers;
+ * content (texts, images, files) is read when it is asked for. Where a method takes a name, it answers for that
+ * name alone; without it for all, in the order of logging.
+ */
 export class StoredRun {
   readonly info: RunInfo
   readonly destinations: readonly RunDestination[]
@@ -54,61 +51,47 @@ export class StoredRun {
   }
 
   /** All series with the number of their points, in the order they first came. */
-  series(): (Series & { readonly points: number })[] {
-    const found = new Map<SeriesId, Series & { points: number }>()
-    this.#read((entry, describe) => {
-      if (entry.kind !== 'points') return
-      for (const id of entry.points.series) {
-        const known = found.get(id)
-        if (known) known.points++
-        else found.set(id, { ...describe(id), points: 1 })
-      }
-    })
-    return [...found.values()]
+  series(): (Series & SeriesLength)[] {
+    return readSeries(this.info.folder)
   }
 
   /** Every point of one series; empty arrays for one that was never logged. */
   history(name: string, context = ''): History {
-    const step = new Column()
-    const time = new Column()
-    const value = new Column()
-    let wanted: SeriesId | undefined
-    const others = new Set<SeriesId>()
-    this.#read((entry, describe) => {
-      if (entry.kind !== 'points') return
-      const { points } = entry
-      for (let i = 0; i < points.length; i++) {
-        const id = points.series[i]!
-        if (wanted === undefined && !others.has(id)) {
-          const series = describe(id)
-          if (series.name === name && series.context === context) wanted = id
-          else others.add(id)
-        }
-        if (id !== wanted) continue
-        step.push(points.step[i]!)
-        time.push(points.time[i]!)
-        value.push(points.value[i]!)
-      }
-    })
-    return { step: step.done(), time: time.done(), value: value.done() }
+    return readHistory(this.info.folder, name, context)
+  }
+
+  /** A line for each series: of that name in all its contexts, or of all. */
+  summary(name?: string): SeriesSummary[] {
+    const definitions = new Map<string, stored.MetricDefinition>()
+    return readSummaries(
+      this.info.folder,
+      name,
+      ({ record }) => {
+        if (record.kind === 'metric') definitions.set(record.name, stored.withoutKind(record))
+      },
+      (series) => definitionOf(definitions, series),
+    )
+  }
+
+  /** What `defineMetric` said; of a name defined twice, the later definition. */
+  metricDefinitions(): stored.MetricDefinition[] {
+    const definitions = new Map<string, stored.MetricDefinition>()
+    for (const record of this.#all('metric')) definitions.set(record.name, stored.withoutKind(record))
+    return [...definitions.values()]
   }
 
   /** Hyperparameters; of one logged twice, the later value. */
   params(): Record<string, ParamValue> {
     const params = new Map<string, ParamValue>()
-    this.#records((record) => {
-      if (record.kind === 'params')
-        for (const [name, value] of Object.entries(record.params)) params.set(name, value)
-    })
+    for (const record of this.#all('params'))
+      for (const [name, value] of Object.entries(record.params)) params.set(name, value)
     return Object.fromEntries(params)
   }
 
   tags(): Record<string, string> {
     const tags = new Map<string, string>()
-    this.#records((record) => {
-      if (record.kind === 'tags')
-        for (const [name, value] of Object.entries(record.tags)) tags.set(name, value)
-    })
+    for (const record of this.#all('tags'))
+      for (const [name, value] of Object.entries(record.tags)) tags.set(name, value)
     return Object.fromEntries(tags)
   }
 
@@ -118,44 +101,90 @@ export class StoredRun {
       state: 'running',
       time: this.info.createdAt,
     }
-    this.#records((record) => {
-      if (record.kind === 'state') last = { state: record.state, time: record.time }
-    })
+    for (const { state, time } of this.#all('state')) last = { state, time }
     return last
   }
 
-  #records(visit: (record: RunRecord | UnknownRecord) => void): void {
-    this.#read((entry) => {
-      if (entry.kind === 'record') visit(entry.record)
-    })
+  /** The run's description, Markdown; undefined when it has none. */
+  notes(): string | undefined {
+    let last: string | undefined
+    for (const { notes } of this.#all('notes')) last = notes
+    return last
   }
 
-  #read(visit: (entry: JournalEntry, describe: (id: SeriesId) => Series) => void): void {
+  datasets(): stored.StoredDataset[] {
+    return Array.from(this.#all('dataset'), stored.withoutKind)
+  }
+
+  texts(name?: string): stored.StoredText[] {
+    return Array.from(this.#all('text', name), (record) => stored.toText(this.info.folder, record))
+  }
+
+  histograms(name?: string): stored.StoredHistogram[] {
+    return Array.from(this.#all('histogram', name), stored.withoutKind)
+  }
+
+  /** Each image, also of those logged together. */
+  images(name?: string): stored.StoredImage[] {
+    return Array.from(this.#all('images', name), (record) => stored.toImages(this.info.folder, record)).flat()
+  }
+
+  tables(name?: string): stored.StoredTable[] {
+    return Array.from(this.#all('table', name), (record) => stored.toTable(this.info.folder, record))
+  }
+
+  figures(name?: string): stored.StoredFigure[] {
+    return Array.from(this.#all('figure', name), (record) => stored.toFigure(this.info.folder, record))
+  }
+
+  prCurves(name?: string): stored.StoredPrCurve[] {
+    return Array.from(this.#all('prCurve', name), stored.withoutKind)
+  }
+
+  artifacts(name?: string): stored.StoredArtifact[] {
+    return Array.from(this.#all('artifact', name), (record) => stored.toArtifact(this.info.folder, record))
+  }
+
+  models(name?: string): stored.StoredModel[] {
+    return Array.from(this.#all('model', name), (record) => stored.toModel(this.info.folder, record))
+  }
+
+  /** Everything but points, one at a time: for runs with more records than memory should hold. */
+  *records(): Generator<RunRecord | UnknownRecord> {
     const reader = openJournal(this.info.folder, { live: false })
-    const describe = (id: SeriesId) => reader.series(id)
     try {
-      for (let entry = reader.next(); entry; entry = reader.next()) visit(entry, describe)
+      for (let entry = reader.next(); entry; entry = reader.next()) {
+        if (entry.kind === 'record') yield entry.record
+      }
     } finally {
       reader.close()
     }
   }
+
+  *#all<Kind extends RunRecord['kind']>(
+    kind: Kind,
+    name?: string,
+  ): Generator<Extract<RunRecord, { kind: Kind }>> {
+    for (const record of this.records()) {
+      if (record.kind !== kind) continue
+      if (name === undefined || ('name' in record && record.name === name))
+        yield record as Extract<RunRecord, { kind: Kind }>
+    }
+  }
 }
 
-/** A column that grows. */
-class Column {
-  #values = new Float64Array(1024)
-  #length = 0
-
-  push(value: number): void {
-    if (this.#length === this.#values.length) {
-      const larger = new Float64Array(this.#length * 2)
-      larger.set(this.#values)
-      this.#values = larger
-    }
-    this.#values[this.#length++] = value
+/** The definition of that very name, else that of the longest beginning. */
+function definitionOf(
+  definitions: ReadonlyMap<string, stored.MetricDefinition>,
+  series: string,
+): stored.MetricDefinition | undefined {
+  const exact = definitions.get(series)
+  if (exact) return exact
+  let best: stored.MetricDefinition | undefined
+  for (const definition of definitions.values()) {
+    const { name } = definition
+    const isLonger = name.length > (best?.name.length ?? 0)
+    if (name.endsWith('*') && series.startsWith(name.slice(0, -1)) && isLonger) best = definition
   }
-
-  done(): Float64Array {
-    return this.#values.slice(0, this.#length)
-  }
+  return best
 }
