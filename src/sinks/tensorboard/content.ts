@@ -91,7 +91,7 @@ async function readText(text: string | BlobRef, runFolder: string): Promise<Reco
 /** Cut between two characters. */
 function textOf(head: Buffer, bytes: number): { readonly text: string; readonly isCut: boolean } {
   const isCut = head.length < bytes
-  return { text: new TextDecoder().decode(head, { stream: isCut }), isCut }
+  return { text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(head, { stream: isCut }), isCut }
 }
 
 function whole(content: RecordContent): ReadContent {

@@ -9,13 +9,15 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
-import { maskedCrc32c } from './crc32c.ts'
+import { crc32c, mask, maskedCrc32c } from './crc32c.ts'
 import { RECORD_FOOTER_BYTES, RECORD_HEADER_BYTES } from './encode.ts'
 import type { Piece } from './pieces.ts'
 import { recordParts } from './record-parts.ts'
 
 /** Never through a symbolic link: another user may have put it into a shared log directory. */
 const OPEN_FLAGS = constants.O_RDWR | constants.O_NOFOLLOW
+
+const CHECKED_AT_ONCE_BYTES = 1 << 20
 
 export interface EventFilePlan {
   readonly directory: string
@@ -181,12 +183,25 @@ async function wholeRecords(handle: FileHandle, size: number): Promise<number> {
     const payloadBytes = frame.readUInt32LE(0) + frame.readUInt32LE(4) * 2 ** 32
     const next = at + RECORD_HEADER_BYTES + payloadBytes + RECORD_FOOTER_BYTES
     if (next > size) return at
-    const body = Buffer.alloc(payloadBytes + RECORD_FOOTER_BYTES)
-    const { bytesRead } = await handle.read(body, 0, body.length, at + RECORD_HEADER_BYTES)
-    if (bytesRead < body.length) return at
-    if (body.readUInt32LE(payloadBytes) !== maskedCrc32c(body, 0, payloadBytes)) return at
+    const crc = await checksumOf(handle, at + RECORD_HEADER_BYTES, payloadBytes)
+    const footer = await handle.read(frame, 0, RECORD_FOOTER_BYTES, next - RECORD_FOOTER_BYTES)
+    if (footer.bytesRead < RECORD_FOOTER_BYTES || frame.readUInt32LE(0) !== mask(crc)) return at
     at = next
   }
+}
+
+/** Of `bytes` bytes from `at` on, or of what is there of them. */
+async function checksumOf(handle: FileHandle, at: number, bytes: number): Promise<number> {
+  const chunk = Buffer.allocUnsafe(Math.min(bytes, CHECKED_AT_ONCE_BYTES))
+  let crc = 0
+  for (let done = 0; done < bytes; ) {
+    const wanted = Math.min(chunk.length, bytes - done)
+    const { bytesRead } = await handle.read(chunk, 0, wanted, at + done)
+    if (bytesRead === 0) break
+    crc = crc32c(chunk, 0, bytesRead, crc)
+    done += bytesRead
+  }
+  return crc
 }
 
 async function closeOnFailure<T>(handle: FileHandle, work: Promise<T>): Promise<T> {

@@ -1,10 +1,12 @@
 /**
  * Histograms. They are laid as `HistogramProto`, all doubles: `EventAccumulator.Histograms` and the tools on top of
- * it read nothing else, and TensorBoard makes the tensor of its Histograms tab from it on reading, in float32. Where
- * float32 could not tell the edges apart they are laid as that tensor at once, in doubles, which the tab then shows
- * and other readers find among the tensors.
+ * it read nothing else, and TensorBoard makes the tensor of its Histograms tab from it on reading, with one of its
+ * two loaders in float32. Where float32 could not tell the edges apart they are laid as that tensor at once, in
+ * doubles, which the tab then shows and other readers find among the tensors.
  *
- * As PyTorch's writer does, an empty first bucket ends at the first edge: a bucket has only its right limit.
+ * A bucket has only its right limit, the first one begins at `min`. Empty bins at both ends are left out, as in
+ * TensorBoard's own writers: one of its loaders does that itself, the other would take them for buckets that end
+ * before they begin.
  */
 import { DATA_CLASS_TENSOR, DT_DOUBLE, pluginMetadata, tensorField } from './messages.ts'
 import { doubleField, doublesField, messageField, stringField } from './protobuf.ts'
@@ -26,27 +28,36 @@ function fitsFloat32(edges: Float64Array): boolean {
 }
 
 function protoValue(tag: string, bins: Bins): Uint8Array {
-  const { edges, counts } = bins
-  // TensorBoard leaves out empty bins at both ends and takes these as the outer edges of the others.
-  const first = counts.findIndex((count) => count > 0)
-  const last = counts.findLastIndex((count) => count > 0)
   const { sum, sumSquares } = bins.sum === undefined ? estimatedSums(bins) : bins
+  const { edges, counts } = withoutEmptyEnds(bins)
   return Buffer.concat([
     stringField(1, tag),
     messageField(
       5,
-      doubleField(1, edges[Math.max(0, first)]!),
-      doubleField(2, edges[last + 1]!),
-      doubleField(
+      presentDouble(1, edges[0]!),
+      presentDouble(2, edges.at(-1)!),
+      presentDouble(
         3,
         counts.reduce((all, count) => all + count),
       ),
-      doubleField(4, sum!),
-      doubleField(5, sumSquares ?? 0),
-      doublesField(6, [...edges]),
-      doublesField(7, [0, ...counts]),
+      presentDouble(4, sum!),
+      presentDouble(5, sumSquares ?? 0),
+      doublesField(6, edges.subarray(1)),
+      doublesField(7, counts),
     ),
   ])
+}
+
+function withoutEmptyEnds({ edges, counts }: Bins): Bins {
+  const first = counts.findIndex((count) => count > 0)
+  const last = counts.findLastIndex((count) => count > 0)
+  if (first < 0) return { edges, counts }
+  return { edges: edges.subarray(first, last + 2), counts: counts.subarray(first, last + 1) }
+}
+
+/** Protocol Buffers leave out a 0. */
+function presentDouble(field: number, value: number): Uint8Array {
+  return Object.is(value, 0) ? new Uint8Array(0) : doubleField(field, value)
 }
 
 /** [k, 3]: left edge, right edge, count. */

@@ -20,7 +20,7 @@ export function imagesValue(tag: string, images: readonly SizedImage[]): Piece[]
   if (images.length === 1) {
     return [
       stringField(1, tag),
-      ...nested(4, [varintField(1, height), varintField(2, width), ...nested(4, [file])]),
+      ...nested(4, [presentVarint(1, height), presentVarint(2, width), ...nested(4, [file])]),
     ]
   }
   return [
@@ -34,4 +34,9 @@ export function imagesValue(tag: string, images: readonly SizedImage[]): Piece[]
     ]),
     pluginMetadata('images', DATA_CLASS_BLOB_SEQUENCE),
   ]
+}
+
+/** Protocol Buffers leave out a 0: a size that the image did not say. */
+function presentVarint(field: number, value: number): Uint8Array {
+  return value === 0 ? new Uint8Array(0) : varintField(field, value)
 }

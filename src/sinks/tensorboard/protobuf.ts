@@ -65,7 +65,7 @@ export function lengthDelimited(field: number, bytes: number): Uint8Array {
 }
 
 /** A repeated double, packed. */
-export function doublesField(field: number, values: readonly number[]): Uint8Array {
+export function doublesField(field: number, values: Float64Array): Uint8Array {
   const bytes = Buffer.alloc(values.length * 8)
   for (const [index, value] of values.entries()) bytes.writeDoubleLE(value, index * 8)
   return messageField(field, bytes)

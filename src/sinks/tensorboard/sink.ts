@@ -1,7 +1,5 @@
 /** TensorBoard: a run is one event file, by default in the run's own folder, which `tensorboard --logdir` finds. */
-import { createHash } from 'node:crypto'
-import { hostname } from 'node:os'
-import { basename, join, resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
 import type {
   Batch,
@@ -14,12 +12,13 @@ import type {
   WriteResult,
 } from '../../core/types.ts'
 import { defineSink } from '../contract.ts'
-import { MAX_TEXT_BYTES, type ReadContent, readContent } from './content.ts'
-import { fileVersionRecord, maxPointBytes, ScalarEncoder } from './encode.ts'
+import { type ReadContent, readContent } from './content.ts'
+import { maxPointBytes, ScalarEncoder } from './encode.ts'
 import { encodeRecord, RECORD_KINDS } from './encode-record.ts'
 import { type EventFile, type EventFilePlan, openEventFile, type SettledFile } from './event-file.ts'
+import { Notices } from './notices.ts'
+import { planOf } from './plan.ts'
 import { BlobError } from './run-blobs.ts'
-import { MAX_COLUMNS, MAX_ROWS } from './table.ts'
 import { type SharedTags, TagBook } from './tag.ts'
 
 export const tensorboard = defineSink({
@@ -68,19 +67,18 @@ interface State {
 class TensorBoardSink implements Sink {
   readonly #run: RunInfo
   readonly #plan: EventFilePlan
-  readonly #notice: (code: string, message: string) => void
+  readonly #notices: Notices
   #tags = new TagBook()
   #encoder = new ScalarEncoder(this.#tags)
   #file: EventFile | undefined
   #hparams = false
-  readonly #said = new Set<string>()
   /** The operation under way; one that was given up by its signal must still end before the next begins. */
   #busy: Promise<unknown> = Promise.resolve()
 
   constructor(run: RunInfo, logDir: string | undefined, notice: (code: string, message: string) => void) {
     this.#run = run
     this.#plan = planOf(run, logDir)
-    this.#notice = notice
+    this.#notices = new Notices(notice)
   }
 
   open(state: SinkState, signal: AbortSignal): Promise<OpenResult> {
@@ -90,9 +88,9 @@ class TensorBoardSink implements Sink {
       const { file, lostBytes } = await openEventFile(this.#plan, known)
       this.#file = file
       this.#hparams = known?.hparams ?? false
-      this.#tags = new TagBook(known?.shared, (tag) => this.#sayShared(tag))
+      this.#tags = new TagBook(known?.shared, (plain, tag) => this.#notices.shared(plain, tag))
       this.#encoder = new ScalarEncoder(this.#tags)
-      this.#sayLost(lostBytes)
+      this.#notices.lost(file.name, lostBytes)
       return { status: 'ready', state: this.#state(), url: this.#plan.directory }
     })
   }
@@ -102,9 +100,9 @@ class TensorBoardSink implements Sink {
       const buffer = borrow(this.#encoder.bound(batch))
       try {
         const bytes = this.#encoder.encode(batch, buffer)
-        this.#sayOverflow()
+        if (this.#encoder.overflowed) this.#notices.overflow()
         const file = this.#opened()
-        this.#sayLost(await file.write(buffer.subarray(0, bytes)))
+        this.#notices.lost(file.name, await file.write(buffer.subarray(0, bytes)))
         return this.#accept(bytes, claim)
       } finally {
         giveBack(buffer)
@@ -121,9 +119,10 @@ class TensorBoardSink implements Sink {
       const place = { seq, startedSeconds, firstParams, tags: this.#tags }
       const payload = encodeRecord(record, read.content, place)
       if (payload.length === 0) return this.#accept(0, claim, read.rejected)
-      this.#sayMapped(record, read, firstParams)
-      const { lostBytes, bytes } = await this.#opened().writeEvent(payload)
-      this.#sayLost(lostBytes)
+      this.#notices.mapped(record, read.content, firstParams)
+      const file = this.#opened()
+      const { lostBytes, bytes } = await file.writeEvent(payload)
+      this.#notices.lost(file.name, lostBytes)
       if (record.kind === 'params') {
         return this.#accept(bytes, () => claim() && (this.#hparams = true))
       }
@@ -198,54 +197,6 @@ class TensorBoardSink implements Sink {
     const { name, bytes } = this.#opened()
     return { file: name, bytes, hparams: this.#hparams, ...(shared.length > 0 && { shared }) }
   }
-
-  #sayLost(lostBytes: number): void {
-    if (lostBytes === 0) return
-    this.#notice(
-      'ERR_SERVER',
-      `${this.#file!.name} had lost ${lostBytes} bytes that were written to it, probably by a power failure; ` +
-        'those points are missing in TensorBoard, the journal has them',
-    )
-  }
-
-  #sayMapped(record: RunRecord, { content }: ReadContent, firstParams: boolean): void {
-    if (record.kind === 'params' && !firstParams) {
-      this.#sayOnce(
-        "TensorBoard's HParams table shows a run's first parameters; later ones stand in its Text tab only",
-      )
-    }
-    if (record.kind === 'images' && record.images.some(({ caption }) => caption !== undefined)) {
-      this.#sayOnce('TensorBoard shows images without their captions')
-    }
-    if (record.kind === 'figure' && content.kind !== 'images') {
-      this.#sayOnce('TensorBoard draws no Plotly figures; its Text tab says where in the run they lie')
-    }
-    if (content.kind === 'text' && content.isCut) {
-      this.#sayOnce(`TensorBoard is given the first ${MAX_TEXT_BYTES / 1024} KiB of a text`)
-    }
-    if (record.kind === 'table' && (record.rows > MAX_ROWS || record.columns > MAX_COLUMNS)) {
-      this.#sayOnce(`TensorBoard is given the first ${MAX_ROWS} rows and ${MAX_COLUMNS} columns of a table`)
-    }
-  }
-
-  #sayOverflow(): void {
-    if (!this.#encoder.overflowed) return
-    this.#sayOnce('finite values beyond float32 (±3.4e38) are ±Infinity in TensorBoard')
-  }
-
-  #sayShared(tag: string): void {
-    const plain = tag.slice(0, tag.lastIndexOf(' [%'))
-    this.#sayOnce(
-      `TensorBoard shows a name on one dashboard only: '${plain}' was logged as two kinds, of which the later ` +
-        `one stands under '${tag}'`,
-    )
-  }
-
-  #sayOnce(message: string): void {
-    if (this.#said.has(message)) return
-    this.#said.add(message)
-    this.#notice('ERR_MAPPED', message)
-  }
 }
 
 /** Ends the possibility of giving an operation up; false when that has happened already. */
@@ -277,29 +228,6 @@ function readState(state: SinkState): (SettledFile & Pick<State, 'hparams' | 'sh
     hparams: state.hparams === true,
     ...(Array.isArray(state.shared) && { shared: state.shared as SharedTags }),
   }
-}
-
-/** `events.out.tfevents.<seconds>.<host>.tracelet.<run id>`: readers look for "tfevents" and sort by the seconds. */
-function planOf(run: RunInfo, logDir: string | undefined): EventFilePlan {
-  const seconds = String(Math.floor(run.createdAt / 1000)).padStart(10, '0')
-  const suffix = `.tracelet.${fileNamePart(run.id, 80)}`
-  return {
-    directory: logDir === undefined ? run.folder : join(logDir, basename(run.folder)),
-    name: `events.out.tfevents.${seconds}.${fileNamePart(hostname(), 64)}${suffix}`,
-    suffix,
-    tieBreak: `.${fileNamePart(run.nonce, 16)}`,
-    header: fileVersionRecord(run.createdAt / 1000, `tracelet ${run.nonce}`),
-    // A log directory of the user's own may be read by others, as its umask says.
-    mode: logDir === undefined ? 0o600 : 0o666,
-    directoryMode: logDir === undefined ? 0o700 : 0o777,
-  }
-}
-
-/** The text if every file system takes it in a name, else what it takes of it and a digest. */
-function fileNamePart(text: string, maxLength: number): string {
-  const plain = text.replace(/[^A-Za-z0-9._-]|\.$/g, '_')
-  if (plain === text && text.length <= maxLength) return text
-  return `${plain.slice(0, maxLength - 9)}-${createHash('sha256').update(text).digest('hex').slice(0, 8)}`
 }
 
 /** Buffers of one thread's runs, each lent to one write: a new one per batch would cost its page faults. */

@@ -48,7 +48,7 @@ function line(cells: readonly unknown[]): string {
 function cellText(cell: unknown): string {
   if (cell === null || cell === undefined) return ''
   const text = typeof cell === 'string' ? cell : JSON.stringify(cell)
-  const shown = [...text.slice(0, MAX_CELL_LENGTH + 1)].slice(0, MAX_CELL_LENGTH).join('')
+  const shown = [...text.slice(0, 2 * MAX_CELL_LENGTH)].slice(0, MAX_CELL_LENGTH).join('')
   return escaped(shown === text ? text : `${shown}…`)
 }
 

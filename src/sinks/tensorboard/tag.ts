@@ -54,11 +54,11 @@ const MAX_SHARED_BYTES = 16_384
 export class TagBook {
   readonly #owners: Map<string, TagKind>
   readonly #shared: (readonly [tag: string, owner: TagKind])[]
-  readonly #onShared: (tag: string) => void
+  readonly #onShared: (plain: string, tag: string) => void
   #sharedBytes = 0
 
   /** @param onShared told of a name at its first tag of a second kind */
-  constructor(shared: SharedTags = [], onShared: (tag: string) => void = () => {}) {
+  constructor(shared: SharedTags = [], onShared: (plain: string, tag: string) => void = () => {}) {
     this.#owners = new Map(shared)
     this.#shared = [...shared]
     this.#onShared = onShared
@@ -79,7 +79,7 @@ export class TagBook {
     if (!this.#owners.has(apart)) {
       this.#owners.set(apart, kind)
       this.#keep(plain, owner)
-      this.#onShared(apart)
+      this.#onShared(plain, apart)
     }
     return apart
   }

@@ -10,6 +10,8 @@ export interface ReadValue {
   readonly value?: number
   /** Of a string tensor. */
   readonly texts?: readonly string[]
+  /** Encoded bytes of an image. */
+  readonly image?: Buffer
 }
 
 export function eventFilesOf(directory: string): string[] {
@@ -52,11 +54,13 @@ export function parseEventFile(file: Buffer): ReadValue[] {
     for (const bytes of summary ? (fields(summary).get(1) as Buffer[]) : []) {
       const message = fields(bytes)
       const tensor = message.get(8)?.[0] as Buffer | undefined
+      const image = message.get(4)?.[0] as Buffer | undefined
       values.push({
         tag: String(message.get(1)![0]),
         step,
         wallSeconds,
         ...(message.has(2) && { value: (message.get(2)![0] as Buffer).readFloatLE() }),
+        ...(image && { image: fields(image).get(4)![0] as Buffer }),
         ...(tensor && { texts: (fields(tensor).get(8) ?? []).map(String) }),
       })
     }
@@ -87,12 +91,16 @@ function fields(message: Buffer): Map<number, (bigint | Buffer)[]> {
   return found
 }
 
+/** By a table, since images are large. */
+const OF_BYTE = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+  return crc
+})
+
 function masked(bytes: Uint8Array): number {
   let crc = -1
-  for (const byte of bytes) {
-    crc ^= byte
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
-  }
+  for (const byte of bytes) crc = (crc >>> 8) ^ OF_BYTE[(crc ^ byte) & 0xff]!
   const rotated = (~crc >>> 15) | (~crc << 17)
   return (rotated + 0xa282ead8) >>> 0
 }
