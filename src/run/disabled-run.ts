@@ -27,6 +27,8 @@ const ZEROS: Stats = {
   destinations: {},
 }
 
+const NOT_TAKEN = { status: 'taken', files: 0, bytes: 0 } as const
+
 const LOGGER: PublicOf<RunLogger> = {
   log: NOTHING,
   metric: (name: string, context = '') => ({ name, context, log: NOTHING }) as unknown as Metric,
@@ -35,6 +37,15 @@ const LOGGER: PublicOf<RunLogger> = {
   setNotes: NOTHING,
   defineMetric: NOTHING,
   logDataset: NOTHING,
+  logText: NOTHING,
+  logHistogram: NOTHING,
+  logImage: NOTHING,
+  logImages: NOTHING,
+  logTable: NOTHING,
+  logFigure: NOTHING,
+  logPrCurve: NOTHING,
+  logArtifact: async () => NOT_TAKEN,
+  logModel: async () => NOT_TAKEN,
 }
 
 /** @param info as the run would have had it; nothing is at its folder */
@@ -77,6 +88,8 @@ function disabledHandle(id: string): RunHandle {
     number: 0,
     control: nothing,
     channel: '',
+    folder: '',
+    durability: 'process',
     counters: nothing,
     isDisabled: true,
     ...lane,

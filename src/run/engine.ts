@@ -4,6 +4,7 @@
  */
 import { DrainHost } from '../pipeline/drain-host.ts'
 import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
+import { Parking } from '../pipeline/parking/parking.ts'
 import { requestFlush, untilFlushed, waitForFlush } from '../ring/doorbell.ts'
 import { Issues, type Report } from './issues.ts'
 import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
@@ -25,6 +26,7 @@ export class Engine {
   /** How lanes of other threads are to be made. */
   readonly laneOptions: ThreadLaneOptions
   readonly host: DrainHost
+  readonly parking: Parking
   readonly #words: Int32Array
   readonly #clients = new Map<number, EngineClient>()
   #waiting = 0
@@ -43,6 +45,16 @@ export class Engine {
       (issue) => this.report(issue),
       () => this.host.watch(),
     )
+    this.parking = new Parking({
+      control: this.host.control,
+      channel: this.host.channel,
+      blockMaxMs: overflow === 'block' ? blockMaxMs : 0,
+      report: (issue, key, run) => {
+        const client = run === undefined ? undefined : this.#clients.get(run)
+        if (client) client.issues.report({ ...issue, severity: 'error' }, key)
+        else this.report({ ...issue, severity: 'error' }, key)
+      },
+    })
   }
 
   static takeRunNumber(): number {

@@ -1,13 +1,16 @@
 /** Joining a run from another thread. */
 import { BroadcastChannel } from 'node:worker_threads'
+import { monotonicNow } from '../core/clock.ts'
 import { COUNTERS_MIN_BYTES } from '../core/counters.ts'
 import { type ErrorRecord, TraceletError } from '../core/errors.ts'
 import type { RunId } from '../core/types.ts'
+import { Parking } from '../pipeline/parking/parking.ts'
 import { requestFlush, ring, untilFlushed } from '../ring/doorbell.ts'
 import { isControl, MIN_LANE_SLOTS } from '../ring/layout.ts'
 import { disabledAttachedRun } from './disabled-run.ts'
 import { Issues } from './issues.ts'
 import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
+import { MediaLog } from './media/media-log.ts'
 import { RunProducer } from './producer.ts'
 import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
 
@@ -19,13 +22,23 @@ export interface RunHandle extends ThreadLaneOptions {
   readonly control: SharedArrayBuffer
   readonly channel: string
   readonly counters: SharedArrayBuffer
+  readonly folder: string
+  readonly durability: 'process' | 'power'
   /** Of a run in `mode: 'disabled'`: there is nothing behind it. */
   readonly isDisabled?: true
 }
 
 const issues = new Issues()
 /** This thread's lane by the channel of the drain thread it leads to; its producers by run. */
-const lanes = new Map<string, { lane: ThreadLane; runs: Map<number, AttachedRun> }>()
+const lanes = new Map<string, Thread>()
+
+interface Thread {
+  readonly lane: ThreadLane
+  readonly parking: Parking
+  readonly runs: Map<number, AttachedRun>
+}
+/** Longest wait of a thread that ends for what it has parked. */
+const EXIT_PARKED_MS = 5000
 
 /**
  * Logs to a run of another thread: `attachRun(workerData.handle).log({ loss }, { step })`. Each thread gets a lane
@@ -51,14 +64,25 @@ export function attachRun(handle: RunHandle): AttachedRun {
       channel.postMessage(lane)
       ring(words)
     }
-    thread = { lane: new ThreadLane(handle.control, handle, announce, report), runs: new Map() }
+    const parking = new Parking({
+      control: handle.control,
+      channel: handle.channel,
+      blockMaxMs: handle.overflow === 'block' ? handle.blockMaxMs : 0,
+      report: (issue, key) => issues.report({ ...issue, severity: 'error' }, key),
+    })
+    const lane = new ThreadLane(handle.control, handle, announce, report)
+    thread = { lane, parking, runs: new Map() }
     lanes.set(handle.channel, thread)
-    const { writer } = thread.lane
-    process.once('exit', () => writer.close())
+    process.once('exit', () => {
+      // the parking thread ends with this one
+      parking.waitEmpty(monotonicNow() + EXIT_PARKED_MS)
+      parking.collect()
+      lane.writer.close()
+    })
   }
   let run = thread.runs.get(handle.number)
   if (!run) {
-    run = new AttachedRun(handle, thread.lane, report)
+    run = new AttachedRun(handle, thread.lane, thread.parking)
     thread.runs.set(handle.number, run)
   }
   return run
@@ -71,6 +95,7 @@ function isHandle(handle: RunHandle): boolean {
     handle.counters instanceof SharedArrayBuffer &&
     handle.counters.byteLength >= COUNTERS_MIN_BYTES &&
     typeof handle.channel === 'string' &&
+    typeof handle.folder === 'string' &&
     Number.isSafeInteger(handle.number) &&
     handle.laneSlots >= MIN_LANE_SLOTS
   )
@@ -79,18 +104,25 @@ function isHandle(handle: RunHandle): boolean {
 export class AttachedRun extends RunLogger {
   readonly id: RunId
   readonly #control: Int32Array
+  readonly #parking: Parking
 
   /** @internal made by `attachRun` */
-  constructor(handle: RunHandle, lane: ThreadLane, report: (issue: ErrorRecord) => void) {
-    super(new RunProducer(lane.writer, handle.number, handle.counters, lane.takeSeries, report), report)
+  constructor(handle: RunHandle, lane: ThreadLane, parking: Parking) {
+    const report = (issue: ErrorRecord, key?: string) => issues.report(issue, key)
+    const producer = new RunProducer(lane.writer, handle.number, handle.counters, lane.takeSeries, report)
+    super(producer, report, new MediaLog(producer, handle, parking, report))
     this.id = handle.id
     this.#control = new Int32Array(handle.control)
+    this.#parking = parking
   }
 
   /** Everything this thread logged so far is in the journal when this resolves; false when the time was up first. */
-  flush(options: FlushOptions = {}): Promise<boolean> {
+  async flush(options: FlushOptions = {}): Promise<boolean> {
     this.mark()
+    const deadlineAt = monotonicNow() + (options.timeoutMs ?? DEFAULT_FLUSH_TIMEOUT_MS)
+    const isTaken = await this.#parking.untilEmpty(deadlineAt)
     const ticket = requestFlush(this.#control)
-    return untilFlushed(this.#control, ticket, options.timeoutMs ?? DEFAULT_FLUSH_TIMEOUT_MS)
+    const isJournaled = await untilFlushed(this.#control, ticket, deadlineAt - monotonicNow())
+    return isTaken && isJournaled
   }
 }

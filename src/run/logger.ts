@@ -1,7 +1,15 @@
 /** What every thread of a run can say: the owner's `Run` and another thread's `AttachedRun` alike. */
 import type { ErrorRecord } from '../core/errors.ts'
 import type { RunRecord } from '../core/types.ts'
+import type { Snapshot } from '../pipeline/parking/messages.ts'
 import { type Dataset, defineMetric, logDataset, type MetricOptions, setNotes } from './descriptions.ts'
+import { type ArtifactOptions, logArtifact, logModel, type ModelOptions } from './media/artifact.ts'
+import type { FigureInput } from './media/figure.ts'
+import type { HistogramInput } from './media/histogram.ts'
+import { captioned, type ImageInput } from './media/image.ts'
+import type { MediaLog } from './media/media-log.ts'
+import type { MediaPlace } from './media/place.ts'
+import type { TableInput } from './media/table.ts'
 import type { Metric } from './metric.ts'
 import type { LogPlace, RunProducer } from './producer.ts'
 import { logParams, type Params, setTags, type Tags } from './records.ts'
@@ -16,11 +24,13 @@ export class RunLogger {
   /** @internal */
   protected readonly producer: RunProducer
   readonly #report: (issue: ErrorRecord) => void
+  readonly #media: MediaLog
 
   /** @internal */
-  constructor(producer: RunProducer, report: (issue: ErrorRecord) => void) {
+  constructor(producer: RunProducer, report: (issue: ErrorRecord) => void, media: MediaLog) {
     this.producer = producer
     this.#report = report
+    this.#media = media
   }
 
   /**
@@ -71,6 +81,91 @@ export class RunLogger {
   /** A dataset that the run reads. Its content is not copied; `logArtifact` does that. */
   logDataset(dataset: Dataset): void {
     logDataset(this.producer, dataset, this.#report)
+  }
+
+  /** A text, such as a generated sample; up to 256 MiB. */
+  logText(name: string, text: string, place: MediaPlace = {}): void {
+    this.#media.text(name, text, place)
+  }
+
+  /**
+   * How values are spread: weights, gradients, scores.
+   * @param values numbers (NaN and ±Infinity are left out, and said so), or bins: n + 1 ascending edges, n counts
+   * @param place `bins`: 1 to 512 of equal width, default 64
+   */
+  logHistogram(
+    name: string,
+    values: HistogramInput,
+    place: MediaPlace & { readonly bins?: number | undefined } = {},
+  ): void {
+    this.#media.histogram(name, values, place)
+  }
+
+  /**
+   * @param image the bytes of a PNG, JPEG, GIF or WebP, kept as they are; or pixels: `{ data, shape, dataFormat? }`,
+   *   0 to 255 in bytes or 0 to 1 in reals, `[h, w]`, `[h, w, c]` or, with dataFormat 'CHW', `[c, h, w]`; kept as PNG
+   *
+   * The call copies the bytes and returns; another thread encodes and writes. Bad images are reported as ERR_VALUE.
+   */
+  logImage(
+    name: string,
+    image: ImageInput,
+    place: MediaPlace & { readonly caption?: string | undefined } = {},
+  ): void {
+    this.#media.images(name, [captioned(image, place.caption)], place)
+  }
+
+  /** Several images of one name and step, such as a batch of samples. */
+  logImages(name: string, images: readonly ImageInput[], place: MediaPlace = {}): void {
+    this.#media.images(name, images, place)
+  }
+
+  /**
+   * @param rows objects, their keys the columns; or `{ columns, data }`. At most 1,000,000 cells. NaN, infinities,
+   *   big integers and dates (ISO 8601) are kept as texts, since tables are kept as JSON
+   */
+  logTable(name: string, rows: TableInput, place: MediaPlace = {}): void {
+    this.#media.table(name, rows, place)
+  }
+
+  /** @param figure Plotly's `{ data, layout }`, or an image of one as in `logImage` */
+  logFigure(name: string, figure: FigureInput, place: MediaPlace = {}): void {
+    this.#media.figure(name, figure, place)
+  }
+
+  /**
+   * Counts of a binary classifier at thresholds evenly from 0 to 1, from which precision and recall are drawn.
+   * @param labels truths: booleans, or 0 and 1
+   * @param predictions scores in 0 … 1, one for each label
+   * @param place `thresholds`: default 127; `weights`: one for each label, default 1
+   */
+  logPrCurve(
+    name: string,
+    labels: ArrayLike<number | boolean> | Iterable<number | boolean>,
+    predictions: ArrayLike<number> | Iterable<number>,
+    place: MediaPlace & {
+      readonly thresholds?: number | undefined
+      readonly weights?: ArrayLike<number> | Iterable<number> | undefined
+    } = {},
+  ): void {
+    this.#media.prCurve(name, labels, predictions, place)
+  }
+
+  /**
+   * Keeps a file or a folder (with all below it) as it is at the call, or names what lies elsewhere.
+   * @param pathOrUri a path or `file:` URL, or a reference such as `s3://bucket/key`, of which nothing is copied
+   * @returns what became of it: never rejects, and need not be awaited. Files of more than 1 MiB in all are copied by
+   *   another thread; one that is changed before the promise resolves refuses the artifact (ERR_ARTIFACT)
+   *
+   * In a folder, links that lead out of it, links that go in circles, sockets and devices are left out, and said so.
+   */
+  logArtifact(pathOrUri: string | URL, options: ArtifactOptions = {}): Promise<Snapshot> {
+    return logArtifact(this.#media, pathOrUri, options)
+  }
+
+  /** A model's files, as `logArtifact` keeps them; with `register` they become a version of a registered model. */
+  logModel(pathOrUri: string | URL, options: ModelOptions = {}): Promise<Snapshot> {
+    return logModel(this.#media, pathOrUri, options)
   }
 
   /** @internal */

@@ -9,6 +9,9 @@ import { Metric } from './metric.ts'
 
 /** Longest name of a series, parameter or tag, in UTF-8 bytes. Backends with less room say how they shorten. */
 export const MAX_NAME_BYTES = 4096
+/** A record is small up to an eighth of what the lane takes, within these bounds. */
+const SMALL_MIN_BYTES = 2048
+const SMALL_MAX_BYTES = 65_536
 const encoder = new TextEncoder()
 const NOTHING = new Uint8Array(0)
 /** In place of a series: its name cannot be logged; it could not be defined yet. */
@@ -150,6 +153,19 @@ export class RunProducer {
     }
   }
 
+  /** The same for a record that is small for the lane; false, and nothing done, when it had better be parked. */
+  recordSmall(record: RunRecord): boolean {
+    const bytes = encodeRecord(record)
+    const most = maxRecordBytes(this.lane.capacity)
+    const small = Math.max(SMALL_MIN_BYTES, Math.min(SMALL_MAX_BYTES, most / 8))
+    if (bytes.length > Math.min(small, most)) return false
+    this.counts[PRODUCER.recordsAccepted]!++
+    if (!this.lane.pushRecord(LANE_RECORD.record, this.runNumber, 0, bytes)) {
+      this.counts[PRODUCER.recordsLost]!++
+    }
+    return true
+  }
+
   /** Rows logged so far are complete. */
   mark(): void {
     const pushed = this.counts[PRODUCER.accepted]! - this.counts[PRODUCER.lostLaneFull]!
@@ -258,14 +274,14 @@ export function nameIssue(name: unknown): ErrorRecord | undefined {
   }
 }
 
-function stepIssue(step: unknown): ErrorRecord {
+export function stepIssue(step: unknown): ErrorRecord {
   return {
     code: 'ERR_STEP',
     message: `a step must be an integer between -(2^53 - 1) and 2^53 - 1, but is ${describe(step)}; round it or log it as a metric of its own`,
   }
 }
 
-function timeIssue(time: unknown): ErrorRecord {
+export function timeIssue(time: unknown): ErrorRecord {
   return {
     code: 'ERR_TIME',
     message: `a time must be a finite number of milliseconds, but is ${describe(time)}`,

@@ -10,11 +10,15 @@ import type { Engine } from './engine.ts'
 import type { RunHandle } from './handle.ts'
 import { type Issues, say } from './issues.ts'
 import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
+import { MediaLog } from './media/media-log.ts'
+import { Parked } from './parked.ts'
 import { RunProducer } from './producer.ts'
 import { readStats } from './stats.ts'
 
 /** Above the deadline of finish(): for the last cursors and the answers of the threads. */
 const FINISH_GRACE_MS = 500
+/** What was logged just before the end gets this long to be kept, whatever the deadline for the backends. */
+const PARKED_MIN_MS = 1000
 /** Room in the lane for the records that end a run. */
 const FINISH_SLOTS = 64
 
@@ -42,6 +46,8 @@ export class Run extends RunLogger implements AsyncDisposable {
   #answered!: () => void
   readonly #allAnswered: Promise<void>
   #lateReported = false
+  readonly #parked: Parked
+  #isStateTold = false
 
   /** @internal made by `startLogging` */
   constructor(
@@ -50,12 +56,17 @@ export class Run extends RunLogger implements AsyncDisposable {
     plan: RunPlan,
   ) {
     const counters = createCounters(order.destinations.length)
-    const report = (issue: ErrorRecord) => plan.issues.report(issue)
-    super(new RunProducer(engine.lane.writer, order.number, counters, engine.lane.takeSeries, report), report)
+    const report = (issue: ErrorRecord, key?: string) => plan.issues.report(issue, key)
+    const { writer, takeSeries } = engine.lane
+    const producer = new RunProducer(writer, order.number, counters, takeSeries, report)
+    const { number, durability } = order
+    const home = { number, folder: order.run.folder, durability, counters }
+    super(producer, report, new MediaLog(producer, home, engine.parking, report))
     this.info = order.run
     this.#engine = engine
     this.#order = { ...order, counters }
     this.#plan = plan
+    this.#parked = new Parked(counters)
     for (const { name } of order.destinations) this.#news.set(name, { url: '', reason: '' })
     this.#allAnswered = new Promise((resolve) => {
       this.#answered = resolve
@@ -84,6 +95,8 @@ export class Run extends RunLogger implements AsyncDisposable {
       control: this.#engine.host.control,
       channel: this.#engine.host.channel,
       counters: this.#order.counters,
+      folder: this.info.folder,
+      durability: this.#order.durability,
       ...this.#engine.laneOptions,
     }
   }
@@ -102,7 +115,14 @@ export class Run extends RunLogger implements AsyncDisposable {
    */
   async flush(options: FlushOptions = {}): Promise<Stats> {
     this.mark()
-    await this.#engine.keepAlive(() => this.#engine.flush(options.timeoutMs ?? DEFAULT_FLUSH_TIMEOUT_MS))
+    const deadlineAt = monotonicNow() + (options.timeoutMs ?? DEFAULT_FLUSH_TIMEOUT_MS)
+    await this.#engine.keepAlive(async () => {
+      if (this.#parked.any) {
+        await this.#engine.parking.untilEmpty(deadlineAt)
+        await this.#parked.untilTaken(deadlineAt)
+      }
+      await this.#engine.flush(deadlineAt - monotonicNow())
+    })
     return this.stats()
   }
 
@@ -127,8 +147,14 @@ export class Run extends RunLogger implements AsyncDisposable {
    * @internal
    */
   endSync(outcome: RunOutcome, timeoutMs: number): void {
+    if (this.#parked.any) {
+      this.#parked.endSync(monotonicNow() + timeoutMs)
+      this.#tellUnkept()
+      // in another lane: what it holds must not come behind the state
+      this.#engine.flushSync(timeoutMs)
+    }
     if (!this.producer.lane.hasRoomFor(FINISH_SLOTS)) this.#engine.flushSync(timeoutMs)
-    if (!this.isFinished) this.record({ kind: 'state', state: outcome, time: Date.now() })
+    this.#tellState(outcome)
     this.mark()
     this.#engine.flushSync(timeoutMs)
     this.#tellPending(this.stats())
@@ -136,11 +162,17 @@ export class Run extends RunLogger implements AsyncDisposable {
 
   async #finish(outcome: RunOutcome, deadlineMs: number): Promise<Stats> {
     const deadlineAt = monotonicNow() + deadlineMs
+    if (this.#parked.any) {
+      await this.#parked.end(Math.max(deadlineAt, monotonicNow() + PARKED_MIN_MS))
+      this.#tellUnkept()
+      // in another lane: what it holds must not come behind the state
+      await this.#engine.flush(Math.max(FINISH_GRACE_MS, deadlineAt - monotonicNow()))
+    }
     // a lane that refuses points must not refuse the end
     while (!this.producer.lane.hasRoomFor(FINISH_SLOTS) && monotonicNow() < deadlineAt + FINISH_GRACE_MS) {
       await this.#engine.flush(FINISH_GRACE_MS)
     }
-    this.record({ kind: 'state', state: outcome, time: Date.now() })
+    this.#tellState(outcome)
     this.mark()
     this.producer.finish(deadlineAt)
     await this.#untilAnswered(deadlineAt)
@@ -149,6 +181,22 @@ export class Run extends RunLogger implements AsyncDisposable {
     this.#engine.forget(this.#order.number)
     this.#plan.onFinished()
     return stats
+  }
+
+  /** Once: the process may end while finish() waits. */
+  #tellState(outcome: RunOutcome): void {
+    if (this.#isStateTold) return
+    this.#isStateTold = true
+    this.record({ kind: 'state', state: outcome, time: Date.now() })
+  }
+
+  /** What is not kept by now is lost; the parking threads that live have said so themselves. */
+  #tellUnkept(): void {
+    this.#engine.parking.collect()
+    const left = this.#parked.countLeft(this.producer.counts)
+    if (left === 0) return
+    const message = `run ${this.id}: ${left} images, tables, texts or artifacts were not kept in time and are lost`
+    this.#plan.issues.report({ code: 'ERR_DEADLINE', message, severity: 'error' }, `${this.id} parked`)
   }
 
   async #untilAnswered(deadlineAt: number): Promise<void> {

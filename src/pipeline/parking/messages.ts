@@ -111,4 +111,11 @@ export type Snapshot =
 export type FromParking =
   | { readonly type: 'files'; readonly snapshot: Snapshot }
   /** Numbered from 1 on: see LEDGER.told. */
-  | { readonly type: 'issue'; readonly number: number; readonly issue: ErrorRecord; readonly what: string }
+  | {
+      readonly type: 'issue'
+      readonly number: number
+      readonly run: number
+      readonly issue: ErrorRecord
+      /** Kind and name of the record. */
+      readonly what: string
+    }

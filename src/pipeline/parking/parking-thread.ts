@@ -11,7 +11,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BroadcastChannel, isMainThread, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { monotonicNow } from '../../core/clock.ts'
 import type { ErrorRecord } from '../../core/errors.ts'
-import type { BlobRef, RunRecord } from '../../core/types.ts'
+import type { BlobRef } from '../../core/types.ts'
 import { ring } from '../../ring/doorbell.ts'
 import { LaneWriter } from '../../ring/lane-writer.ts'
 import { createLane } from '../../ring/layout.ts'
@@ -153,24 +153,25 @@ class ParkingThread {
     this.#copy = undefined
     if (issue) removeUnfinished(job.files.flatMap(({ from }) => ('clone' in from ? [from.clone] : [])))
     snapshot ??= { status: 'failed', code: issue!.code, reason: issue!.message }
-    this.#settle(job, run, issue)
     this.#post({ type: 'files', snapshot })
+    this.#settle(job, run, issue)
   }
 
   #settle(job: Job, run: ParkedRun, issue: ErrorRecord | undefined): void {
+    // said before it is counted: who has seen the count finds the message
+    if (issue) this.#tell(job, issue)
     run.settle(issue !== undefined)
-    if (issue) this.#tell(job.record, issue)
     this.#freed[FREED_BYTES]! += job.bytes
     Atomics.add(this.#words, LEDGER[job.class], 1)
     Atomics.add(this.#words, LEDGER.changes, 1)
     Atomics.notify(this.#words, LEDGER.changes)
   }
 
-  #tell(record: RunRecord, { code, message }: ErrorRecord): void {
+  #tell({ record, run }: Job, { code, message }: ErrorRecord): void {
     const what = recordName(record)
     const issue: ErrorRecord = { code, message: `${what} is lost: ${message}` }
     const number = ++this.#issues
-    this.#post({ type: 'issue', number, issue, what })
+    this.#post({ type: 'issue', number, run, issue, what })
     setTimeout(() => {
       if (takeIssue(this.#words, number)) sayNow(issue)
     }, TELL_MS)

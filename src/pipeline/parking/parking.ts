@@ -29,8 +29,11 @@ export interface ParkingOptions {
   readonly channel: string
   /** Longest wait of a call that finds too much parked; 0 where nothing is to wait. */
   readonly blockMaxMs: number
-  /** @param key what counts as the same trouble */
-  readonly report: (issue: ErrorRecord, key: string) => void
+  /**
+   * @param key what counts as the same trouble
+   * @param run number of the run that it is about
+   */
+  readonly report: (issue: ErrorRecord, key: string, run?: number) => void
 }
 
 /** A job that has not been seen done. */
@@ -122,6 +125,21 @@ export class Parking {
     return true
   }
 
+  /** The same, blocking this thread. */
+  waitEmpty(deadlineAt: number): boolean {
+    const living = this.#living
+    if (!living) return true
+    const { media, files } = living.given
+    for (;;) {
+      const seen = Atomics.load(living.words, LEDGER.changes)
+      if (isDone(living, media, files)) break
+      if (monotonicNow() >= deadlineAt) return false
+      Atomics.wait(living.words, LEDGER.changes, seen, WAIT_SLICE_MS)
+    }
+    this.#collect(living)
+    return true
+  }
+
   /** Tells the user what the parking thread has to say, without waiting for the event loop. */
   collect(): void {
     if (this.#living) this.#collect(this.#living)
@@ -191,7 +209,7 @@ export class Parking {
   #receive(living: Living, message: FromParking): void {
     if (message.type === 'files') living.pending.files.shift()?.settle?.(message.snapshot)
     else if (takeIssue(living.words, message.number))
-      this.#options.report(message.issue, `${message.issue.code} ${message.what}`)
+      this.#options.report(message.issue, `${message.issue.code} ${message.what}`, message.run)
   }
 
   #makeRoom(living: Living, bytes: number): boolean {
