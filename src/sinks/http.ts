@@ -72,11 +72,16 @@ export class HttpClient {
     path: string,
     body: HttpBody | undefined,
     signal: AbortSignal,
+    more: Readonly<Record<string, string>> = {},
   ): Promise<HttpReply> {
     try {
       const pool = await this.#share.pool()
       if (pool === undefined) return unanswered(false, false, 'the connection was closed by us')
-      const headers: Record<string, string> = { ...this.#options.headers, ...(body && headersOf(body)) }
+      const headers: Record<string, string> = {
+        ...this.#options.headers,
+        ...(body && headersOf(body)),
+        ...more,
+      }
       const answer = await pool.request({
         method,
         path,

@@ -35,6 +35,7 @@ interface RunJson {
     readonly tags?: readonly { key: string; value: string }[]
     readonly params?: readonly { key: string; value: string }[]
   }
+  readonly outputs?: { readonly model_outputs?: readonly { model_id: string }[] }
 }
 
 /** Makes the experiment where there is none. */

@@ -14,12 +14,12 @@ import type {
   Sink,
   SinkContext,
   SinkState,
+  Upload,
   WriteResult,
 } from '../../core/types.ts'
 import { defineSink } from '../contract.ts'
-import { HttpClient } from '../http.ts'
-import { MlflowApi } from './api.ts'
-import { findCredentials } from './credentials.ts'
+import type { MlflowApi } from './api.ts'
+import { CONNECTIONS, Door, UPLOAD_CONNECTIONS } from './door.ts'
 import { ENVELOPE_BYTES, encodePoints, pointBytes } from './encode.ts'
 import { KeyBook } from './key-book.ts'
 import { Notices } from './notices.ts'
@@ -32,6 +32,7 @@ import {
   type MlflowOptions,
   prepareOptions,
 } from './options.ts'
+import { probeMlflow } from './probe.ts'
 import {
   type RecordsContext,
   rememberKeys,
@@ -43,9 +44,9 @@ import {
 import { deleted, getRun, isFault, type RemoteRun } from './remote-run.ts'
 import type { OpenedRun } from './send-entries.ts'
 import { isStored } from './stored.ts'
+import { Stores } from './uploads/stores.ts'
+import { UPLOAD_KINDS, Uploader } from './uploads/uploader.ts'
 
-/** More only add latency: the server is the limit. */
-const CONNECTIONS = 2
 /** MLflow's own limit; reverse proxies and Databricks enforce it, the open-source server does not. */
 const MAX_REQUEST_BYTES = 1_000_000
 
@@ -60,18 +61,21 @@ export const mlflow = defineSink({
     inFlight: CONNECTIONS,
     accountInFlight: CONNECTIONS,
     lingerMs: 1000,
+    uploadsInFlight: UPLOAD_CONNECTIONS,
   },
   capabilities: {
     shape: 'points',
     rewrite: 'identity',
     // No place for definitions of metrics: MLflow's charts have their axes chosen by whoever looks, and no summaries.
     records: ['params', 'tags', 'state', 'notes', 'dataset'],
+    uploads: UPLOAD_KINDS,
     values: { nan: 'kept', infinity: 'mapped', negativeZero: 'mapped', precision: 'double' },
     maxNameLength: 250,
   },
   prepare: prepareOptions,
   address: addressOf,
   account: accountOf,
+  probe: probeMlflow,
   create: (context): Sink => new MlflowSink(context),
 })
 
@@ -83,8 +87,8 @@ class MlflowSink implements Sink {
   readonly #keys: KeyBook
   readonly #notices: Notices
   readonly #recordsContext: RecordsContext
-  #http: HttpClient | undefined
-  #api: MlflowApi | undefined
+  #door: Door | undefined
+  #uploader: Uploader | undefined
   #remote: RemoteRun | undefined
   /** Batches that MLflow may have stored without our knowing: seq → length. */
   readonly #unclear = new Map<number, number>()
@@ -121,6 +125,7 @@ class MlflowSink implements Sink {
         : opened.refusal
     }
     this.#remote = opened.found
+    this.#uploader = undefined
     const { runId, experimentId } = opened.found
     const linked = await linkParent(api, opened.found, this.#context.run.parent, signal)
     if (!('refusal' in linked)) this.#remote = linked.found
@@ -186,36 +191,39 @@ class MlflowSink implements Sink {
     }
   }
 
+  async upload(upload: Upload, signal: AbortSignal): Promise<WriteResult> {
+    this.#uploader ??= this.#createUploader()
+    return this.#uploader.upload(upload, signal)
+  }
+
   async close(): Promise<void> {
-    const http = this.#http
-    this.#http = undefined
-    await http?.close()
+    const door = this.#door
+    this.#door = undefined
+    await door?.close()
   }
 
   #connect(): MlflowApi {
-    if (this.#http !== undefined && this.#api !== undefined) return this.#api
-    const { headers, secrets } = findCredentials(this.#options)
-    const { uri, workspace, insecureTls, caFile, clientCertFile } = this.#options
-    this.#http = new HttpClient({
-      origin: new URL(uri).origin,
-      connections: CONNECTIONS,
-      headers: {
-        'user-agent': 'tracelet',
-        ...(workspace && { 'x-mlflow-workspace': workspace }),
-        ...headers,
-      },
-      secrets,
-      insecureTls,
-      caFile,
-      clientCertFile,
+    this.#door ??= new Door(this.#options)
+    return this.#door.api
+  }
+
+  #createUploader(): Uploader {
+    const opened = this.#opened()
+    const { experimentId, artifactUri } = this.#remote!
+    const { run } = this.#context
+    const door = this.#door!
+    return new Uploader({
+      run,
+      remote: { ...opened, experimentId },
+      stores: new Stores({ ...opened, ...door.uploads(), host: door.host, artifactUri, nonce: run.nonce }),
+      notices: this.#notices,
+      told: new Set(),
     })
-    this.#api = new MlflowApi(this.#http, uri)
-    return this.#api
   }
 
   #opened(): OpenedRun {
-    if (this.#api === undefined || this.#remote === undefined) throw new Error('the sink is not open')
-    return { api: this.#api, runId: this.#remote.runId }
+    if (this.#door === undefined || this.#remote === undefined) throw new Error('the sink is not open')
+    return { api: this.#door.api, runId: this.#remote.runId }
   }
 
   // ── records ──────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,60 @@
+/** Connections to one tracking server: some for points and records, others for uploads. */
+import { HttpClient, type HttpOptions } from '../http.ts'
+import { MlflowApi } from './api.ts'
+import { findCredentials } from './credentials.ts'
+import type { MlflowOptions } from './options.ts'
+
+/** More only add latency: the server is the limit. */
+export const CONNECTIONS = 2
+/** Many small files wait for answers, not for bytes: 42 ms each with MLflow's default of four workers. */
+export const UPLOAD_CONNECTIONS = 4
+
+export class Door {
+  readonly api: MlflowApi
+  /** Host and port. */
+  readonly host: string
+  readonly #settings: HttpOptions
+  readonly #open: HttpClient[] = []
+
+  /** @throws TraceletError ERR_OPTION when a TLS file cannot be read */
+  constructor(options: MlflowOptions) {
+    const { uri, workspace, insecureTls, caFile, clientCertFile } = options
+    const { headers, secrets } = findCredentials(options)
+    this.#settings = {
+      origin: new URL(uri).origin,
+      connections: CONNECTIONS,
+      headers: {
+        'user-agent': 'tracelet',
+        ...(workspace && { 'x-mlflow-workspace': workspace }),
+        ...headers,
+      },
+      secrets,
+      insecureTls,
+      caFile,
+      clientCertFile,
+    }
+    this.host = new URL(uri).host
+    this.api = new MlflowApi(this.#client(this.#settings), uri)
+  }
+
+  /** Ways for content: to the server, and to a store behind it that needs none of our credentials. */
+  uploads(): { readonly http: HttpClient; readonly openStore: (origin: string) => HttpClient } {
+    const lane = { connections: UPLOAD_CONNECTIONS, lane: 'uploads' }
+    const { insecureTls, caFile } = this.#settings
+    const plain = { headers: { 'user-agent': 'tracelet' }, secrets: [], insecureTls, caFile }
+    return {
+      http: this.#client({ ...this.#settings, ...lane }),
+      openStore: (origin) => new HttpClient({ ...plain, ...lane, origin }),
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#open.splice(0).map((client) => client.close()))
+  }
+
+  #client(options: HttpOptions): HttpClient {
+    const client = new HttpClient(options)
+    this.#open.push(client)
+    return client
+  }
+}

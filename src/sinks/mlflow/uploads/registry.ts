@@ -1,0 +1,105 @@
+/** Registered models: a version for a logged model, once, and the aliases that it takes over. */
+import type { Refusal } from '../../http.ts'
+import { queryText } from '../api.ts'
+import { fitText, MAX_TAG_CHARS } from '../encode.ts'
+import { isFault } from '../remote-run.ts'
+import { modelAnswer, UPLOAD_TAG } from './logged-model.ts'
+import { type ModelRecord, uploadTag } from './model.ts'
+import type { Step, UploadContext } from './step.ts'
+
+const ROUTE = '/api/2.0/mlflow/'
+const MAX_DESCRIPTION_CHARS = 5000
+/** Tags of uploads whose version may be made late; see `findOrCreateRun`. */
+const unclearCreates = new Set<string>()
+
+export async function registerModel(
+  record: ModelRecord,
+  name: string,
+  modelId: string,
+  context: UploadContext,
+  { upload, progress, signal }: Step,
+): Promise<Refusal | undefined> {
+  const { api } = context.remote
+  let { version } = progress.state
+  if (version === undefined) {
+    const registered = await api.post('registered-models/create', { name }, signal)
+    if (registered.status !== 'ok' && !isFault(registered, 'exists')) return modelAnswer(registered)
+    const made = await findOrCreateVersion(record, name, modelId, context, {
+      tag: uploadTag(context, upload.seq),
+      signal,
+    })
+    if (typeof made !== 'string') return made
+    version = made
+    progress.set({ version }, upload)
+  }
+  for (const alias of record.aliases ?? []) {
+    const reply = await api.post('registered-models/alias', { name, alias, version }, signal)
+    if (reply.status !== 'ok') return modelAnswer(reply)
+  }
+  return undefined
+}
+
+async function findOrCreateVersion(
+  { description }: ModelRecord,
+  name: string,
+  modelId: string,
+  { remote }: UploadContext,
+  { tag, signal }: { readonly tag: string; readonly signal: AbortSignal },
+): Promise<string | Refusal> {
+  const { api, runId } = remote
+  const find = () => findVersions(api, runId, tag, signal)
+  const existing = await find()
+  if ('status' in existing) return existing
+  if (existing[0]) return existing[0].version
+  const body = {
+    name,
+    source: `models:/${modelId}`,
+    run_id: runId,
+    model_id: modelId,
+    ...(description && { description: fitText(description, MAX_DESCRIPTION_CHARS) }),
+    tags: [{ key: UPLOAD_TAG, value: fitText(tag, MAX_TAG_CHARS) }],
+  }
+  const reply = await api.post('model-versions/create', body, signal)
+  if (reply.status !== 'ok') {
+    if (reply.status === 'refused' && reply.unclear) unclearCreates.add(tag)
+    return modelAnswer(reply)
+  }
+  const created = String((reply.json.model_version as { version: string | number }).version)
+  if (!unclearCreates.has(tag)) return created
+  // The earlier create may have been carried out late: the first version stays.
+  const settled = await find()
+  if ('status' in settled) return settled
+  const [kept, ...late] = settled
+  for (const other of late) {
+    await api.call(
+      'DELETE',
+      `${ROUTE}model-versions/delete`,
+      { name: other.name, version: other.version },
+      signal,
+    )
+  }
+  unclearCreates.delete(tag)
+  return kept?.version ?? created
+}
+
+interface VersionJson {
+  readonly name: string
+  readonly version: string | number
+}
+
+/** Those of a tag, the first made first. */
+async function findVersions(
+  api: UploadContext['remote']['api'],
+  runId: string,
+  tag: string,
+  signal: AbortSignal,
+): Promise<readonly { readonly name: string; readonly version: string }[] | Refusal> {
+  const filter = `run_id = '${runId}' and tags.\`${UPLOAD_TAG}\` = '${tag}'`
+  const query = queryText({ filter, max_results: 10 })
+  const reply = await api.call('GET', `${ROUTE}model-versions/search?${query}`, undefined, signal)
+  if (reply.status !== 'ok') return modelAnswer(reply)
+  const found = (reply.json.model_versions ?? []) as readonly VersionJson[]
+  return found
+    .map(({ name, version }) => ({ name, version: String(version) }))
+    .sort((a, b) => Number(a.version) - Number(b.version))
+}
