@@ -27,8 +27,28 @@ export interface SinkDefinition<Table extends OptionTable = OptionTable> {
   address(options: OptionsOf<Table>, run: RunInfo): string
   /** Runs with the same text share connections, rate limits and back-off: origin and user, without secrets. */
   account(options: OptionsOf<Table>): string
+  /**
+   * True when what is written lies in the run's own folder, so that removing the folder removes it. Absent: never.
+   */
+  inRunFolder?(options: OptionsOf<Table>): boolean
+  /**
+   * What `tracelet doctor` asks: is the place there, does it take our credentials, what version is it? Changes
+   * nothing there, never throws, ends soon after `signal` aborts, and puts no secret into a finding.
+   */
+  probe?(options: OptionsOf<Table>, signal: AbortSignal): Promise<readonly Finding[]>
   /** Must not do I/O: that is for `open()`. */
   create(context: SinkContext<OptionsOf<Table>>): Sink
+}
+
+/** One thing that was looked at. */
+export interface Finding {
+  /** 'fail': it cannot work like this. 'warn': it may not, or not for long. */
+  readonly level: 'ok' | 'warn' | 'fail'
+  /** In a word or two: `server`, `credentials`. */
+  readonly what: string
+  readonly seen: string
+  /** What to do about it; with every 'warn' and 'fail'. */
+  readonly fix?: string
 }
 
 export function defineSink<const Table extends OptionTable>(

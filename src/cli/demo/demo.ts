@@ -11,6 +11,7 @@ import { formatReport, isDelivered, lawHolds } from '../report.ts'
 import { StatusLine } from '../status-line.ts'
 import { CallTimer } from './call-timer.ts'
 import { loadDigits } from './data.ts'
+import { describeDemo, logFindings, logLayers } from './log-findings.ts'
 import { type DemoServer, startDemoServer } from './mlflow-server.ts'
 import { DEFAULT_TRAINING, train } from './train.ts'
 
@@ -71,16 +72,19 @@ async function trainAndLog(options: DemoOptions, uri: string | undefined, status
     params: { steps, seed, batchSize, hidden: hidden.join('-'), learningRate, momentum },
     tags: ['demo'],
   })
+  describeDemo(run, data)
   const timer = new CallTimer(steps * 2)
   const bar = new ProgressBar('training', steps, 'steps')
-  const { accuracy } = timer.loop(() =>
+  const trained = timer.loop(() =>
     train(data, training, {
       row: (step, values) => timer.call(() => run.log(values, { step })),
+      layers: (step, layers) => logLayers(run, step, layers),
       progress: (step) => bar.update(step),
     }),
   )
   bar.clear()
-  return { run, timer, accuracy, stats: await finish(run) }
+  await logFindings(run, data, trained, steps - 1)
+  return { run, timer, accuracy: trained.accuracy, stats: await finish(run) }
 }
 
 /** Ends the run, showing what is still on its way. */

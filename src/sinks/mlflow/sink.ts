@@ -33,6 +33,7 @@ import {
   prepareOptions,
 } from './options.ts'
 import { probeMlflow } from './probe.ts'
+import { probeMlflow } from './probe.ts'
 import {
   type RecordsContext,
   rememberKeys,
@@ -75,6 +76,7 @@ export const mlflow = defineSink({
   prepare: prepareOptions,
   address: addressOf,
   account: accountOf,
+  probe: probeMlflow,
   probe: probeMlflow,
   create: (context): Sink => new MlflowSink(context),
 })

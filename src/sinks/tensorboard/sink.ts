@@ -18,6 +18,7 @@ import { encodeRecord, RECORD_KINDS } from './encode-record.ts'
 import { type EventFile, type EventFilePlan, openEventFile, type SettledFile } from './event-file.ts'
 import { Notices } from './notices.ts'
 import { planOf } from './plan.ts'
+import { probeTensorBoard } from './probe.ts'
 import { BlobError } from './run-blobs.ts'
 import { type SharedTags, TagBook } from './tag.ts'
 
@@ -51,6 +52,8 @@ export const tensorboard = defineSink({
   // Relative to the run's folder where that holds the file: a copied folder must find its cursor again.
   address: ({ logDir }) => (logDir === undefined ? 'run-folder' : `file:${logDir}`),
   account: ({ logDir }) => (logDir === undefined ? 'run-folder' : `file:${logDir}`),
+  inRunFolder: ({ logDir }) => logDir === undefined,
+  probe: probeTensorBoard,
   create: ({ run, options, notice }) => new TensorBoardSink(run, options.logDir, notice),
 })
 
