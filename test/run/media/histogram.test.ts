@@ -35,6 +35,28 @@ test('values that are all the same stand in the middle of bins of one in all', (
   assert.deepEqual([...counts], [0, 2])
 })
 
+test('values too close for so many bins stand in wider ones, around their middle', () => {
+  const narrow = [
+    [1, 1 + Number.EPSILON],
+    [1e20, 1e20],
+    [-Number.MAX_VALUE, -Number.MAX_VALUE],
+    [Number.MAX_VALUE, Number.MAX_VALUE],
+    [0, 5e-324],
+  ]
+  for (const values of narrow) {
+    const { edges, counts } = histogram(values, 64)
+    assert.ok(
+      edges.every((edge, index) => Number.isFinite(edge) && (index === 0 || edge > edges[index - 1]!)),
+      `${values}`,
+    )
+    assert.equal(
+      counts.reduce((sum, count) => sum + count),
+      2,
+      `${values}`,
+    )
+  }
+})
+
 test('edges ascend and every finite value is counted, whatever the values are', (context) => {
   context.diagnostic(`seed ${SEED}`)
   const seeded = new Random()

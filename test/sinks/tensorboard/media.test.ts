@@ -169,7 +169,11 @@ test('a blob that is missing or damaged is rejected and harms nothing else', asy
       const answer = await sink.writeRecord(record, 1, never)
       const rejections =
         answer.status === 'split' ? [answer] : answer.status === 'partial' ? answer.rejected : []
-      assert.deepEqual(rejections.map(({ code }) => code), ['ERR_BLOB'], `${name} ${record.kind}`) // biome-ignore format: one
+      assert.deepEqual(
+        rejections.map(({ code }) => code),
+        ['ERR_BLOB'],
+        `${name} ${record.kind}`,
+      )
     }
     assert.deepEqual(readFileSync(eventFile(run)), whole, name)
     const images = ['first', bad, 'third'].map((image) => ({
@@ -183,10 +187,16 @@ test('a blob that is missing or damaged is rejected and harms nothing else', asy
       never,
     )
     assert.ok(answer.status === 'partial')
-    assert.deepEqual(answer.rejected.map(({ index }) => index), [1]) // biome-ignore format: one
+    assert.deepEqual(
+      answer.rejected.map(({ index }) => index),
+      [1],
+    )
     await sink.write(pointAt(2), never)
     const values = readEvents(run.folder)
-    assert.deepEqual(values.map(({ tag }) => tag), ['loss', 'b', 'loss']) // biome-ignore format: one
+    assert.deepEqual(
+      values.map(({ tag }) => tag),
+      ['loss', 'b', 'loss'],
+    )
     assert.deepEqual(values[1]!.texts, ['1', '1', 'first', 'third'])
   }
 })
@@ -233,7 +243,14 @@ test('a process killed in the middle of a large image leaves nothing that the ne
   const last = await open(run, state)
   await accepted(last, record)
   await last.write(pointAt(3), never)
-  assert.deepEqual(readEvents(run.folder).map(({ tag, step }) => [tag, Number(step)]), [['loss', 1], ['large', 2], ['loss', 3]]) // biome-ignore format: rows
+  assert.deepEqual(
+    readEvents(run.folder).map(({ tag, step }) => [tag, Number(step)]),
+    [
+      ['loss', 1],
+      ['large', 2],
+      ['loss', 3],
+    ],
+  )
 })
 
 /** Another process that opens the run and writes the record. */

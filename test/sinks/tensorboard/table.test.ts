@@ -3,7 +3,14 @@ import { test } from 'node:test'
 import { MAX_COLUMNS, MAX_ROWS, markdownTable, parseTableHead } from '../../../src/sinks/tensorboard/table.ts'
 
 test('a table is Markdown with its columns as header', () => {
-  const table = { columns: ['name', 'loss'], data: [['a', 0.5], ['b', null], ['c', { x: [1] }]] } // biome-ignore format: rows
+  const table = {
+    columns: ['name', 'loss'],
+    data: [
+      ['a', 0.5],
+      ['b', null],
+      ['c', { x: [1] }],
+    ],
+  }
   assert.equal(
     markdownTable(table, 2, 3),
     ['| name | loss |', '| --- | --- |', '| a | 0.5 |', '| b |  |', '| c | {"x":\\[1\\]} |'].join('\n'),
