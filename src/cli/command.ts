@@ -9,6 +9,8 @@ export interface Command {
   readonly summary: string
   /** What stands after `tracelet` in its help. */
   readonly usage: string
+  /** Lines of its help below the summary. */
+  readonly details?: readonly string[]
   /** As `node:util` parseArgs takes them, each with its line of help. */
   readonly options: Readonly<Record<string, CommandOption>>
   /** What is named without an option, at most; 0 where absent. */

@@ -11,6 +11,8 @@ import { type Command, EXIT, EXIT_WORDS, UsageError } from './command.ts'
 import { demoCommand } from './demo/command.ts'
 import { doctorCommand } from './doctor/doctor.ts'
 import { lsCommand } from './ls.ts'
+import { pipeCommand } from './pipe/pipe.ts'
+import { pruneCommand } from './prune/prune.ts'
 import { showCommand } from './show/show.ts'
 import { syncCommand } from './sync.ts'
 import { tailCommand } from './tail/tail.ts'
@@ -20,6 +22,9 @@ const COMMANDS: readonly Command[] = [
   demoCommand,
   doctorCommand,
   lsCommand,
+  pipeCommand,
+  pipeCommand,
+  pruneCommand,
   showCommand,
   syncCommand,
   tailCommand,
@@ -122,12 +127,13 @@ function help(): string {
   ].join('\n')
 }
 
-function commandHelp({ usage, summary, options, exits }: Command): string {
+function commandHelp({ usage, summary, details, options, exits }: Command): string {
   const rows = Object.entries({ ...options, help: HELP_OPTION }).map(([name, { doc }]) => [`--${name}`, doc])
   const width = Math.max(...rows.map(([name]) => name!.length))
   const list = rows.map(([name, doc]) => `  ${name!.padEnd(width)}  ${doc}`)
   const codes = `exit codes: ${exitWords({ ...EXIT_WORDS, ...exits })}`
-  return [`usage: tracelet ${usage}`, '', summary, '', ...list, '', codes, ''].join('\n')
+  const about = details ? [summary, '', ...details] : [summary]
+  return [`usage: tracelet ${usage}`, '', ...about, '', ...list, '', codes, ''].join('\n')
 }
 
 function exitWords(exits: Readonly<Record<number, string>>): string {

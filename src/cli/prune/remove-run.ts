@@ -1,0 +1,87 @@
+/**
+ * Removes one run's folder: takes its guards, so that nobody starts, resumes or delivers it meanwhile; looks again;
+ * renames the folder to a hidden name, which no listing shows; removes that. A prune that was killed between leaves
+ * the hidden folder, which the next one removes.
+ */
+import { randomInt } from 'node:crypto'
+import { lstatSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { TraceletError } from '../../core/errors.ts'
+import { takeGuard } from '../../pipeline/store/guard.ts'
+import { readGuards } from '../../pipeline/store/guard-look.ts'
+import type { Overview } from '../overview.ts'
+
+const HIDDEN = '.pruned-'
+/** Another prune on the same folder is still at it. */
+const LEFT_OVER_MS = 10 * 60_000
+
+/**
+ * @param mayGo asked once more while the guards are held: why it stays, or undefined
+ * @returns why it stayed; undefined when it is gone, also by another prune
+ */
+export function removeRun(
+  { folder, destinations }: Overview,
+  mayGo: () => string | undefined,
+): string | undefined {
+  const guards: { release(): void }[] = []
+  let hidden: string
+  try {
+    guards.push(takeGuard(folder, 'writer'))
+    for (const { name } of destinations) guards.push(takeGuard(folder, `deliver-${name}`))
+    const others = readGuards(folder).filter(
+      ({ state, holder }) => state === 'held' && holder?.pid !== process.pid,
+    )
+    if (others.length > 0) return `a process holds its guard ${others[0]!.name}`
+    const reason = mayGo()
+    if (reason !== undefined) return reason
+    hidden = join(
+      dirname(folder),
+      `${HIDDEN}${process.pid}-${randomInt(2 ** 31)}-${basename(folder)}`.slice(0, 255),
+    )
+    renameSync(folder, hidden)
+  } catch (error) {
+    if (isGone(folder)) return undefined
+    if (error instanceof TraceletError) return error.message
+    return (error as Error).message
+  } finally {
+    for (const guard of guards) guard.release()
+  }
+  // unlinks symbolic links, does not follow them
+  rmSync(hidden, { recursive: true, force: true, maxRetries: 3 })
+  return undefined
+}
+
+/** Hidden folders that a killed prune left in the folder of a project. */
+export function removeLeftOvers(root: string, now: number): void {
+  for (const project of entries(root)) {
+    for (const name of entries(join(root, project))) {
+      if (!name.startsWith(HIDDEN)) continue
+      const path = join(root, project, name)
+      try {
+        // its own time changed when it got the name
+        if (now - lstatSync(path).ctimeMs > LEFT_OVER_MS) rmSync(path, { recursive: true, force: true })
+      } catch {
+        // gone, or not ours to remove: the next prune looks again
+      }
+    }
+  }
+}
+
+function entries(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+  } catch {
+    return []
+  }
+}
+
+function isGone(folder: string): boolean {
+  try {
+    lstatSync(folder)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
+  }
+}
