@@ -23,7 +23,6 @@ const COMMANDS: readonly Command[] = [
   doctorCommand,
   lsCommand,
   pipeCommand,
-  pipeCommand,
   pruneCommand,
   showCommand,
   syncCommand,

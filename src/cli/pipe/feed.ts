@@ -1,5 +1,6 @@
 /** Lines into a run. What is wrong with a line is told with its number and costs that line, or a value of it, only. */
 import { type ErrorCode, TraceletError } from '../../core/errors.ts'
+import { redactText } from '../../core/redact.ts'
 import type { Issue, Run, RunOutcome } from '../../index.ts'
 import { parseJson } from './json.ts'
 import { camelCase, type Fields, findKind, malformed, outcomeOf } from './line-kinds.ts'
@@ -49,9 +50,7 @@ export class Feed {
   hear(issue: Issue): void {
     const { code, message, destination } = issue
     if (this.#line > 0 && OF_A_LINE.has(code)) this.#blame(this.#line, code, message)
-    // files that could not be taken are told with the number of their line
-    else if (code !== 'ERR_ARTIFACT')
-      this.#tell(`${code}: ${destination === undefined ? '' : `${destination}: `}${message}`)
+    else this.#tell(`${code}: ${destination === undefined ? '' : `${destination}: `}${message}`)
   }
 
   take(line: Line, number: number, isWhole: boolean): void {
@@ -105,10 +104,12 @@ export class Feed {
   }
 
   #await(snapshot: Promise<{ status: string; code?: ErrorCode; reason?: string }>, number: number): void {
+    // what is wrong at first sight was told within the call
+    const wasTold = this.#isMalformed
     const waited = snapshot.then(({ status, code = 'ERR_ARTIFACT', reason = 'it was not taken' }) => {
       this.#snapshots.delete(waited)
       this.#isMalformed = false
-      if (status === 'failed') this.#blame(number, code, reason)
+      if (status === 'failed' && !wasTold) this.#blame(number, code, reason)
     })
     this.#snapshots.add(waited)
   }
@@ -117,7 +118,8 @@ export class Feed {
     if (!this.#isMalformed) this.malformedLines++
     this.#isMalformed = true
     if (this.faults.length >= MAX_FAULTS_KEPT) return
-    this.faults.push({ line, code, reason })
+    // it may quote what the line held
+    this.faults.push({ line, code, reason: redactText(reason) })
     this.#tell(`line ${line}: ${code}: ${reason}`)
     if (this.faults.length === MAX_FAULTS_KEPT) this.#tell('further malformed lines are only counted')
   }

@@ -4,18 +4,28 @@ import type { Backend, StartOptions } from '../../index.ts'
 import { RUN_OPTIONS } from '../../run/options.ts'
 import { type CommandOption, UsageError, words } from '../command.ts'
 
+/** While a call waits for room the producer waits: here is no training loop that must not be held. */
+const BLOCK_MAX_MS = 60_000
 /** Not for a program of its own: a signal ends it as it says itself. */
 const LEFT_OUT = new Set<string>(['signals'])
-const ROWS = Object.entries(RUN_OPTIONS as OptionTable).filter(([name]) => !LEFT_OUT.has(name))
+const TABLE: OptionTable = {
+  ...RUN_OPTIONS,
+  blockMaxMs: { ...RUN_OPTIONS.blockMaxMs, default: BLOCK_MAX_MS },
+}
+const ROWS = Object.entries(TABLE).filter(([name]) => !LEFT_OUT.has(name))
 
 export const RUN_FLAGS: Readonly<Record<string, CommandOption>> = {
   ...Object.fromEntries(ROWS.map(([name, row]) => [kebabCase(name), toFlag(row)])),
   backend: {
     type: 'string',
     multiple: true,
-    doc: "where it lands: words such as mlflow,tensorboard or JSON with options, '{\"mlflow\":{\"uri\":\"…\"}}' (default: TRACELET_BACKEND, else local,tensorboard)",
+    doc: 'where it lands: words such as mlflow,tensorboard or JSON with options, \'{"mlflow":{"uri":"…"}}\' (default: TRACELET_BACKEND, else local,tensorboard)',
   },
-  param: { type: 'string', multiple: true, doc: 'a hyperparameter, NAME=VALUE; a value is read as JSON where it is' },
+  param: {
+    type: 'string',
+    multiple: true,
+    doc: 'a hyperparameter, NAME=VALUE; a value is read as JSON where it is',
+  },
   tag: { type: 'string', multiple: true, doc: 'a tag, NAME or NAME=VALUE' },
 }
 
@@ -24,10 +34,11 @@ export function toStartOptions(values: Readonly<Record<string, unknown>>): Start
   const given = ROWS.map(([name, row]) => [name, toValue(name, row, values[kebabCase(name)])] as const)
   const { backend, param, tag } = values as Record<string, readonly string[] | undefined>
   return {
+    ...(process.env.TRACELET_BLOCK_MAX_MS ? {} : { blockMaxMs: BLOCK_MAX_MS }),
     ...withoutSecrets(RUN_OPTIONS, Object.fromEntries(given)),
     ...(backend && { backend: toBackend(backend) }),
     ...(param && { params: Object.fromEntries(param.map((text) => [nameOf(text, 'param'), toParam(text)])) }),
-    ...(tag && { tags: Object.fromEntries(tag.map((text) => [nameOf(text, 'tag'), valueOf(text) ?? ''])) }),
+    ...(tag && { tags: Object.fromEntries(tag.map((text) => [nameOf(text, 'tag'), valueIn(text) ?? ''])) }),
   }
 }
 
@@ -66,13 +77,13 @@ function nameOf(text: string, flag: string): string {
   return name
 }
 
-function valueOf(text: string): string | undefined {
+function valueIn(text: string): string | undefined {
   const at = text.indexOf('=')
   return at < 0 ? undefined : text.slice(at + 1)
 }
 
 function toParam(text: string): unknown {
-  const value = valueOf(text)
+  const value = valueIn(text)
   if (value === undefined) throw new UsageError(`--param must be NAME=VALUE, but is '${text}'`)
   try {
     return JSON.parse(value)

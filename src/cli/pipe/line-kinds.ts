@@ -102,7 +102,8 @@ export const LINE_KINDS: Readonly<Record<string, LineKind>> = {
 export function findKind(word: string, fields: Fields): LineKind {
   const name = camelCase(word)
   const kind = Object.hasOwn(LINE_KINDS, name) ? LINE_KINDS[name]! : undefined
-  if (!kind) throw malformed(`unknown type '${word}'${suggestion(name, [...Object.keys(LINE_KINDS), 'finish'])}`)
+  if (!kind)
+    throw malformed(`unknown type '${word}'${suggestion(name, [...Object.keys(LINE_KINDS), 'finish'])}`)
   checkFields(word, fields, kind)
   return kind
 }

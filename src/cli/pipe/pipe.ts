@@ -10,8 +10,6 @@ import { RUN_FLAGS, toStartOptions } from './flags.ts'
 import { LineSplitter } from './lines.ts'
 
 const MAX_LINE_BYTES = 1 << 26
-/** The producer waits while a call waits for room: there is no training loop here that must not be held. */
-const BLOCK_MAX_MS = 60_000
 /** Files that may be copied at once before reading goes on. */
 const MAX_COPYING = 64
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -49,8 +47,7 @@ export const pipeCommand: Command = {
     const run = start(values, feed)
     say(`run ${run.id}`)
     const signal = await read(feed)
-    const reading = signal === undefined ? feed.settled() : Promise.race([feed.settled(), wait(SIGNAL_READ_MS)])
-    await reading
+    await (signal === undefined ? feed.settled() : Promise.race([feed.settled(), wait(SIGNAL_READ_MS)]))
     const outcome: RunOutcome = signal === undefined ? (feed.outcome ?? 'finished') : 'killed'
     const stats = await run.finish(outcome, signal === undefined ? {} : { deadlineMs: SIGNAL_DEADLINE_MS })
     process.stdout.write(values.json === true ? toJson(run, outcome, feed, stats) : toText(run, feed, stats))
@@ -59,10 +56,9 @@ export const pipeCommand: Command = {
 }
 
 function start(values: Readonly<Record<string, unknown>>, feed: Feed): Run {
-  const blockMaxMs = process.env.TRACELET_BLOCK_MAX_MS ? {} : { blockMaxMs: BLOCK_MAX_MS }
   try {
     const options = toStartOptions(values)
-    const run = startLogging({ ...blockMaxMs, ...options, onIssue: (issue) => feed.hear(issue) })
+    const run = startLogging({ ...options, onIssue: (issue) => feed.hear(issue) })
     feed.start(run)
     return run
   } catch (error) {
@@ -78,14 +74,18 @@ function read(feed: Feed): Promise<NodeJS.Signals | undefined> {
   const splitter = new LineSplitter(MAX_LINE_BYTES, (...line) => feed.take(...line))
   return new Promise((resolve) => {
     let signal: NodeJS.Signals | undefined
+    let timer: NodeJS.Timeout | undefined
     const onSignal = (got: NodeJS.Signals) => {
       // the second one ends the process at once
       for (const name of SIGNALS) process.removeListener(name, onSignal)
       signal = got
-      setTimeout(done, SIGNAL_READ_MS)
+      timer = setTimeout(done, SIGNAL_READ_MS)
     }
     const done = () => {
+      clearTimeout(timer)
+      for (const name of SIGNALS) process.removeListener(name, onSignal)
       stdin.removeAllListeners('data')
+      stdin.removeListener('end', done)
       stdin.destroy()
       splitter.end()
       resolve(signal)
