@@ -3,7 +3,7 @@
  * references, the real names behind paths it cannot hold) stands beside it in `<name>.tracelet.json`.
  */
 import type { RunRecord, StoredFile, WriteResult } from '../../../core/types.ts'
-import { mapPath, mapSegment } from './paths.ts'
+import { hashedSegment, mapPath } from './paths.ts'
 import { contentOf, done, jsonContent, put, type Step, type UploadContext } from './step.ts'
 
 type ArtifactRecord = Extract<RunRecord, { kind: 'artifact' }>
@@ -39,8 +39,7 @@ export async function uploadArtifact(
 export function artifactRoot(name: string): string {
   const { path } = mapPath(name, MAX_NAME_BYTES)
   const [first, ...rest] = path.split('/')
-  // The pattern is met by the folder's own name, which is thereby mapped.
-  return first === IMAGES_FOLDER ? [mapSegment(first, MAX_NAME_BYTES, /^images$/g), ...rest].join('/') : path
+  return first === IMAGES_FOLDER ? [hashedSegment(first), ...rest].join('/') : path
 }
 
 /** What would be lost otherwise; undefined when nothing is. */

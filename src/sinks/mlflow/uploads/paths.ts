@@ -41,9 +41,14 @@ export function mapSegment(segment: string, maxBytes = MAX_SEGMENT_BYTES, alsoBa
     segment.search(BAD) === -1 &&
     !(alsoBad && segment.search(alsoBad) !== -1) &&
     !LOOKS_MAPPED.test(segment)
-  if (fits) return segment
+  return fits ? segment : hashedSegment(segment, maxBytes, alsoBad)
+}
+
+/** The mapped form, also of a segment that could stay as it is. */
+export function hashedSegment(segment: string, maxBytes = MAX_SEGMENT_BYTES, alsoBad?: RegExp): string {
   const hash = createHash('sha256').update(segment).digest('hex').slice(0, HASH_CHARS)
-  const ending = ENDING.exec(segment)?.[0] ?? ''
+  const isEndingBad = alsoBad !== undefined && '.'.search(alsoBad) !== -1
+  const ending = isEndingBad ? '' : (ENDING.exec(segment)?.[0] ?? '')
   const stem = segment.slice(0, segment.length - ending.length)
   const clean = (alsoBad ? stem.replace(alsoBad, '_') : stem).toWellFormed().replace(BAD, '_').trim()
   return `${cutBytes(clean || '_', maxBytes - HASH_CHARS - 1 - ending.length)}-${hash}${ending}`
