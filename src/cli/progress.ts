@@ -1,4 +1,5 @@
 /** One line at the foot of a terminal: how much is done, how fast, how long it will take. */
+import { bytes, count, fit } from './text.ts'
 
 /** As much of a terminal as the bar needs; `process.stdout` is one. */
 export interface ProgressOutput {
@@ -15,14 +16,14 @@ const CLEAR_LINE = '\r\x1b[K'
 /** Says nothing where the output is not a terminal. */
 export class ProgressBar {
   readonly #label: string
-  readonly #total: number
+  #total: number
   readonly #unit: string
   readonly #output: ProgressOutput
   readonly #now: () => number
   readonly #startedAt: number
   #drawnAt = -Infinity
 
-  /** @param unit plural noun of what is counted @param now monotonic milliseconds */
+  /** @param unit plural noun of what is counted; 'bytes' are shown as KiB, MiB … @param now monotonic milliseconds */
   constructor(
     label: string,
     total: number,
@@ -38,15 +39,20 @@ export class ProgressBar {
     this.#startedAt = now()
   }
 
-  /** Draws at most ten times a second, so that it may be called at every step. */
-  update(done: number): void {
+  /**
+   * Draws at most ten times a second, so that it may be called at every step.
+   * @param total where more has become known than there was at first
+   * @param more words at the end of the line
+   */
+  update(done: number, total: number = this.#total, more = ''): void {
+    this.#total = total
     if (!this.#output.isTTY) return
     const now = this.#now()
     if (now - this.#drawnAt < REDRAW_MS && done < this.#total) return
     this.#drawnAt = now
     const line = progressLine(this.#label, done, this.#total, this.#unit, now - this.#startedAt)
     const columns = this.#output.columns || DEFAULT_COLUMNS
-    this.#output.write(CLEAR_LINE + line.slice(0, columns - 1))
+    this.#output.write(CLEAR_LINE + fit(more === '' ? line : `${line}  ${more}`, columns - 1))
   }
 
   /** Takes the line away. */
@@ -67,12 +73,13 @@ export function progressLine(
   const filled = Math.floor(share * BAR_COLUMNS)
   const bar = '━'.repeat(filled) + '─'.repeat(BAR_COLUMNS - filled)
   const perSecond = elapsedMs > 0 ? (done * 1000) / elapsedMs : 0
+  const isBytes = unit === 'bytes'
   const parts = [
     `${label} ${bar} ${String(Math.floor(share * 100)).padStart(3)} %`,
-    `${done.toLocaleString('en')}/${total.toLocaleString('en')} ${unit}`,
+    isBytes ? `${bytes(done)}/${bytes(total)}` : `${count(done)}/${count(total)} ${unit}`,
   ]
   if (perSecond > 0) {
-    parts.push(`${rate(perSecond)} ${unit}/s`)
+    parts.push(isBytes ? `${bytes(Math.round(perSecond))}/s` : `${rate(perSecond)} ${unit}/s`)
     if (done < total) parts.push(`${duration(((total - done) / perSecond) * 1000)} left`)
   }
   return parts.join('  ')
@@ -90,5 +97,5 @@ export function duration(ms: number): string {
 }
 
 function rate(perSecond: number): string {
-  return perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString('en')
+  return perSecond < 10 ? perSecond.toFixed(1) : count(Math.round(perSecond))
 }

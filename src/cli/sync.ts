@@ -1,30 +1,47 @@
 /** `tracelet sync`: sends what runs at rest still owe their backends. */
-import { resolve } from 'node:path'
 import { TraceletError } from '../core/errors.ts'
 import { openRun } from '../index.ts'
 import { type SyncedRun, syncRun } from '../pipeline/delivery/sync-run.ts'
 import type { FromDelivery } from '../pipeline/messages.ts'
 import { listRunFolders } from '../pipeline/store/folder.ts'
 import { say } from '../run/issues.ts'
-import { RUN_OPTIONS } from '../run/options.ts'
-import { type Command, EXIT, UsageError, wholeNumber, words } from './command.ts'
+import {
+  type Command,
+  DIR_OPTION,
+  EXIT,
+  JSON_OPTION,
+  PROJECT_OPTION,
+  rootFolder,
+  UsageError,
+  wholeNumber,
+  words,
+} from './command.ts'
+import { DeliveryProgress } from './delivery-progress.ts'
 import { destinationTable, isDelivered } from './report.ts'
 import { StatusLine } from './status-line.ts'
+import { jsonText, plain } from './text.ts'
 
 const DEFAULT_DEADLINE_SECONDS = 3600
 
 export const syncCommand: Command = {
   name: 'sync',
   summary: 'send what runs still owe their backends, after a crash, an outage or on another machine',
-  usage: 'sync RUN … | --all  [--destination NAME] [--project P] [--deadline SECONDS]',
+  usage: 'sync RUN … | --all  [--destination NAME] [--project P] [--dir DIR] [--deadline SECONDS] [--json]',
   options: {
-    all: { type: 'boolean', doc: 'every run under TRACELET_DIR (default: ./.tracelet)' },
+    all: { type: 'boolean', doc: 'every run under the root folder' },
     destination: { type: 'string', multiple: true, doc: 'only these of the run, such as mlflow' },
-    project: { type: 'string', doc: 'where several projects hold a run of that id' },
+    project: PROJECT_OPTION,
+    dir: DIR_OPTION,
     deadline: {
       type: 'string',
       doc: `longest time for each run, in seconds (default: ${DEFAULT_DEADLINE_SECONDS})`,
     },
+    json: JSON_OPTION,
+  },
+  outlivesReader: true,
+  exits: {
+    [EXIT.ok]: 'every run is delivered',
+    [EXIT.failed]: 'something is still undelivered, or a run cannot be read',
   },
   maxPositionals: Number.POSITIVE_INFINITY,
   async run(values, runs) {
@@ -34,37 +51,52 @@ export const syncCommand: Command = {
     const deadlineMs = wholeNumber(seconds, 'deadline', 1, 604_800) * 1000
     const project = values.project as string | undefined
     const destinations = values.destination === undefined ? undefined : words(values.destination as string[])
-    const folders = all
-      ? listRunFolders(resolve(process.env.TRACELET_DIR || RUN_OPTIONS.dir.default))
-      : runs.map((run) => openRun(run, { project }).info.folder)
+    const isJson = values.json === true
+    const dir = rootFolder(values)
+    const folders = all ? listRunFolders(dir) : runs.map((run) => openRun(run, { dir, project }).info.folder)
+    const results: (SyncedRun | NotSynced)[] = []
     let isComplete = true
     for (const folder of folders) {
       try {
-        const synced = await syncOne(folder, deadlineMs, destinations)
-        process.stdout.write(`${formatSynced(synced)}\n`)
+        const synced = await syncOne(folder, deadlineMs, destinations, isJson)
+        if (!isJson) process.stdout.write(`${formatSynced(synced)}\n`)
+        results.push(synced)
         isComplete &&= Object.values(synced.destinations).every(isDelivered)
       } catch (error) {
         // one run must not keep the others from being sent
         if (!all || !(error instanceof TraceletError)) throw error
-        say(`${folder}: ${error.code}: ${error.message}`)
+        const { code, message } = error
+        say(`${folder}: ${code}: ${message}`)
+        results.push({ folder, error: { code, message } })
         // a run that never had a destination of that name owes it nothing
-        isComplete &&= error.code === 'ERR_OPTION'
+        isComplete &&= code === 'ERR_OPTION'
       }
     }
-    if (folders.length === 0) process.stdout.write('no runs\n')
+    if (isJson) process.stdout.write(`${jsonText({ complete: isComplete, runs: results })}\n`)
+    else if (folders.length === 0) process.stdout.write('no runs\n')
     return isComplete ? EXIT.ok : EXIT.failed
   },
+}
+
+interface NotSynced {
+  readonly folder: string
+  readonly error: { readonly code: string; readonly message: string }
 }
 
 async function syncOne(
   folder: string,
   deadlineMs: number,
   destinations: readonly string[] | undefined,
+  isJson: boolean,
 ): Promise<SyncedRun> {
   const status = new StatusLine()
-  status.show(`delivering ${folder}`)
+  // the standard output is the document's alone
+  const progress = new DeliveryProgress(isJson ? process.stderr : process.stdout)
+  if (!isJson) status.show(`delivering ${plain(folder)}`)
   const onMessage = (message: FromDelivery) => {
-    if (message.type === 'issue') say(`${message.destination}: ${message.issue.message}`)
+    if (message.type !== 'issue') return
+    progress.clear()
+    say(`${message.destination}: ${message.issue.message}`)
   }
   try {
     return await syncRun(folder, {
@@ -72,8 +104,13 @@ async function syncOne(
       deadlineMs,
       environment: process.env,
       onMessage,
+      onStart: (read) => {
+        status.clear()
+        progress.start(read)
+      },
     })
   } finally {
+    progress.stop()
     status.clear()
   }
 }
@@ -81,15 +118,18 @@ async function syncOne(
 export function formatSynced({ run, journaled, recordsJournaled, destinations }: SyncedRun): string {
   const pending = Object.entries(destinations).filter(([, destination]) => !isDelivered(destination))
   return [
-    `run ${run}`,
+    `run ${plain(run)}`,
     ' points',
     ...destinationTable(destinations, journaled, (destination) => destination),
     ' records',
     ...destinationTable(destinations, recordsJournaled, (destination) => destination.records),
     ...pending.map(
-      ([name, { reason }]) => `${name} has not got everything${reason === '' ? '' : `: ${reason}`}`,
+      ([name, { reason }]) =>
+        `${plain(name)} has not got everything${reason === '' ? '' : `: ${plain(reason)}`}`,
     ),
-    ...Object.entries(destinations).flatMap(([name, { url }]) => (url === '' ? [] : [`${name}: ${url}`])),
+    ...Object.entries(destinations).flatMap(([name, { url }]) =>
+      url === '' ? [] : [`${plain(name)}: ${plain(url)}`],
+    ),
     '',
   ].join('\n')
 }

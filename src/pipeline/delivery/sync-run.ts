@@ -19,6 +19,8 @@ export interface SyncOptions {
   readonly environment: Environment
   /** Issues and addresses as they come. */
   readonly onMessage?: (message: FromDelivery) => void
+  /** Given, before anything is sent, what reads the sums while they change. */
+  readonly onStart?: (read: () => Readonly<Record<DestinationName, DestinationStats>>) => void
 }
 
 export interface SyncedDestination extends DestinationStats {
@@ -68,6 +70,14 @@ export async function syncRun(folder: string, options: SyncOptions): Promise<Syn
       ...(module !== undefined && { module }),
       options,
     }),
+  )
+  options.onStart?.(() =>
+    Object.fromEntries(
+      specs.map(({ name, index }) => {
+        const told = { url: urls.get(name) ?? '', reason: closed.get(name)?.reason ?? '' }
+        return [name, destinationStats(counters, index, told)]
+      }),
+    ),
   )
   await desk.open({ run, counters, live: false, destinations: specs })
   desk.scheduler.finish(run.id, deadlineAt)
