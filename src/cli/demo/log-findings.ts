@@ -55,7 +55,7 @@ export async function logFindings(
   run.logFigure('validation/confusion_matrix', confusionFigure(confusion), { step })
   run.logTable('validation/worst', worstTable(worst), { step })
   run.logImages(
-    'validation/worst',
+    'validation/worst_digits',
     worst.map((example) => digitPixels(validation, example)),
     { step },
   )
