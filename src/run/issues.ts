@@ -41,21 +41,10 @@ export class Issues {
 
   /** @param key what counts as the same trouble; the code by default */
   report(issue: Report, key: string = issue.code): void {
-    const now = Date.now()
-    const last = this.#lastAt.get(key)
     // what a handler itself does wrong must not call it without end
-    if (this.#handler && !this.#isHanding) {
-      this.#lastAt.set(key, now)
-      return this.#hand(this.#handler, issue)
-    }
-    if (last !== undefined && now - last < REPEAT_MS) {
-      this.#held.set(key, (this.#held.get(key) ?? 0) + 1)
-      return
-    }
-    this.#lastAt.set(key, now)
-    const held = this.#held.get(key) ?? 0
-    this.#held.delete(key)
-    say(`${lineOf(issue)}${held > 0 ? ` (and ${held} more like it)` : ''}`)
+    if (!this.#handler || this.#isHanding) return this.#tell(issue, this.#isHanding ? `onIssue ${key}` : key)
+    this.#lastAt.set(key, Date.now())
+    this.#hand(this.#handler, issue)
   }
 
   /** Ends a trouble: the next one of this key is told at once. */
@@ -64,6 +53,19 @@ export class Issues {
     if (!this.#lastAt.delete(key)) return
     if (this.#handler) this.#hand(this.#handler, { ...issue, severity: 'recovered' })
     else say(`${issue.destination}: ${issue.message}`)
+  }
+
+  #tell(issue: Report, key: string): void {
+    const now = Date.now()
+    const last = this.#lastAt.get(key)
+    if (last !== undefined && now - last < REPEAT_MS) {
+      this.#held.set(key, (this.#held.get(key) ?? 0) + 1)
+      return
+    }
+    this.#lastAt.set(key, now)
+    const held = this.#held.get(key) ?? 0
+    this.#held.delete(key)
+    say(`${lineOf(issue)}${held > 0 ? ` (and ${held} more like it)` : ''}`)
   }
 
   #hand(handler: IssueHandler, report: Report): void {
