@@ -7,7 +7,7 @@ import {
   RUN,
   runCounters,
 } from '../core/counters.ts'
-import type { DestinationStats } from '../core/types.ts'
+import type { DestinationState, DestinationStats } from '../core/types.ts'
 
 /** What is learned of a destination by message. */
 export interface DestinationNews {
@@ -49,10 +49,21 @@ export function destinationStats(
       files: { sent: uploads(DESTINATION.filesSent), known: uploads(DESTINATION.filesKnown) },
       bytes: { sent: uploads(DESTINATION.bytesSent), known: uploads(DESTINATION.bytesKnown) },
     },
-    state: DESTINATION_STATES[rows(DESTINATION.state)] ?? 'opening',
+    state: joinedState(stateOf(rows(DESTINATION.state)), stateOf(uploads(DESTINATION.state))),
     url: news?.url ?? '',
     reason: news?.reason ?? '',
   }
+}
+
+function stateOf(word: number): DestinationState {
+  return DESTINATION_STATES[word] ?? 'opening'
+}
+
+/** Rows come first; what uploads wait for, and that they go on, shows where rows have nothing to say. */
+function joinedState(rows: DestinationState, uploads: DestinationState): DestinationState {
+  if (rows !== 'live' && rows !== 'closed') return rows
+  if (uploads === 'retrying' || uploads === 'blocked') return uploads
+  return rows === 'closed' && uploads === 'live' ? uploads : rows
 }
 
 function sum(counts: readonly number[]): number {

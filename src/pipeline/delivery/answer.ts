@@ -1,21 +1,21 @@
 /** A sink's answer as it came, or what is wrong with it: a throw and a broken answer are bugs, not answers. */
 import { ERROR_CODES, type ErrorCode } from '../../core/errors.ts'
 import type { WriteResult } from '../../core/types.ts'
-import { type Item, itemCount } from './item.ts'
 
 export type Answer = WriteResult | { readonly status: 'bug'; readonly reason: string }
 
-export async function answerOf(item: Item, write: () => Promise<WriteResult>): Promise<Answer> {
+/** @param count of the items of which it may reject some by index */
+export async function answerOf(count: number, write: () => Promise<WriteResult>): Promise<Answer> {
   try {
     const result = await write()
-    const fault = faultOf(item, result)
+    const fault = faultOf(count, result)
     return fault === undefined ? result : { status: 'bug', reason: `it answered with ${fault}` }
   } catch (error) {
     return { status: 'bug', reason: `it threw: ${error instanceof Error ? error.message : String(error)}` }
   }
 }
 
-function faultOf(item: Item, result: WriteResult): string | undefined {
+function faultOf(count: number, result: WriteResult): string | undefined {
   switch (result?.status) {
     case 'accepted':
     case 'retry':
@@ -23,7 +23,6 @@ function faultOf(item: Item, result: WriteResult): string | undefined {
     case 'blocked':
       return undefined
     case 'partial': {
-      const count = item.record === undefined ? itemCount(item) : Infinity
       const indexes = new Set(result.rejected.map(({ index }) => index))
       if (indexes.size < result.rejected.length) return 'an index rejected twice'
       for (const index of indexes) {

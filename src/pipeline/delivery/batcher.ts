@@ -88,6 +88,8 @@ export class EntryReader {
   readonly #reader: JournalReader
   readonly #shape: Shape
   readonly #kinds: ReadonlySet<string>
+  /** Settled by the destination's other delivery. */
+  readonly #elsewhere: ReadonlySet<string>
   /** Records and gaps below are settled. */
   readonly #settledBelow: number
 
@@ -95,6 +97,7 @@ export class EntryReader {
     this.#reader = options.reader
     this.#shape = shape
     this.#kinds = new Set(options.capabilities.records)
+    this.#elsewhere = new Set(options.capabilities.uploads)
     this.#settledBelow = options.from.seq
   }
 
@@ -121,6 +124,8 @@ export class EntryReader {
   }
 
   #record(seq: number, record: JournalRecord): Item[] {
+    if (this.#elsewhere.has(record.kind))
+      return [settledItem({ ...this.#shape.placeOf(seq, 1), seq }, { elsewhere: 1 })]
     const before = this.#shape.beforeRecord(record)
     const place = { ...this.#shape.placeOf(seq, 1), seq }
     const isTaken = record.kind !== 'unknown' && this.#kinds.has(record.kind)

@@ -6,6 +6,8 @@ const CALL_TIMEOUT_MS = 180_000
 const SINK_CLOSE_MS = 5_000
 const MAX_TIMER_MS = 2 ** 31 - 1
 
+export type TrackedCall = (signal: AbortSignal, alive: () => void) => Promise<void>
+
 export class Calls {
   readonly #open = new Map<Promise<void>, AbortController>()
   readonly #onSettled: () => void
@@ -18,11 +20,18 @@ export class Calls {
     return this.#open.size
   }
 
-  /** @param call never rejects */
-  track(call: (signal: AbortSignal) => Promise<void>): void {
+  /**
+   * @param call never rejects; calls `alive` as it gets on
+   * @param silenceMs after which a call that does not get on is aborted
+   */
+  track(call: TrackedCall, silenceMs = CALL_TIMEOUT_MS): void {
     const controller = new AbortController()
-    const timer = setTimeout(() => controller.abort(new Error('no answer')), CALL_TIMEOUT_MS)
-    const settled = call(controller.signal).finally(() => {
+    const timer = setTimeout(() => controller.abort(new Error('no answer')), silenceMs)
+    let isOver = false
+    // a timer that was cleared would be armed again
+    const alive = () => void (isOver || timer.refresh())
+    const settled = call(controller.signal, alive).finally(() => {
+      isOver = true
       clearTimeout(timer)
       this.#open.delete(settled)
       this.#onSettled()

@@ -12,17 +12,16 @@
  *
  * Only the scheduler calls `turn`; answers call `wake`.
  */
-import { RUN } from '../../core/counters.ts'
 import { TraceletError, toErrorRecord } from '../../core/errors.ts'
-import type { JournalReader, OpenResult, RunInfo, Sink } from '../../core/types.ts'
+import type { OpenResult, RunInfo, Sink, SinkState } from '../../core/types.ts'
 import type { SinkDefinition } from '../../sinks/contract.ts'
 import type { FromDelivery } from '../messages.ts'
 import type { DeadLetter } from '../store/dead-letters.ts'
 import { Calls, closeSink, openSink, within } from './calls.ts'
+import type { Cargo, Sending } from './cargo.ts'
 import { Health } from './health.ts'
 import { type CursorKeeper, Ledger } from './ledger.ts'
 import { type Account, PROBE_MS } from './limiter.ts'
-import { Sender } from './sender.ts'
 import { Trouble } from './trouble.ts'
 
 /** What is under way is aborted this long before the deadline, so that there is time to close. */
@@ -50,7 +49,6 @@ export interface DeliverySite {
   readonly block: Float64Array
   readonly account: Account
   readonly cursors: CursorKeeper
-  openReader(from: number): JournalReader
   /** @throws TraceletError ERR_RUN_BUSY */
   takeGuard(): DeliveryGuard
   /** @throws TraceletError ERR_JOURNAL_WRITE */
@@ -61,6 +59,8 @@ export interface DeliverySite {
   /** True once another drain thread has taken over in this process. */
   isSuperseded(): boolean
   wake(delivery: Delivery): void
+  /** It has opened, saved its first cursor, or closed. */
+  onLandmark?(): void
   tell(message: FromDelivery): void
   /** Monotonic ms. */
   now(): number
@@ -72,6 +72,7 @@ type Phase = 'parked' | 'opening' | 'open' | 'parking' | 'closing' | 'closed'
 
 export class Delivery {
   readonly #site: DeliverySite
+  readonly #cargo: Cargo
   readonly #health: Health
   readonly #trouble: Trouble
   readonly #calls: Calls
@@ -80,18 +81,18 @@ export class Delivery {
   #ledger: Ledger | undefined
   #guard: DeliveryGuard | undefined
   #sink: Sink | undefined
-  #sender: Sender | undefined
+  #sender: Sending | undefined
   #hasOpened = false
   #isFinishing = false
   #mustPark = false
-  /** How far the journal was written at the last turn. */
-  /** Not sequence numbers: a close mark completes a row without one. */
-  #seenAppends = 0
+  /** The cargo's growth at the last turn. */
+  #seen = 0
   #deadlineAt = Infinity
   #abortAt = Infinity
 
-  constructor(site: DeliverySite) {
+  constructor(site: DeliverySite, cargo: Cargo) {
     this.#site = site
+    this.#cargo = cargo
     this.#wake = () => site.wake(this)
     this.#calls = new Calls(this.#wake)
     const { run, name: destination } = site
@@ -109,24 +110,22 @@ export class Delivery {
     return this.#phase === 'closed'
   }
 
-  /** Whether the journal has grown since the last turn. */
+  /** Whether there may be more to read than at the last turn. */
   get hasGrown(): boolean {
-    return (this.#site.live?.[RUN.appends] ?? 0) !== this.#seenAppends
+    return this.#cargo.growth() !== this.#seen
   }
 
   /** Open with nothing to do. */
   get isIdle(): boolean {
-    return this.#phase === 'open' && this.#sender!.isQuiet && this.#journalSeq <= this.#sender!.readTo
+    return this.#phase === 'open' && this.#sender!.isIdle(this.#site.journalSeq())
   }
 
-  get #journalSeq(): number {
-    return this.#site.journalSeq()
-  }
-
-  /** Whether the cursor stands at the end of the journal, with no row open behind it. */
-  get #isSettled(): boolean {
-    const { seq, rows } = this.#ledger!.cursor
-    return seq >= this.#journalSeq && rows === undefined
+  /** The state that finds the remote run, once there is one and it is safe on disk. */
+  get remote(): { readonly state: SinkState } | undefined {
+    const ledger = this.#ledger
+    if (ledger === undefined) return undefined
+    const isSafe = ledger.isOnDisk || (this.#hasOpened && !ledger.isDirty)
+    return isSafe ? { state: ledger.cursor.state } : undefined
   }
 
   /** @param deadlineAt monotonic ms */
@@ -154,7 +153,7 @@ export class Delivery {
 
   /** Does one thing. Returns the monotonic time of the next turn: now for at once, Infinity for when woken. */
   turn(now: number): number {
-    this.#seenAppends = this.#site.live?.[RUN.appends] ?? 0
+    this.#seen = this.#cargo.growth()
     if (this.#phase === 'closing' || this.#phase === 'closed') return Infinity
     if (this.#site.isSuperseded()) return this.#giveUp('another drain thread has taken over')
     if (now >= this.#abortAt) return this.#giveUp('the deadline passed')
@@ -188,13 +187,17 @@ export class Delivery {
   #unpark(now: number): number {
     if (this.#trouble.notBefore > now) return this.#trouble.notBefore
     const isAtRest = this.#isFinishing || this.#site.live === undefined
-    if (this.#hasOpened && !isAtRest && this.#isSettled) return Infinity
-    if (!this.#takeGuard(now)) return this.#trouble.notBefore
-    this.#ledger ??= new Ledger(this.#site.cursors, this.#site.address, this.#site.block)
-    if (isAtRest && this.#isSettled) {
-      // nothing to tell the backend, which may be down
+    const ask = this.#cargo.ask(this.#ledger, isAtRest, now)
+    if (typeof ask === 'number') return ask
+    if (typeof ask === 'object') return this.#giveUp(ask.hopeless)
+    if (ask === 'end') {
       void this.#close('')
       return Infinity
+    }
+    if (!this.#takeGuard(now)) return this.#trouble.notBefore
+    if (this.#ledger === undefined) {
+      this.#loadLedger()
+      return now
     }
     const ready = this.#site.account.readyAt(this.#wake)
     if (ready > now) return ready
@@ -210,11 +213,18 @@ export class Delivery {
     this.#sink = sink
     this.#site.account.begin()
     this.#calls.track(async (signal) => {
-      const result = await openSink(sink, this.#ledger!.state, signal)
+      const result = await openSink(sink, this.#cargo.openState(this.#ledger!), signal)
       if (this.#phase === 'opening') await this.#opened(sink, result)
       this.#site.account.end()
     })
     return Infinity
+  }
+
+  #loadLedger(): void {
+    const { cursors, address, block } = this.#site
+    this.#ledger = new Ledger(cursors, address, block)
+    this.#cargo.loaded(this.#ledger)
+    if (this.#ledger.isOnDisk) this.#site.onLandmark?.()
   }
 
   #takeGuard(now: number): boolean {
@@ -236,7 +246,10 @@ export class Delivery {
       try {
         this.#startSending(sink)
         this.#trouble.recovered()
-        this.#takeOpenState(result, now)
+        this.#cargo.opened(result, this.#ledger!)
+        // A remote run that was made must be known after a crash.
+        if (this.#ledger!.isDirty) this.#save(now)
+        this.#site.onLandmark?.()
         return
       } catch (error) {
         const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_FORMAT')
@@ -247,28 +260,17 @@ export class Delivery {
   }
 
   #startSending(sink: Sink): void {
-    const ledger = this.#ledger!
-    this.#sender = new Sender({
+    this.#sender = this.#cargo.startSending({
       site: this.#site,
       sink,
-      reader: this.#site.openReader(ledger.cursor.back),
-      ledger,
+      ledger: this.#ledger!,
       health: this.#health,
       trouble: this.#trouble,
-      track: (call) => this.#calls.track(call),
+      track: (call, silenceMs) => this.#calls.track(call, silenceMs),
       wake: this.#wake,
     })
     this.#phase = 'open'
     this.#hasOpened = true
-  }
-
-  #takeOpenState(result: Extract<OpenResult, { status: 'ready' }>, now: number): void {
-    const { run, name: destination } = this.#site
-    if (result.url) this.#site.tell({ type: 'url', run: run.id, destination, url: result.url })
-    if (result.state === undefined) return
-    this.#ledger!.setState(result.state)
-    // A remote run that was made must be known after a crash.
-    this.#save(now)
   }
 
   // ── open ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -297,7 +299,10 @@ export class Delivery {
   /** A disk that refuses is told of, and tried again in its time: the items come again, which a sink bears. */
   #save(now: number): void {
     try {
-      if (this.#guard !== undefined) this.#sender!.save(now)
+      if (this.#guard === undefined) return
+      const isFirst = !this.#ledger!.isOnDisk
+      this.#sender!.save(now)
+      if (isFirst) this.#site.onLandmark?.()
     } catch (error) {
       const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_WRITE')
       this.#health.failing(code, message, Infinity, now)
@@ -307,6 +312,7 @@ export class Delivery {
   async #park(): Promise<void> {
     const sink = this.#sink
     this.#sender?.seal()
+    this.#cargo.rest()
     this.#sender = undefined
     this.#sink = undefined
     this.#phase = 'parking'
@@ -333,6 +339,7 @@ export class Delivery {
     if (this.#calls.size > 0) await within(this.#calls.settled(), leftMs() / 2)
     if (this.#ledger?.isDirty && this.#sender !== undefined) this.#save(this.#site.now())
     this.#sender?.seal()
+    this.#cargo.rest()
     await closeSink(this.#sink, leftMs() / 2)
     this.#site.giveSlot(this)
     this.#site.account.forget(this.#wake)
@@ -344,6 +351,7 @@ export class Delivery {
     this.#health.closed()
     const { run, name: destination } = this.#site
     this.#site.tell({ type: 'closed', run: run.id, destination, complete: reason === '', reason })
+    this.#site.onLandmark?.()
     this.#wake()
   }
 }

@@ -1,21 +1,25 @@
 /** Makes deliveries of orders: loads sinks, and joins what the runs of one thread share. */
 import { monotonicNow } from '../../core/clock.ts'
-import { destinationCounters, RUN, runCounters } from '../../core/counters.ts'
+import { CURSOR_WORDS, destinationCounters, RUN, runCounters } from '../../core/counters.ts'
 import { toErrorRecord } from '../../core/errors.ts'
 import { type Environment, resolveOptions } from '../../core/options.ts'
+import type { DestinationName, RunInfo } from '../../core/types.ts'
 import type { SinkDefinition } from '../../sinks/contract.ts'
 import { findSink } from '../../sinks/index.ts'
-import { openJournal } from '../journal/reader.ts'
+import { openJournal, openRecords } from '../journal/reader.ts'
 import type { DeliveryOrder, DestinationSpec, FromDelivery } from '../messages.ts'
-import { CursorStore } from '../store/cursor.ts'
-import { appendDeadLetters } from '../store/dead-letters.ts'
+import { CursorStore, uploadsName } from '../store/cursor.ts'
+import { appendDeadLetters, type DeadLetter } from '../store/dead-letters.ts'
 import { takeGuard } from '../store/guard.ts'
-import { Delivery } from './deliver.ts'
+import { ClosedTogether } from './closed-together.ts'
+import { Delivery, type DeliverySite } from './deliver.ts'
 import { Account } from './limiter.ts'
 import { loadSinkModule } from './load-sink.ts'
 import { InJournal, Unusable } from './other-destinations.ts'
+import { RowsCargo } from './rows-cargo.ts'
 import { Scheduler } from './scheduler.ts'
 import { Slots } from './slots.ts'
+import { UploadsCargo } from './uploads-cargo.ts'
 
 const ACCOUNT_WRITES_PER_RUN = 4
 const SLOT_LOOK_MS = 250
@@ -59,29 +63,28 @@ export class Desk {
         spec.module === undefined ? findSink(spec.kind) : await loadSinkModule(spec.module, spec.kind)
       if (definition.inJournal)
         this.scheduler.add(new InJournal(run.id, spec.name, runCounters(order.counters), block, tell))
-      else this.scheduler.add(this.#delivery(order, spec, definition, live, block))
+      else this.#addDeliveries(order, spec, definition, live, block)
     } catch (error) {
       const issue = toErrorRecord(error, 'ERR_BACKEND_UNKNOWN')
       this.scheduler.add(new Unusable(run.id, spec.name, block, issue, tell))
     }
   }
 
-  #delivery(
+  #addDeliveries(
     order: DeliveryOrder,
     spec: DestinationSpec,
     definition: SinkDefinition,
     live: Float64Array | undefined,
     block: Float64Array,
-  ): Delivery {
+  ): void {
     const { run } = order
     const { name } = spec
-    const { environment, tell, isSuperseded, isSuccessor } = this.#options
+    const { environment, isSuperseded } = this.#options
     // Resolved ones stay as they are; those for a module could not be resolved before it was loaded.
     const resolved = resolveOptions(definition.options, spec.options, environment, `backend ${name}`)
     const options = definition.prepare?.(resolved as never) ?? resolved
-    const { account, slots } = this.#account(definition, options)
     const journal = runCounters(order.counters)
-    const delivery: Delivery = new Delivery({
+    const common = {
       run,
       name,
       definition,
@@ -89,46 +92,101 @@ export class Desk {
       address: definition.address(options as never, run),
       live,
       journalSeq: () => journal[RUN.seq]!,
-      block,
-      account,
+      appendLetters: (letters: readonly DeadLetter[]) => appendDeadLetters(run.folder, letters),
+      isSuperseded: () => isSuperseded?.() ?? false,
+      wake: (woken: Delivery) => this.scheduler.wake(woken),
+      now: monotonicNow,
+      wallNow: Date.now,
+      random: Math.random,
+    }
+    const limits = {
+      fromSeq: 0,
+      live: live !== undefined,
+      ...(live !== undefined && { limitSeq: () => live[RUN.seq]! }),
+    }
+    const hasUploads = (definition.capabilities.uploads?.length ?? 0) > 0
+    const { tell } = this.#options
+    const together = hasUploads ? new ClosedTogether(tell) : { tell }
+    const {
+      inFlight,
+      accountInFlight = ACCOUNT_WRITES_PER_RUN * inFlight,
+      uploadsInFlight = 1,
+    } = definition.limits
+    const told = (message: FromDelivery) => together.tell(message)
+    let uploads: Delivery | undefined
+    const wakeUploads = () => {
+      if (uploads !== undefined) this.scheduler.wake(uploads)
+    }
+    const site: DeliverySite = {
+      ...common,
+      ...this.#keeping(run, name, name, told),
+      ...this.#sharing(definition, options, '', accountInFlight),
+      block: block.subarray(0, CURSOR_WORDS),
+      tell: told,
+      onLandmark: wakeUploads,
+    }
+    const openReader = (fromSeq: number) => openJournal(run.folder, { ...limits, fromSeq })
+    const rows = new Delivery(site, new RowsCargo({ site, openReader, onElsewhere: wakeUploads }))
+    this.scheduler.add(rows)
+    if (!hasUploads) return
+    const uploadsSite: DeliverySite = {
+      ...common,
+      ...this.#keeping(run, name, uploadsName(name), told),
+      ...this.#sharing(definition, options, ' uploads', ACCOUNT_WRITES_PER_RUN * uploadsInFlight),
+      block: block.subarray(CURSOR_WORDS),
+      tell: told,
+    }
+    uploads = new Delivery(
+      uploadsSite,
+      new UploadsCargo({
+        site: uploadsSite,
+        journal,
+        rowsBlock: site.block,
+        rows,
+        openRecords: (fromSeq) => openRecords(run.folder, { ...limits, fromSeq }),
+      }),
+    )
+    this.scheduler.add(uploads)
+  }
+
+  /** What lies in the run's folder for one delivery. */
+  #keeping(
+    run: RunInfo,
+    destination: DestinationName,
+    name: string,
+    tell: (message: FromDelivery) => void,
+  ): Pick<DeliverySite, 'cursors' | 'takeGuard'> {
+    const { isSuccessor = false } = this.#options
+    return {
       cursors: new CursorStore(run.folder, name, (issue) =>
-        tell({ type: 'issue', run: run.id, destination: name, severity: 'notice', issue }),
+        tell({ type: 'issue', run: run.id, destination, severity: 'notice', issue }),
       ),
-      openReader: (fromSeq) =>
-        openJournal(run.folder, {
-          fromSeq,
-          live: live !== undefined,
-          ...(live !== undefined && { limitSeq: () => live[RUN.seq]! }),
-        }),
-      takeGuard: () => takeGuard(run.folder, `deliver-${name}`, { replaceOwn: isSuccessor ?? false }),
-      appendLetters: (letters) => appendDeadLetters(run.folder, letters),
+      takeGuard: () => takeGuard(run.folder, `deliver-${name}`, { replaceOwn: isSuccessor }),
+    }
+  }
+
+  /** What all runs at one account share, rows and uploads apart: neither uses up the other's requests or places. */
+  #sharing(
+    definition: SinkDefinition,
+    options: Readonly<Record<string, unknown>>,
+    part: string,
+    maxInFlight: number,
+  ): Pick<DeliverySite, 'account' | 'takeSlot' | 'giveSlot'> {
+    const key = `${definition.kind}${part} ${definition.account(options as never)}`
+    let shared = this.#accounts.get(key)
+    if (shared === undefined) {
+      shared = { account: new Account(maxInFlight), slots: new Slots() }
+      this.#accounts.set(key, shared)
+    }
+    const { account, slots } = shared
+    return {
+      account,
       takeSlot: (holder, now) => slots.take(holder, now),
       giveSlot: (holder) => {
         slots.give(holder)
         for (const next of slots.next()) this.scheduler.wake(next)
       },
-      isSuperseded: () => isSuperseded?.() ?? false,
-      wake: (woken) => this.scheduler.wake(woken),
-      tell,
-      now: monotonicNow,
-      wallNow: Date.now,
-      random: Math.random,
-    })
-    return delivery
-  }
-
-  #account(
-    definition: SinkDefinition,
-    options: Readonly<Record<string, unknown>>,
-  ): { account: Account; slots: Slots<Delivery> } {
-    const key = `${definition.kind} ${definition.account(options as never)}`
-    let shared = this.#accounts.get(key)
-    if (shared === undefined) {
-      const { inFlight, accountInFlight = ACCOUNT_WRITES_PER_RUN * inFlight } = definition.limits
-      shared = { account: new Account(accountInFlight), slots: new Slots() }
-      this.#accounts.set(key, shared)
     }
-    return shared
   }
 
   /** Runs that wait for a place get one when others have had their time. */

@@ -30,8 +30,8 @@ export function emptySums(): SettledSums {
   }
 }
 
-export function addSums(target: SettledSums, sums: Readonly<SettledSums>): void {
-  for (const name of Object.keys(target) as (keyof SettledSums)[]) target[name] += sums[name]
+export function addSums(target: SettledSums, sums: Partial<Readonly<SettledSums>>): void {
+  for (const [name, count] of Object.entries(sums)) target[name as keyof SettledSums] += count
 }
 
 /** The points of a batch, and what finds their way back into the journal. */

@@ -1,15 +1,16 @@
 /** The books of one run at one destination: sums, cursor, counters that `stats()` reads. */
 import { DESTINATION } from '../../core/counters.ts'
 import type { Cursor, SinkState } from '../../core/types.ts'
-import type { Batcher } from './batcher.ts'
 import { addSums, emptySums, type SettledSums } from './item.ts'
-import type { Prefix } from './prefix.ts'
 
 /** The part of the run's folder that keeps cursors. */
 export interface CursorKeeper {
   load(address: string): Cursor | undefined
   save(cursor: Cursor): void
 }
+
+/** Where delivery would go on: a cursor without its books. */
+export type CursorPlace = Pick<Cursor, 'seq' | 'back' | 'rows' | 'files' | 'refused' | 'points'>
 
 /** Saves are this far apart, but for the one at the close. */
 const SAVE_EVERY_MS = 100
@@ -20,15 +21,20 @@ export class Ledger {
   readonly #sums: SettledSums
   #cursor: Cursor
   #state: SinkState
+  #url: string | undefined
+  #isOnDisk: boolean
   #isDirty = false
   #savedAt = -Infinity
 
   constructor(cursors: CursorKeeper, address: string, block: Float64Array) {
     this.#cursors = cursors
     this.#block = block
-    this.#cursor = cursors.load(address) ?? { seq: 0, back: 0, settled: emptySums(), state: undefined }
+    const saved = cursors.load(address)
+    this.#isOnDisk = saved !== undefined
+    this.#cursor = saved ?? { seq: 0, back: 0, settled: emptySums(), state: undefined }
     this.#sums = { ...this.#cursor.settled }
     this.#state = this.#cursor.state
+    this.#url = this.#cursor.url
     this.#publish()
   }
 
@@ -39,6 +45,16 @@ export class Ledger {
 
   get state(): SinkState {
     return this.#state
+  }
+
+  /** What is settled, saved or not. */
+  get sums(): Readonly<SettledSums> {
+    return this.#sums
+  }
+
+  /** Whether a cursor has ever been saved: the run has been opened there. */
+  get isOnDisk(): boolean {
+    return this.#isOnDisk
   }
 
   get isDirty(): boolean {
@@ -58,36 +74,43 @@ export class Ledger {
     return Object.values(sums).reduce((sum, count) => sum + count, 0) === seq
   }
 
-  /** Takes a state that no item brought: remote ids found by `open`. */
+  /** Of an answer, or found by `open`. */
   setState(state: SinkState): void {
     this.#state = state
     this.#isDirty = true
   }
 
-  /** Moves over what is settled without a gap. */
-  commit(prefix: Prefix, batcher: Batcher): void {
-    const items = prefix.commit(batcher.position)
-    if (items.length === 0) return
-    for (const item of items) {
-      addSums(this.#sums, item.sums)
-      if (item.hasState) this.#state = item.state
-      batcher.commit(item)
-    }
+  setUrl(url: string): void {
+    if (url === this.#url) return
+    this.#url = url
+    this.#isDirty = true
+  }
+
+  /** Adds what is settled with everything before it. */
+  add(sums: Partial<SettledSums>): void {
+    addSums(this.#sums, sums)
     this.#isDirty = true
     this.#publish()
   }
 
+  /** The place has moved though no sum has: a file of a record is settled. */
+  touch(): void {
+    this.#isDirty = true
+  }
+
   /** @throws TraceletError when the disk refuses: it stays dirty, the next try comes in its time */
-  save(prefix: Prefix, batcher: Batcher | undefined, now: number): void {
+  save(place: CursorPlace, now: number): void {
     this.#savedAt = now
-    const place = batcher?.place(prefix.items) ?? {
-      seq: this.#cursor.seq,
-      back: this.#cursor.back,
-      ...(this.#cursor.rows && { rows: this.#cursor.rows }),
+    const url = this.#url
+    const cursor: Cursor = {
+      ...place,
+      ...(url !== undefined && { url }),
+      settled: { ...this.#sums },
+      state: this.#state,
     }
-    const cursor: Cursor = { ...place, settled: { ...this.#sums }, state: this.#state }
     this.#cursors.save(cursor)
     this.#cursor = cursor
+    this.#isOnDisk = true
     this.#isDirty = false
     this.#block[DESTINATION.seq] = cursor.seq
   }

@@ -2,6 +2,7 @@
 import type { DestinationName, Rejection } from '../../core/types.ts'
 import type { DeadLetter } from '../store/dead-letters.ts'
 import type { Item } from './item.ts'
+import type { UploadJob } from './upload-job.ts'
 
 /** Points of an item that the rejections name; of a row all points. */
 export function rejectedPoints(item: Item, rejected: readonly Rejection[]): [index: number, Rejection][] {
@@ -66,6 +67,32 @@ function recordLetter(
     items,
     code: rejected[0]?.code ?? 'ERR_REFUSED',
     reason,
+    at,
+  }
+}
+
+/**
+ * One letter for a record that was to be uploaded, with the paths of the files that were rejected.
+ * @param rejected why, besides those files
+ */
+export function uploadLetter(
+  destination: DestinationName,
+  { seq, record, refused: { count, first } }: Pick<UploadJob, 'seq' | 'record' | 'refused'>,
+  rejected: readonly Rejection[],
+  at: number,
+): DeadLetter {
+  const reasons = [
+    ...rejected.map(({ reason }) => reason),
+    ...(count > 1 ? [`${count} files were rejected`] : []),
+    ...first.map(({ path, reason }) => `${path}: ${reason}`),
+  ]
+  return {
+    destination,
+    seq,
+    kind: record.kind,
+    items: first.map(({ path }) => path),
+    code: (rejected[0] ?? first[0])?.code ?? 'ERR_REFUSED',
+    reason: reasons.join('; '),
     at,
   }
 }

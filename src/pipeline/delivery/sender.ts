@@ -8,37 +8,28 @@
  *  D4  `blocked` dead-letters nothing. Neither does a sink that throws on everything.
  */
 import { toErrorRecord } from '../../core/errors.ts'
-import type { JournalReader, Rejection, Sink, WriteResult } from '../../core/types.ts'
+import type { JournalReader, Rejection, WriteResult } from '../../core/types.ts'
 import { type Answer, answerOf } from './answer.ts'
 import type { Batcher } from './batcher.ts'
-import type { DeliverySite } from './deliver.ts'
-import type { Health } from './health.ts'
+import type { Sending, SendingParts } from './cargo.ts'
 import { halve, type Item, isState, itemCount } from './item.ts'
-import type { Ledger } from './ledger.ts'
 import { deadLetters, rejectAll } from './letters.ts'
 import { PROBE_MS } from './limiter.ts'
 import { PointBatcher } from './point-batcher.ts'
 import { Prefix } from './prefix.ts'
 import { RowBatcher } from './row-batcher.ts'
 import { settle } from './settle.ts'
-import type { Trouble } from './trouble.ts'
 
 /** A sink that throws on this many items in a row, and takes none, is broken: the items are not. */
-const THROWN_IN_ROW = 8
+export const THROWN_IN_ROW = 8
 
-export interface SenderParts {
-  readonly site: DeliverySite
-  readonly sink: Sink
+export interface SenderParts extends SendingParts {
   readonly reader: JournalReader
-  readonly ledger: Ledger
-  readonly health: Health
-  readonly trouble: Trouble
-  /** Runs a call of the sink, whose signal is aborted when it takes too long or at the deadline. */
-  readonly track: (call: (signal: AbortSignal) => Promise<void>) => void
-  readonly wake: () => void
+  /** Records of the destination's uploads have been passed. */
+  readonly onElsewhere: () => void
 }
 
-export class Sender {
+export class Sender implements Sending {
   readonly #parts: SenderParts
   readonly #batcher: Batcher
   readonly #prefix = new Prefix()
@@ -66,13 +57,8 @@ export class Sender {
     return this.#underWay
   }
 
-  /** All that was read is settled and no point waits for others. */
-  get isQuiet(): boolean {
-    return this.#prefix.isEmpty && !this.#batcher.isWaiting
-  }
-
-  get readTo(): number {
-    return this.#parts.reader.seq
+  isIdle(journalSeq: number): boolean {
+    return this.#prefix.isEmpty && !this.#batcher.isWaiting && journalSeq <= this.#parts.reader.seq
   }
 
   /**
@@ -106,7 +92,7 @@ export class Sender {
   /** @throws TraceletError when the disk refuses */
   save(now: number): void {
     const { ledger, health, site } = this.#parts
-    ledger.save(this.#prefix, this.#batcher, now)
+    ledger.save(this.#batcher.place(this.#prefix.items), now)
     if (ledger.isBalanced) return
     health.notice(
       'ERR_LAW',
@@ -145,7 +131,8 @@ export class Sender {
 
   async #write(item: Item, signal: AbortSignal): Promise<void> {
     const { sink, site } = this.#parts
-    const answer = await answerOf(item, async (): Promise<WriteResult> => {
+    const count = item.record === undefined ? itemCount(item) : Infinity
+    const answer = await answerOf(count, async (): Promise<WriteResult> => {
       if (item.record !== undefined) return await sink.writeRecord(item.record, item.seq, signal)
       const { batch } = item.points!
       if (item.isUnclear && (await sink.stored?.(batch, signal))) return { status: 'accepted' }
@@ -228,8 +215,16 @@ export class Sender {
     }
   }
 
+  /** Moves over what is settled without a gap. */
   #commit(): void {
-    this.#parts.ledger.commit(this.#prefix, this.#batcher)
+    const { ledger, onElsewhere } = this.#parts
+    const { elsewhere } = ledger.sums
+    for (const item of this.#prefix.commit(this.#batcher.position)) {
+      ledger.add(item.sums)
+      if (item.hasState) ledger.setState(item.state)
+      this.#batcher.commit(item)
+    }
+    if (ledger.sums.elsewhere > elsewhere) onElsewhere()
   }
 }
 

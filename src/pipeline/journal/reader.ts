@@ -39,12 +39,41 @@ export function openJournal(folder: string, options: OpenJournalOptions): Journa
   return new JournalFileReader(folder, options)
 }
 
-/** Entries and their columns are the caller's to keep. */
-export class JournalFileReader implements JournalReader {
+/** What a reader of records meets: points are passed over unread. */
+export type RecordsEntry =
+  | Exclude<JournalEntry, { kind: 'points' }>
+  | { readonly kind: 'skipped'; readonly seq: number; readonly points: number }
+
+export interface RecordsReader {
+  /** Sequence number of the next entry. */
+  readonly seq: number
+  next(): RecordsEntry | undefined
+  /** `next()` begins anew at `seq` if it is called again. */
+  close(): void
+}
+
+/** Reads records only: of frames of points no more than the header, which damage within them goes unnoticed by. */
+export function openRecords(folder: string, options: OpenJournalOptions): RecordsReader {
+  const reader = new FrameReader(folder, options, true)
+  return {
+    get seq() {
+      return reader.seq
+    },
+    // without payloads there are no points
+    next: () => reader.read() as RecordsEntry | undefined,
+    close: () => reader.close(),
+  }
+}
+
+type Entry = JournalEntry | RecordsEntry
+
+/** Goes from frame to frame. */
+class FrameReader {
   readonly carried: CarriedCounts = { coalesced: 0, lost: 0, lostRecords: 0 }
 
   readonly #segments: Segments
   readonly #isLive: boolean
+  readonly #skipsPoints: boolean
   readonly #limitSeq: () => number
   readonly #series: (Series | undefined)[] = []
   /** Every series below it is known. */
@@ -66,7 +95,8 @@ export class JournalFileReader implements JournalReader {
   /** Sequence numbers below it belong to a frame that this version does not know. */
   #unknownTo = 0
 
-  constructor(folder: string, options: OpenJournalOptions) {
+  constructor(folder: string, options: OpenJournalOptions, skipsPoints: boolean) {
+    this.#skipsPoints = skipsPoints
     this.#segments = new Segments(folder)
     this.#isLive = options.live
     this.#limitSeq = options.limitSeq ?? (() => Infinity)
@@ -86,13 +116,12 @@ export class JournalFileReader implements JournalReader {
     return series
   }
 
-  /** `next()` begins anew at `seq` if it is called again. */
   close(): void {
     this.#file?.close()
     this.#file = undefined
   }
 
-  next(): JournalEntry | undefined {
+  read(): Entry | undefined {
     if (this.#file === undefined && !this.#begin()) return undefined
     const limit = this.#limitSeq()
     // After the limit: what a new segment had published by then must not be sought in this one, where a writer
@@ -154,7 +183,8 @@ export class JournalFileReader implements JournalReader {
           continue
         }
         if (this.#isLive && header.firstSeq + header.count > limit) return this.#wait()
-        if (this.#end !== Infinity || this.#isWritten(header, isFresh)) return header
+        if (this.#end !== Infinity || this.#isPassed(header) || this.#isWritten(header, isFresh))
+          return header
       }
       if (this.#end !== Infinity) {
         if (!this.#passDamage(file, this.#end) && !this.#follow()) return undefined
@@ -171,6 +201,12 @@ export class JournalFileReader implements JournalReader {
       if (this.#seq >= limit || !this.#passDamage(file, Infinity)) return this.#wait()
       isFresh = false
     }
+  }
+
+  /** Whether nothing but the header is read. In a growing segment the whole frame must be there. */
+  #isPassed(header: FrameHeader): boolean {
+    if (!this.#skipsPoints || !isPoints(header.type)) return false
+    return this.#end !== Infinity || nextFrame(this.#position, header) <= this.#file!.sizeBytes
   }
 
   /** Whether a frame of a growing segment can be taken: not while it is just being appended. */
@@ -223,7 +259,8 @@ export class JournalFileReader implements JournalReader {
     return header.firstSeq === this.#seq
   }
 
-  #readFrame(header: FrameHeader): JournalEntry | undefined {
+  #readFrame(header: FrameHeader): Entry | undefined {
+    if (this.#skipsPoints && isPoints(header.type)) return this.#passPoints(header)
     const { type, firstSeq, count } = header
     const payload = this.#payload ?? this.#file!.payload(this.#position, header)
     const entry = typeof payload === 'string' ? undefined : this.#entry(header, payload)
@@ -245,8 +282,17 @@ export class JournalFileReader implements JournalReader {
     return { kind: 'corrupt', seq: from, points, records: end - from - points }
   }
 
+  #passPoints(header: FrameHeader): RecordsEntry | undefined {
+    const { firstSeq, count } = header
+    const seq = this.#seq
+    this.#position = nextFrame(this.#position, header)
+    this.#know(firstSeq + count, header)
+    this.#seq = firstSeq + count
+    return count === 0 ? undefined : { kind: 'skipped', seq, points: this.#seq - seq }
+  }
+
   /** What an intact payload says to the caller; undefined also when it is not what the header promised. */
-  #entry(header: FrameHeader, payload: Uint8Array): JournalEntry | undefined {
+  #entry(header: FrameHeader, payload: Uint8Array): Entry | undefined {
     if (header.type === FRAME.points) return this.#pointsEntry(header, payload)
     if (header.type === FRAME.record) {
       const record = decodeRecord(payload)
@@ -256,7 +302,7 @@ export class JournalFileReader implements JournalReader {
     return undefined
   }
 
-  #pointsEntry(header: FrameHeader, payload: Uint8Array): JournalEntry | undefined {
+  #pointsEntry(header: FrameHeader, payload: Uint8Array): Entry | undefined {
     const { count, nextSeries, session } = header
     const skip = count === 0 ? 0 : this.#seq - header.firstSeq
     const read = readPoints(payload, count, skip, nextSeries)
@@ -290,7 +336,7 @@ export class JournalFileReader implements JournalReader {
   }
 
   /** Everything from #seq to the frame at #position is gone. */
-  #tellGap(header: FrameHeader): JournalEntry {
+  #tellGap(header: FrameHeader): Entry {
     const seq = this.#seq
     const lost = header.firstSeq - seq
     // What was lost before #seq, where reading began, is taken for points: only they share a frame.
@@ -305,7 +351,18 @@ export class JournalFileReader implements JournalReader {
     return { kind: 'corrupt', seq, points: lostPoints, records: lost - lostPoints }
   }
 
-  #tellUnknown(): JournalEntry {
+  #tellUnknown(): Entry {
     return { kind: 'record', seq: this.#seq++, record: { kind: 'unknown' } }
+  }
+}
+
+/** Entries and their columns are the caller's to keep. */
+export class JournalFileReader extends FrameReader implements JournalReader {
+  constructor(folder: string, options: OpenJournalOptions) {
+    super(folder, options, false)
+  }
+
+  next(): JournalEntry | undefined {
+    return this.read() as JournalEntry | undefined
   }
 }

@@ -1,10 +1,12 @@
 /** A journal in memory, cut into frames as told: what delivery reads, without files. */
 import type { JournalEntry, JournalReader, RunRecord, Series } from '../../../src/core/types.ts'
+import type { RecordsReader } from '../../../src/pipeline/journal/reader.ts'
 
 export class MemoryJournal {
   readonly entries: JournalEntry[] = []
   readonly names: Series[] = []
   seq = 0
+  records = 0
   #session = 0
 
   series(name: string, context = ''): number {
@@ -56,6 +58,7 @@ export class MemoryJournal {
   record(record: RunRecord): this {
     this.entries.push({ kind: 'record', seq: this.seq, record })
     this.seq++
+    this.records++
     return this
   }
 
@@ -67,7 +70,25 @@ export class MemoryJournal {
   corrupt(points: number, records: number): this {
     this.entries.push({ kind: 'corrupt', seq: this.seq, points, records })
     this.seq += points + records
+    this.records += records
     return this
+  }
+
+  /** As it is read where only records matter. */
+  recordsReader(from = 0): RecordsReader {
+    const reader = this.reader(from)
+    return {
+      get seq() {
+        return reader.seq
+      },
+      next() {
+        const entry = reader.next()
+        return entry?.kind === 'points'
+          ? { kind: 'skipped', seq: entry.seq, points: entry.points.length }
+          : entry
+      },
+      close: () => reader.close(),
+    }
   }
 
   /** Begins with the frame that holds `from`; sees what is added while it reads. */

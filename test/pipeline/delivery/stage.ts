@@ -1,6 +1,14 @@
-/** One delivery on a stage: a journal in memory, a scripted sink, a clock that stands still until nothing else moves. */
+/**
+ * One destination on a stage: a journal in memory, scripted sinks, a clock that stands still until nothing else moves.
+ */
 import { setImmediate as turnOfLoop } from 'node:timers/promises'
-import { createCounters, destinationCounters, RUN, runCounters } from '../../../src/core/counters.ts'
+import {
+  CURSOR_WORDS,
+  createCounters,
+  destinationCounters,
+  RUN,
+  runCounters,
+} from '../../../src/core/counters.ts'
 import type {
   Batch,
   Cursor,
@@ -11,10 +19,14 @@ import type {
   SinkCapabilities,
   SinkLimits,
   SinkState,
+  Upload,
   WriteResult,
 } from '../../../src/core/types.ts'
-import { Delivery, type DeliveryGuard } from '../../../src/pipeline/delivery/deliver.ts'
+import { ClosedTogether } from '../../../src/pipeline/delivery/closed-together.ts'
+import { Delivery, type DeliveryGuard, type DeliverySite } from '../../../src/pipeline/delivery/deliver.ts'
 import { Account } from '../../../src/pipeline/delivery/limiter.ts'
+import { RowsCargo } from '../../../src/pipeline/delivery/rows-cargo.ts'
+import { UploadsCargo } from '../../../src/pipeline/delivery/uploads-cargo.ts'
 import type { FromDelivery } from '../../../src/pipeline/messages.ts'
 import type { DeadLetter } from '../../../src/pipeline/store/dead-letters.ts'
 import type { SinkDefinition } from '../../../src/sinks/contract.ts'
@@ -42,17 +54,34 @@ type Script = (
   signal: AbortSignal,
 ) => WriteResult | undefined | Promise<WriteResult | undefined>
 
+/** Undefined: `accepted`. */
+type UploadRule = (
+  upload: Upload,
+  signal: AbortSignal,
+) => WriteResult | undefined | Promise<WriteResult | undefined>
+
+/** A step of an upload that was accepted. */
+export interface SeenUpload {
+  readonly seq: number
+  /** Undefined for the step without a file. */
+  readonly path: string | undefined
+}
+
 /** Answers by script, then `accepted`; keeps what it accepted. */
 export class ScriptedSink {
   /** Each write takes the first. */
   script: Script[] = []
   /** Asked by every write before the script. */
   rule: Script | undefined
+  uploadRule: UploadRule | undefined
   onOpen: (state: SinkState) => Promise<OpenResult> | OpenResult = () => ({ status: 'ready' })
   isStored: ((batch: Batch) => boolean) | undefined
   readonly points: SeenPoint[] = []
   readonly rows: SeenPoint[][] = []
   readonly records: RunRecord[] = []
+  readonly uploads: SeenUpload[] = []
+  /** With which state it was opened, each time. */
+  readonly states: SinkState[] = []
   readonly sizes: number[] = []
   writes = 0
   opens = 0
@@ -63,6 +92,7 @@ export class ScriptedSink {
 
   open = async (state: SinkState): Promise<OpenResult> => {
     this.opens++
+    this.states.push(state)
     return await this.onOpen(state)
   }
 
@@ -78,13 +108,25 @@ export class ScriptedSink {
     return answer
   }
 
+  upload = async (upload: Upload, signal: AbortSignal): Promise<WriteResult> => {
+    this.mostUnderWay = Math.max(this.mostUnderWay, ++this.#underWay)
+    try {
+      await turnOfLoop()
+      const answer = (await this.uploadRule?.(upload, signal)) ?? { status: 'accepted' }
+      if (answer.status === 'accepted') this.uploads.push({ seq: upload.seq, path: upload.file?.path })
+      return answer
+    } finally {
+      this.#underWay--
+    }
+  }
+
   asSink(): Sink {
-    const { open, write, writeRecord, close, isStored } = this
+    const { open, write, writeRecord, upload, close, isStored } = this
     const stored = async (batch: Batch): Promise<boolean> => {
       this.storedAsked++
       return isStored!(batch)
     }
-    return { open, write, writeRecord, close, ...(isStored && { stored }) }
+    return { open, write, writeRecord, upload, close, ...(isStored && { stored }) }
   }
 
   close = async (): Promise<void> => {
@@ -131,6 +173,9 @@ export interface StageOptions {
   readonly limits?: Partial<SinkLimits>
   readonly capabilities?: Partial<SinkCapabilities>
   readonly cursor?: Cursor
+  readonly uploadsCursor?: Cursor
+  /** The run's folder, where blobs lie. */
+  readonly folder?: string
   readonly live?: boolean
   readonly account?: Account
   /** A real sink in place of the scripted one; limits and capabilities are its own then. */
@@ -144,11 +189,19 @@ export interface StageOptions {
 export class Stage {
   readonly journal: MemoryJournal
   readonly sink = new ScriptedSink()
+  /** The sink of the uploads. */
+  readonly uploader = new ScriptedSink()
   readonly delivery: Delivery
+  /** Only where the sink declares uploads. */
+  readonly uploads: Delivery | undefined
   readonly told: FromDelivery[] = []
   readonly letters: DeadLetter[] = []
   readonly saved: Cursor[] = []
+  readonly savedUploads: Cursor[] = []
+  readonly counters = createCounters(1)
+  /** Counters of the rows, and of the uploads. */
   readonly block: Float64Array
+  readonly uploadsBlock: Float64Array
   readonly live: Float64Array | undefined
   now = 1_000
   /** False: the clock goes on although a call has not been answered. */
@@ -162,7 +215,10 @@ export class Stage {
   /** Thrown by the journal when it is read. */
   readError: Error | undefined
   slots = 0
-  #isWoken = false
+  /** How often records were looked for on behalf of the uploads. */
+  recordReaders = 0
+  readonly #woken = new Set<Delivery>()
+  readonly #dueAt = new Map<Delivery, number>()
   /** Calls of the sink that have not been answered. */
   #calls = 0
   #isDead = false
@@ -171,9 +227,11 @@ export class Stage {
   constructor(journal: MemoryJournal, options: StageOptions = {}) {
     this.journal = journal
     this.waitsForSink = options.real !== undefined
-    const counters = createCounters(1)
-    this.block = destinationCounters(counters, 0)
-    this.live = options.live ? runCounters(counters) : undefined
+    const block = destinationCounters(this.counters, 0)
+    this.block = block.subarray(0, CURSOR_WORDS)
+    this.uploadsBlock = block.subarray(CURSOR_WORDS)
+    const words = runCounters(this.counters)
+    this.live = options.live ? words : undefined
     this.publish()
     const limits: SinkLimits = {
       maxItems: 100,
@@ -191,7 +249,7 @@ export class Stage {
       maxNameLength: 1000,
       ...options.capabilities,
     }
-    const scripted: SinkDefinition = {
+    const scripted = (sink: ScriptedSink): SinkDefinition => ({
       kind: 'scripted',
       title: 'Scripted',
       options: {},
@@ -201,69 +259,93 @@ export class Stage {
       account: () => 'us',
       create: () => {
         if (this.createError) throw this.createError
-        return this.sink.asSink()
+        return sink.asSink()
       },
-    }
-    const definition = options.real?.definition ?? scripted
-    this.delivery = new Delivery({
-      run: options.real?.run ?? RUN_INFO,
-      name: definition.kind,
-      definition: { ...definition, create: (context) => this.#watched(definition.create(context)) },
-      options: options.real?.options ?? {},
-      address: 'here',
-      live: this.live,
-      journalSeq: () => this.live?.[RUN.seq] ?? this.journal.seq,
-      block: this.block,
-      account: options.account ?? new Account(8),
-      cursors: {
-        load: () => this.saved.at(-1) ?? options.cursor,
-        save: (cursor) => {
-          if (this.#isDead) return
-          if (this.diskError) throw this.diskError
-          this.saved.push(structuredClone(cursor))
-        },
-      },
-      openReader: (from) => {
-        const reader = journal.reader(from)
-        const { next } = reader
-        return Object.defineProperty(reader, 'next', {
-          value: () => {
-            if (this.readError) throw this.readError
-            return next.call(reader)
-          },
-        })
-      },
-      takeGuard: (): DeliveryGuard => {
-        if (this.guardError) throw this.guardError
-        this.guardsHeld++
-        return { touch: () => this.guardIsOurs, release: () => void this.guardsHeld-- }
-      },
-      appendLetters: (letters) => {
-        if (this.diskError) throw this.diskError
-        this.letters.push(...letters)
-      },
-      takeSlot: () => {
-        this.slots = 1
-        return true
-      },
-      giveSlot: () => {
-        this.slots = 0
-      },
-      isSuperseded: () => false,
-      wake: () => {
-        this.#isWoken = true
-      },
-      tell: (message) => this.told.push(message),
-      now: () => this.now,
-      wallNow: () => 1_700_000_000_000,
-      random: () => 0.5,
     })
+    const together = new ClosedTogether((message) => this.told.push(message))
+    const hasUploads = (options.real?.definition ?? scripted(this.sink)).capabilities.uploads !== undefined
+    const site = (
+      sink: ScriptedSink,
+      own: Float64Array,
+      saved: Cursor[],
+      first: Cursor | undefined,
+    ): DeliverySite => {
+      const definition = options.real?.definition ?? scripted(sink)
+      return {
+        run: options.real?.run ?? { ...RUN_INFO, ...(options.folder && { folder: options.folder }) },
+        name: definition.kind,
+        definition: { ...definition, create: (context) => this.#watched(definition.create(context)) },
+        options: options.real?.options ?? {},
+        address: 'here',
+        live: this.live,
+        journalSeq: () => this.live?.[RUN.seq] ?? this.journal.seq,
+        block: own,
+        account: options.account ?? new Account(8),
+        cursors: {
+          load: () => saved.at(-1) ?? first,
+          save: (cursor) => {
+            if (this.#isDead) return
+            if (this.diskError) throw this.diskError
+            saved.push(structuredClone(cursor))
+          },
+        },
+        takeGuard: (): DeliveryGuard => {
+          if (this.guardError) throw this.guardError
+          this.guardsHeld++
+          return { touch: () => this.guardIsOurs, release: () => void this.guardsHeld-- }
+        },
+        appendLetters: (letters) => {
+          if (this.diskError) throw this.diskError
+          this.letters.push(...letters)
+        },
+        takeSlot: () => {
+          this.slots = 1
+          return true
+        },
+        giveSlot: () => {
+          this.slots = 0
+        },
+        isSuperseded: () => false,
+        wake: (delivery) => void this.#woken.add(delivery),
+        onLandmark: () => this.#wakeUploads(),
+        tell: (message) => (hasUploads ? together.tell(message) : void this.told.push(message)),
+        now: () => this.now,
+        wallNow: () => 1_700_000_000_000,
+        random: () => 0.5,
+      }
+    }
+    const rowsSite = site(this.sink, this.block, this.saved, options.cursor)
+    this.delivery = new Delivery(
+      rowsSite,
+      new RowsCargo({
+        site: rowsSite,
+        openReader: (from) => this.#failing(journal.reader(from)),
+        onElsewhere: () => this.#wakeUploads(),
+      }),
+    )
+    if (!hasUploads) return
+    const uploadsSite = site(this.uploader, this.uploadsBlock, this.savedUploads, options.uploadsCursor)
+    this.uploads = new Delivery(
+      uploadsSite,
+      new UploadsCargo({
+        site: uploadsSite,
+        journal: words,
+        rowsBlock: this.block,
+        rows: this.delivery,
+        openRecords: (from) => {
+          this.recordReaders++
+          return this.#failing(journal.recordsReader(from))
+        },
+      }),
+    )
   }
 
   /** What the writer of the journal does after an append. */
   publish(): void {
-    if (this.live && this.live[RUN.seq] !== this.journal.seq) this.live[RUN.appends]!++
-    if (this.live) this.live[RUN.seq] = this.journal.seq
+    const words = runCounters(this.counters)
+    if (words[RUN.seq] !== this.journal.seq) words[RUN.appends]!++
+    words[RUN.seq] = this.journal.seq
+    words[RUN.recordsJournaled] = this.journal.records
   }
 
   get issues(): { severity: string; code: string; message: string }[] {
@@ -280,6 +362,10 @@ export class Stage {
     return this.saved.at(-1)!
   }
 
+  get uploadsCursor(): Cursor {
+    return this.savedUploads.at(-1)!
+  }
+
   /**
    * Gives turns until `until` holds; moves the clock on only when nothing else can happen.
    * @throws when nothing will ever happen any more
@@ -287,8 +373,7 @@ export class Stage {
   async play(until: () => boolean = () => this.closed !== undefined, maxNow = Infinity): Promise<void> {
     for (let turns = 0; turns < 100_000; turns++) {
       if (until()) return
-      this.#isWoken = false
-      const next = this.delivery.turn(this.now)
+      const next = this.#turns()
       if (next <= this.now) continue
       const patienceEnds = performance.now() + (next === Infinity ? 2_000 : 0)
       for (let rounds = 0; !this.#isWoken && (rounds < 5 || performance.now() < patienceEnds); rounds++) {
@@ -313,8 +398,44 @@ export class Stage {
   /** Delivers to the end of the journal. */
   async finish(inMs = 60_000): Promise<void> {
     this.publish()
-    this.delivery.finish(this.now + inMs, this.now)
+    this.end(inMs)
     await this.play()
+  }
+
+  /** The run has ended: nothing comes any more. */
+  end(inMs: number): void {
+    this.delivery.finish(this.now + inMs, this.now)
+    this.uploads?.finish(this.now + inMs, this.now)
+  }
+
+  get #isWoken(): boolean {
+    return this.#woken.size > 0
+  }
+
+  #wakeUploads(): void {
+    if (this.uploads !== undefined) this.#woken.add(this.uploads)
+  }
+
+  /** A turn for each that was woken, is due or has more to read. Returns when the next must be. */
+  #turns(): number {
+    for (const delivery of [this.delivery, this.uploads]) {
+      if (delivery === undefined) continue
+      const isDue = (this.#dueAt.get(delivery) ?? -Infinity) <= this.now
+      if (!isDue && !delivery.hasGrown && !this.#woken.has(delivery)) continue
+      this.#woken.delete(delivery)
+      this.#dueAt.set(delivery, delivery.turn(this.now))
+    }
+    return this.#isWoken ? this.now : Math.min(...this.#dueAt.values())
+  }
+
+  #failing<Reader extends { next(): unknown }>(reader: Reader): Reader {
+    const { next } = reader
+    return Object.defineProperty(reader, 'next', {
+      value: () => {
+        if (this.readError) throw this.readError
+        return next.call(reader)
+      },
+    })
   }
 
   #watched(sink: Sink): Sink {
@@ -331,6 +452,7 @@ export class Stage {
       open: (state, signal) => watch(sink.open(state, signal)),
       write: (batch, signal) => watch(sink.write(batch, signal)),
       writeRecord: (record, seq, signal) => watch(sink.writeRecord(record, seq, signal)),
+      ...(sink.upload && { upload: (upload, signal) => watch(sink.upload!(upload, signal)) }),
       ...(sink.stored && { stored: (batch, signal) => watch(sink.stored!(batch, signal)) }),
       close: () => watch(sink.close()),
     }

@@ -1,0 +1,69 @@
+/** Points and small records, in the order of the journal. */
+import { RUN } from '../../core/counters.ts'
+import type { JournalReader, OpenResult, SinkState } from '../../core/types.ts'
+import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
+import type { DeliverySite } from './deliver.ts'
+import type { Ledger } from './ledger.ts'
+import { Sender } from './sender.ts'
+
+export interface RowsOptions {
+  readonly site: DeliverySite
+  openReader(from: number): JournalReader
+  /** The uploads of the destination may have something to do. */
+  onElsewhere(): void
+}
+
+export class RowsCargo implements Cargo {
+  readonly #options: RowsOptions
+  #hasOpened = false
+
+  constructor(options: RowsOptions) {
+    this.#options = options
+  }
+
+  /** Not sequence numbers: a close mark completes a row without one. */
+  growth(): number {
+    return this.#options.site.live?.[RUN.appends] ?? 0
+  }
+
+  ask(ledger: Ledger | undefined, isAtRest: boolean): Ask {
+    if (ledger === undefined || !this.#isSettled(ledger)) return 'go'
+    // nothing to tell the backend, which may be down
+    if (isAtRest) return 'end'
+    return this.#hasOpened ? Infinity : 'go'
+  }
+
+  loaded({ cursor }: Ledger): void {
+    if (cursor.url !== undefined) this.#tellUrl(cursor.url)
+  }
+
+  openState(ledger: Ledger): SinkState {
+    return ledger.state
+  }
+
+  opened({ state, url }: Extract<OpenResult, { status: 'ready' }>, ledger: Ledger): void {
+    this.#hasOpened = true
+    if (url) {
+      if (url !== ledger.cursor.url) this.#tellUrl(url)
+      ledger.setUrl(url)
+    }
+    if (state !== undefined) ledger.setState(state)
+  }
+
+  startSending(parts: SendingParts): Sending {
+    const { openReader, onElsewhere } = this.#options
+    return new Sender({ ...parts, reader: openReader(parts.ledger.cursor.back), onElsewhere })
+  }
+
+  rest(): void {}
+
+  #tellUrl(url: string): void {
+    const { run, name: destination, tell } = this.#options.site
+    tell({ type: 'url', run: run.id, destination, url })
+  }
+
+  /** Whether the cursor stands at the end of the journal, with no row open behind it. */
+  #isSettled({ cursor: { seq, rows } }: Ledger): boolean {
+    return seq >= this.#options.site.journalSeq() && rows === undefined
+  }
+}

@@ -1,0 +1,310 @@
+/**
+ * Uploads of one open run at one destination: one record after the other, each a step per file and one more.
+ *
+ *  L4  The cursor stands before the record under way and says how many of its files are settled (L1).
+ *  L5  A record settles by the answer to its last step, or into the dead-letter file.
+ *  L6  `blocked` and `retry` cost nothing: the step comes again, with the state that was last kept.
+ */
+import { TraceletError, toErrorRecord } from '../../core/errors.ts'
+import type { Cursor, Rejection, StoredFile, Upload, UploadFile } from '../../core/types.ts'
+import { type Answer, answerOf } from './answer.ts'
+import type { Sending, SendingParts } from './cargo.ts'
+import type { CursorPlace } from './ledger.ts'
+import { uploadLetter } from './letters.ts'
+import { PROBE_MS } from './limiter.ts'
+import { THROWN_IN_ROW } from './sender.ts'
+import type { FoundRecord, UploadFeed } from './upload-feed.ts'
+import { blobFault, filesOf, isStored, uploadFile } from './upload-files.ts'
+import { UploadJob, type UploadStep } from './upload-job.ts'
+import type { UploadProgress } from './upload-progress.ts'
+import type { UploadSurvey } from './upload-survey.ts'
+
+/** A call that sends nothing for so long is taken for dead, however long it has been sending before. */
+const SILENCE_MS = 120_000
+
+export interface UploadSenderParts extends SendingParts {
+  readonly feed: UploadFeed
+  readonly survey: UploadSurvey
+  readonly progress: UploadProgress
+}
+
+export class UploadSender implements Sending {
+  readonly #parts: UploadSenderParts
+  readonly #maxUnderWay: number
+  #job: UploadJob | undefined
+  /** Read, and not begun yet. */
+  #found: FoundRecord | undefined
+  /** What the cursor says of the record that it stands before; used up by the first record. */
+  #resume: Cursor | undefined
+  #underWay = 0
+  #hasHadTurn = false
+  #isSealed = false
+  #isSurveyed = false
+  #thrownInRow = 0
+
+  constructor(parts: UploadSenderParts) {
+    this.#parts = parts
+    this.#maxUnderWay = parts.site.definition.limits.uploadsInFlight ?? 1
+    this.#resume = parts.ledger.cursor
+  }
+
+  get hasHadTurn(): boolean {
+    return this.#hasHadTurn
+  }
+
+  get underWay(): number {
+    return this.#underWay
+  }
+
+  /** Points do not concern it: growth by records gives it a turn. */
+  isIdle(): boolean {
+    return (
+      this.#job === undefined && this.#found === undefined && this.#isSurveyed && this.#parts.feed.isAtEnd
+    )
+  }
+
+  send(isEnding: boolean, now: number): number | 'settled' {
+    const { survey, feed, trouble, site, wake } = this.#parts
+    this.#isSurveyed = survey.look()
+    if (trouble.notBefore > now) return trouble.notBefore
+    if (this.#underWay >= this.#maxUnderWay) return this.#isSurveyed ? Infinity : now
+    if (this.#job === undefined && !this.#begin(now)) {
+      if (trouble.notBefore > now) return trouble.notBefore
+      if (!feed.isAtEnd || !this.#isSurveyed) return now
+      return isEnding ? 'settled' : Infinity
+    }
+    const job = this.#job!
+    if (job.isRefused) {
+      this.#rejectRecord(job, job.fault === undefined ? [] : [job.fault], now)
+      return now
+    }
+    const ready = site.account.readyAt(wake)
+    if (ready > now) return ready
+    const step = job.take()
+    if (step !== undefined) this.#start(job, step, now)
+    else if (this.#isSurveyed) return Infinity
+    return now
+  }
+
+  save(now: number): void {
+    const { ledger, health, site } = this.#parts
+    ledger.save(this.#place(), now)
+    if (ledger.isBalanced) return
+    health.notice(
+      'ERR_LAW',
+      `the uploads of ${site.name} are not what the journal holds up to ${ledger.cursor.seq}`,
+    )
+  }
+
+  seal(): void {
+    this.#isSealed = true
+    this.#parts.feed.close()
+  }
+
+  #place(): CursorPlace {
+    const { points } = this.#parts.feed
+    const job = this.#job
+    if (job === undefined) {
+      const seq = this.#found?.seq ?? this.#parts.feed.seq
+      return { seq, back: seq, points }
+    }
+    const { settled, refused } = job
+    return {
+      seq: job.seq,
+      back: job.seq,
+      points,
+      ...(settled > 0 && { files: settled }),
+      ...(refused.count > 0 && { refused }),
+    }
+  }
+
+  /** Takes the next record; false when there is none, or the disk does not give its list of files. */
+  #begin(now: number): boolean {
+    const { feed, ledger, trouble } = this.#parts
+    this.#found ??= feed.next()
+    if (this.#found === undefined) return false
+    const { seq, record } = this.#found
+    let files: readonly StoredFile[] | Rejection
+    try {
+      files = filesOf(record, this.#parts.site.run.folder)
+    } catch (error) {
+      const { code, message } = toErrorRecord(error, 'ERR_BLOB')
+      if (!(error instanceof TraceletError)) {
+        trouble.stumble(code, message, now)
+        return false
+      }
+      files = { index: -1, code, reason: message }
+    }
+    const isResumed = this.#resume?.seq === seq
+    const from = isResumed ? this.#resume! : { state: undefined }
+    if (!isResumed && ledger.state !== undefined) ledger.setState(undefined)
+    this.#resume = undefined
+    this.#found = undefined
+    this.#job = new UploadJob(seq, record, files, from)
+    return true
+  }
+
+  #start(job: UploadJob, step: UploadStep, now: number): void {
+    const { site, track } = this.#parts
+    const file = this.#fileOf(job, step, now)
+    if (file === 'none') return
+    this.#underWay++
+    site.account.begin()
+    track((signal, alive) => this.#run(job, step, file, signal, alive), SILENCE_MS)
+  }
+
+  /** The file of a step, undefined for the last one; 'none' when it cannot be sent. */
+  #fileOf(job: UploadJob, step: UploadStep, now: number): UploadFile | undefined | 'none' {
+    const { site, trouble, progress } = this.#parts
+    const entry = job.files[step.index]
+    if (entry === undefined || !isStored(entry)) return undefined
+    try {
+      const file = uploadFile(entry, step.index, site.run.folder)
+      const fault = blobFault(file.location, file.blob)
+      if (fault === undefined) return file
+      job.refuse(step, 'ERR_BLOB', fault)
+      progress.settle(1, file.blob.bytes)
+      this.#moved()
+    } catch (error) {
+      job.putBack(step)
+      const { code, message } = toErrorRecord(error, 'ERR_BLOB')
+      trouble.stumble(code, message, now)
+    }
+    return 'none'
+  }
+
+  async #run(
+    job: UploadJob,
+    step: UploadStep,
+    file: UploadFile | undefined,
+    signal: AbortSignal,
+    alive: () => void,
+  ): Promise<void> {
+    const { sink, site, progress, ledger, wake } = this.#parts
+    const transfer = progress.begin(file?.blob.bytes ?? 0)
+    let isOver = false
+    const upload: Upload = {
+      seq: job.seq,
+      record: job.record,
+      ...(file && { file }),
+      files: job.files,
+      state: job.state,
+      keep: (state) => {
+        if (isOver || this.#isSealed) return
+        alive()
+        job.state = state
+        ledger.setState(state)
+        wake()
+      },
+      sent: (bytes) => {
+        if (isOver) return
+        alive()
+        transfer.sent(bytes)
+      },
+    }
+    const answer = await answerOf(Infinity, () => sink.upload!(upload, signal))
+    isOver = true
+    this.#underWay--
+    this.#hasHadTurn = true
+    const isSettled = !this.#isSealed && this.#answered(job, step, answer, site.now())
+    transfer.end(isSettled && file !== undefined)
+    site.account.end()
+  }
+
+  /** Whether the step is settled. */
+  #answered(job: UploadJob, step: UploadStep, answer: Answer, now: number): boolean {
+    const { trouble, ledger } = this.#parts
+    if ('state' in answer && answer.state !== undefined) {
+      job.state = answer.state
+      ledger.setState(answer.state)
+    }
+    switch (answer.status) {
+      case 'accepted':
+        this.#recovered()
+        this.#accept(job, step)
+        return true
+      case 'partial':
+        this.#recovered()
+        if (answer.rejected.length === 0) this.#accept(job, step)
+        else return this.#reject(job, step, answer.rejected, now)
+        return true
+      case 'split':
+        this.#recovered()
+        return this.#reject(job, step, [{ index: -1, code: answer.code, reason: answer.reason }], now)
+      case 'retry':
+        trouble.retry(answer.reason, answer.afterMs, now)
+        break
+      case 'blocked':
+        trouble.blocked(answer, now)
+        break
+      case 'bug':
+        return this.#bug(job, step, answer.reason, now)
+    }
+    job.putBack(step)
+    return false
+  }
+
+  #recovered(): void {
+    this.#thrownInRow = 0
+    this.#parts.trouble.recovered()
+  }
+
+  #accept(job: UploadJob, step: UploadStep): void {
+    if (step.index < job.files.length) {
+      job.settle(step)
+      this.#moved()
+    } else this.#done({ recordsDelivered: 1 })
+  }
+
+  #reject(job: UploadJob, step: UploadStep, rejected: readonly Rejection[], now: number): boolean {
+    if (step.index === job.files.length) {
+      if (this.#rejectRecord(job, rejected, now)) return true
+      job.putBack(step)
+      return false
+    }
+    const { code } = rejected[0]!
+    job.refuse(step, code, rejected.map(({ reason }) => reason).join('; '))
+    this.#moved()
+    return true
+  }
+
+  #bug(job: UploadJob, step: UploadStep, reason: string, now: number): boolean {
+    const { site, trouble, health } = this.#parts
+    const message = `the sink of ${site.name} is at fault: ${reason}`
+    if (++this.#thrownInRow > THROWN_IN_ROW) {
+      trouble.block('ERR_SINK_BUG', message, PROBE_MS, now)
+      job.putBack(step)
+      return false
+    }
+    health.notice('ERR_SINK_BUG', message)
+    return this.#reject(job, step, [{ index: -1, code: 'ERR_SINK_BUG', reason }], now)
+  }
+
+  /**
+   * False: the disk does not take the letter, so the record is not settled and is tried again.
+   * @param rejected why, besides the files that were
+   */
+  #rejectRecord(job: UploadJob, rejected: readonly Rejection[], now: number): boolean {
+    const { site, trouble } = this.#parts
+    try {
+      site.appendLetters([uploadLetter(site.name, job, rejected, site.wallNow())])
+    } catch (error) {
+      const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_WRITE')
+      trouble.stumble(code, message, now)
+      return false
+    }
+    this.#done({ recordsRejected: 1 })
+    return true
+  }
+
+  #moved(): void {
+    this.#parts.ledger.touch()
+  }
+
+  #done(sums: { recordsDelivered: 1 } | { recordsRejected: 1 }): void {
+    const { ledger } = this.#parts
+    this.#job = undefined
+    if (ledger.state !== undefined) ledger.setState(undefined)
+    ledger.add(sums)
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Records that a sink uploads, on a cursor of their own, so that they hold back neither rows nor the end of the run.
+ *
+ *  L7  It opens only when there is something to upload and the rows' delivery has opened the run, and with the state
+ *      that was committed there: two openings never make two remote runs.
+ *  L8  For a run without such records nothing is read, guarded or opened: that there are some is told by what the
+ *      rows' delivery has counted as settled elsewhere. Only where that one is far behind it looks itself.
+ */
+import { DESTINATION, RUN } from '../../core/counters.ts'
+import type { SinkState } from '../../core/types.ts'
+import type { RecordsReader } from '../journal/reader.ts'
+import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
+import type { DeliverySite } from './deliver.ts'
+import type { Ledger } from './ledger.ts'
+import { UploadFeed } from './upload-feed.ts'
+import { UploadProgress } from './upload-progress.ts'
+import { UploadSender } from './upload-sender.ts'
+import { UploadSurvey } from './upload-survey.ts'
+
+/** Records that the rows' delivery has not met for so long are looked at without it. */
+const LAG_MS = 1_000
+
+/** The delivery of the rows of the same run to the same destination. */
+export interface RowsSide {
+  readonly isClosed: boolean
+  /** The state that finds the remote run, once it is safe on disk. */
+  readonly remote: { readonly state: SinkState } | undefined
+}
+
+export interface UploadsOptions {
+  readonly site: DeliverySite
+  /** The run's `RUN` counters. */
+  readonly journal: Float64Array
+  /** The destination's counters: its rows' half first. */
+  readonly rowsBlock: Float64Array
+  readonly rows: RowsSide
+  openRecords(from: number): RecordsReader
+}
+
+export class UploadsCargo implements Cargo {
+  readonly #options: UploadsOptions
+  readonly #kinds: ReadonlySet<string>
+  readonly #progress: UploadProgress
+  #survey: UploadSurvey | undefined
+  /** How many records had been journaled when all of them were known. */
+  #knownRecords = -1
+  /** Records that the rows' delivery has not met, and since when. */
+  #lag: { readonly records: number; readonly since: number } | undefined
+
+  constructor(options: UploadsOptions) {
+    this.#options = options
+    const { site } = options
+    this.#kinds = new Set(site.definition.capabilities.uploads)
+    this.#progress = new UploadProgress(site.block)
+  }
+
+  growth(): number {
+    return this.#options.site.live?.[RUN.recordsJournaled] ?? 0
+  }
+
+  ask(ledger: Ledger | undefined, isAtRest: boolean, now: number): Ask {
+    const { rows } = this.#options
+    const finding = ledger === undefined ? this.#suspect(now) : this.#look(ledger.cursor.seq, now)
+    if (typeof finding === 'number') return finding
+    if (finding === 'none') {
+      const isLast = isAtRest && (ledger !== undefined || rows.isClosed)
+      return isLast ? 'end' : Infinity
+    }
+    if (ledger === undefined || rows.remote !== undefined) return 'go'
+    return rows.isClosed ? { hopeless: 'the run could not be opened there' } : Infinity
+  }
+
+  loaded({ cursor }: Ledger): void {
+    this.rest()
+    this.#survey = this.#newSurvey(cursor)
+    this.#knownRecords = -1
+  }
+
+  openState(): SinkState {
+    return this.#options.rows.remote?.state
+  }
+
+  /** What the second opening finds is what the first has found. */
+  opened(): void {}
+
+  startSending(parts: SendingParts): Sending {
+    const { ledger } = parts
+    const { cursor } = ledger
+    const reader = this.#options.openRecords(cursor.seq)
+    const feed = new UploadFeed(reader, this.#kinds, cursor, (elsewhere) => ledger.add({ elsewhere }))
+    return new UploadSender({ ...parts, feed, survey: this.#survey!, progress: this.#progress })
+  }
+
+  rest(): void {
+    this.#survey?.rest()
+  }
+
+  /** Before the cursor is known. */
+  #suspect(now: number): 'some' | 'none' | number {
+    const { rowsBlock, rows } = this.#options
+    const records = this.#records
+    if (rowsBlock[DESTINATION.elsewhere]! > 0) return 'some'
+    if (records === this.#knownRecords) return 'none'
+    const { recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt } = DESTINATION
+    const words = [recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt]
+    const met = words.reduce((sum, word) => sum + rowsBlock[word]!, 0)
+    if (met >= records) {
+      this.#knownRecords = records
+      return 'none'
+    }
+    if (rows.remote === undefined) return 'none'
+    if (this.#lag === undefined || met >= this.#lag.records) this.#lag = { records, since: now }
+    const lookAt = rows.isClosed ? now : this.#lag.since + LAG_MS
+    if (now < lookAt) return lookAt
+    this.#survey ??= this.#newSurvey({ seq: 0 })
+    return this.#look(0, now)
+  }
+
+  /** Whether there is anything to upload from `seq` on. */
+  #look(seq: number, now: number): 'some' | 'none' | number {
+    const survey = this.#survey!
+    if (survey.lastMet >= seq) return 'some'
+    const records = this.#records
+    if (records === this.#knownRecords) return 'none'
+    const isAtEnd = survey.look()
+    if (survey.lastMet >= seq) return 'some'
+    if (!isAtEnd) return now
+    survey.rest()
+    this.#knownRecords = records
+    return 'none'
+  }
+
+  get #records(): number {
+    const { journal } = this.#options
+    return journal[RUN.recordsBefore]! + journal[RUN.recordsJournaled]!
+  }
+
+  #newSurvey(from: { readonly seq: number; readonly files?: number }): UploadSurvey {
+    const { site, openRecords } = this.#options
+    const parts = { kinds: this.#kinds, runFolder: site.run.folder, progress: this.#progress, openRecords }
+    return new UploadSurvey(parts, from)
+  }
+}

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Calls } from '../../../src/pipeline/delivery/calls.ts'
+
+const SILENCE_MS = 150
+
+describe('calls of a sink', () => {
+  test('one that gets on is left alone for as long as it takes; one that falls silent is aborted', async () => {
+    const calls = new Calls(() => {})
+    const start = performance.now()
+    let abortedAfterMs = Infinity
+    calls.track(async (signal, alive) => {
+      for (let step = 0; step < 10; step++) {
+        await delay(SILENCE_MS / 5)
+        assert.equal(signal.aborted, false, `step ${step}`)
+        alive()
+      }
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      abortedAfterMs = performance.now() - start
+    }, SILENCE_MS)
+    await calls.settled()
+    assert.ok(abortedAfterMs >= SILENCE_MS * 2.9, `${abortedAfterMs}`)
+    assert.equal(calls.size, 0)
+  })
+
+  test('one that has ended and still says that it gets on changes nothing', async () => {
+    const calls = new Calls(() => {})
+    let late = () => {}
+    let wasAborted = false
+    calls.track(async (signal, alive) => {
+      late = alive
+      signal.addEventListener('abort', () => {
+        wasAborted = true
+      })
+    }, 20)
+    await calls.settled()
+    late()
+    await delay(60)
+    assert.equal(wasAborted, false)
+  })
+})
