@@ -46,6 +46,8 @@ export interface Unreadable {
   readonly error: TraceletError
 }
 
+const NO_CURSORS: SavedCursors = { rows: undefined, uploads: undefined, damage: [] }
+
 /** @throws TraceletError ERR_RUN_UNKNOWN, ERR_JOURNAL_FORMAT */
 export function overviewOf(folder: string, file: RunFile = readRunFile(folder)): Overview {
   const tail = readTail(folder)
@@ -57,12 +59,13 @@ export function overviewOf(folder: string, file: RunFile = readRunFile(folder)):
     points: tail.points,
     records: tail.records,
     destinations: [...latestDestinations(file).values()].map((destination) => {
-      const cursors = savedCursors(folder, destination)
+      const inJournal = isInJournal(destination)
+      const cursors = inJournal ? NO_CURSORS : savedCursors(folder, destination)
       return {
         name: destination.name,
         destination,
         cursors,
-        ...pendingOf(tail, cursors, isInJournal(destination)),
+        ...pendingOf(tail, cursors, inJournal),
       }
     }),
   }

@@ -33,7 +33,7 @@ export function alignedTable(
       const full = left.includes(column)
         ? isLast
           ? fitting
-          : padEnd(fitting, widths[column]!)
+          : padEnd(fitting, Math.min(widths[column]!, room))
         : padStart(fitting, Math.min(widths[column]!, Math.max(0, room)))
       line += paint(full, at, column)
       room -= width(full) + GAP.length

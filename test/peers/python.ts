@@ -37,6 +37,17 @@ export async function peerPython(test: TestContext): Promise<string | undefined>
   }
 }
 
+/** As `peerPython`, where the standard library is enough: nothing is installed. */
+export async function barePython(test: TestContext): Promise<string | undefined> {
+  try {
+    return process.env.TRACELET_TEST_PYTHON ?? (await findPython()).command
+  } catch (error) {
+    if (process.env.CI === 'true') throw error
+    test.skip(error instanceof Error ? error.message : String(error))
+    return undefined
+  }
+}
+
 /** Path of the interpreter; the environment is made if it is not there yet. */
 export function preparePython(): Promise<string> {
   made ??= process.env.TRACELET_TEST_PYTHON
