@@ -16,12 +16,18 @@ export type HistogramInput =
   | ArrayLike<number>
   | Iterable<number>
   /** n + 1 ascending edges and the counts between them. */
-  | { readonly edges: ArrayLike<number>; readonly counts: ArrayLike<number> }
+  | {
+      readonly edges: ArrayLike<number>
+      readonly counts: ArrayLike<number>
+      /** Of the values that were counted and of their squares, where known: both or none. */
+      readonly sum?: number
+      readonly sumSquares?: number
+    }
 
 export interface Histogram {
   readonly edges: Float64Array
   readonly counts: Float64Array
-  /** Of the values and of their squares; absent where only bins were given. */
+  /** Of the values and of their squares; absent where only edges and counts were given. */
   readonly sum?: number
   readonly sumSquares?: number
 }
@@ -49,11 +55,13 @@ export function toHistogram(
   return isErrorRecord(numbers) ? numbers : ofValues(numbers, bins, report)
 }
 
-function isBins(values: unknown): values is { readonly edges: unknown; readonly counts: unknown } {
+type GivenBins = { readonly [key in 'edges' | 'counts' | 'sum' | 'sumSquares']?: unknown }
+
+function isBins(values: unknown): values is GivenBins {
   return typeof values === 'object' && values !== null && 'edges' in values && 'counts' in values
 }
 
-function givenBins(given: { readonly edges: unknown; readonly counts: unknown }): Histogram | ErrorRecord {
+function givenBins(given: GivenBins): Histogram | ErrorRecord {
   const edges = copied(given.edges, 'the edges of a histogram')
   const counts = copied(given.counts, 'the counts of a histogram')
   if (isErrorRecord(edges)) return edges
@@ -72,7 +80,10 @@ function givenBins(given: { readonly edges: unknown; readonly counts: unknown })
   const negative = counts.findIndex((count) => !(count >= 0 && count < Infinity))
   if (negative >= 0)
     return refused(`counts must be finite and not negative, but count ${negative} is ${counts[negative]}`)
-  return { edges, counts }
+  const { sum, sumSquares } = given
+  if (sum === undefined && sumSquares === undefined) return { edges, counts }
+  if (typeof sum === 'number' && typeof sumSquares === 'number') return { edges, counts, sum, sumSquares }
+  return refused('sum and sumSquares of a histogram are both numbers, or both absent')
 }
 
 function copied(given: unknown, what: string): Float64Array | ErrorRecord {

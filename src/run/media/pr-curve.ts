@@ -14,25 +14,34 @@ export interface PrCurve {
   readonly falseNegatives: Float64Array
 }
 
+/** A curve that was counted elsewhere: four arrays of one length, finite and not negative. */
+export interface PrCurveCounts {
+  readonly truePositives: ArrayLike<number>
+  readonly falsePositives: ArrayLike<number>
+  readonly trueNegatives: ArrayLike<number>
+  readonly falseNegatives: ArrayLike<number>
+}
+
 /**
  * TensorBoard's own formula (`tensorboard/plugins/pr_curve/summary.py`): a prediction p is counted at the thresholds
  * t₀ … tᵢ with i = ⌊p · (thresholds − 1)⌋, the product in the precision of the predictions: float32 for a
  * Float32Array. Predictions beyond 0 and 1 count as 0 and 1; those that are NaN count nowhere and `report` is told
  * how many there were.
  *
- * @param labels true or 1, false or 0
+ * @param labels true or 1, false or 0; or the counts themselves, which are then copied as they are
  * @param predictions one for each label, in [0, 1]
  * @param thresholds 2 to 4,096
  * @param weights one for each label, or one for all; finite, not negative; default 1
  * @returns ERR_VALUE where lengths differ, where there is nothing to count, or for values beyond the above
  */
 export function toPrCurve(
-  labels: ArrayLike<number | boolean> | Iterable<number | boolean>,
+  labels: ArrayLike<number | boolean> | Iterable<number | boolean> | PrCurveCounts,
   predictions: ArrayLike<number> | Iterable<number>,
   thresholds = DEFAULT_THRESHOLDS,
   weights: ArrayLike<number> | Iterable<number> | number = 1,
   report: (issue: ErrorRecord) => void = () => {},
 ): PrCurve | ErrorRecord {
+  if (isCounts(labels)) return givenCounts(labels)
   if (!Number.isInteger(thresholds) || thresholds < 2 || thresholds > MAX_THRESHOLDS) {
     return refused(`a PR curve has 2 to ${MAX_THRESHOLDS} thresholds, not ${String(thresholds)}`)
   }
@@ -71,6 +80,34 @@ export function toPrCurve(
     falseNegatives: truePositives.map((count) => truePositives[0]! - count),
   }
 }
+
+function isCounts(labels: unknown): labels is PrCurveCounts {
+  return typeof labels === 'object' && labels !== null && 'truePositives' in labels
+}
+
+function givenCounts(given: PrCurveCounts): PrCurve | ErrorRecord {
+  const counts: Float64Array[] = []
+  for (const part of ['truePositives', 'falsePositives', 'trueNegatives', 'falseNegatives'] as const) {
+    const numbers = toNumbers(given[part], `the ${part} of a PR curve`)
+    if (isErrorRecord(numbers)) return numbers
+    const bad = numbers.findIndex((count) => !(count >= 0 && count < Infinity))
+    if (bad >= 0)
+      return refused(`${part} must be finite and not negative, but number ${bad} is ${numbers[bad]}`)
+    counts.push(Float64Array.from(numbers))
+  }
+  const [truePositives, falsePositives, trueNegatives, falseNegatives] = counts as FourArrays
+  const { length } = truePositives
+  if (counts.some((part) => part.length !== length)) {
+    return refused(
+      `the counts of a PR curve must be equally many, but are ${counts.map((part) => part.length)}`,
+    )
+  }
+  if (length < 2 || length > MAX_THRESHOLDS) {
+    return refused(`a PR curve has 2 to ${MAX_THRESHOLDS} thresholds, not ${length}`)
+  }
+  return { truePositives, falsePositives, trueNegatives, falseNegatives }
+}
+type FourArrays = [Float64Array, Float64Array, Float64Array, Float64Array]
 
 /** What does not fit together, if anything. */
 function misfit(

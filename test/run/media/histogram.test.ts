@@ -115,6 +115,16 @@ test('NaN and infinities are left out, and their number is reported', () => {
   assert.deepEqual(reports, ['ERR_VALUE 3 of the 5 values of a histogram are NaN or infinite and in no bin'])
 })
 
+test('bins that were counted elsewhere keep the sums that came with them', () => {
+  const given = histogram({ edges: [0, 1], counts: [2], sum: 1, sumSquares: 0.5 })
+  assert.deepEqual(given, {
+    edges: Float64Array.of(0, 1),
+    counts: Float64Array.of(2),
+    sum: 1,
+    sumSquares: 0.5,
+  })
+})
+
 test('bins that were counted elsewhere are copied as they are, without sums', () => {
   const edges = [-1, 0, 10]
   const given = histogram({ edges, counts: Uint32Array.of(3, 0) })
@@ -156,6 +166,8 @@ test('what makes no histogram is refused with the reason', () => {
     [{ edges: [0, Infinity], counts: [1] }, undefined, /edge 1 is Infinity/],
     [{ edges: [0, 1], counts: [-1] }, undefined, /count 0 is -1/],
     [{ edges: [0, 1], counts: [Number.NaN] }, undefined, /count 0 is NaN/],
+    [{ edges: [0, 1], counts: [1], sum: 1 }, undefined, /both numbers, or both absent/],
+    [{ edges: [0, 1], counts: [1], sum: '1', sumSquares: 1 }, undefined, /both numbers/],
     [{ edges: null, counts: [1] }, undefined, /edges .* array of numbers/],
     [{ edges: new Float64Array(4098), counts: new Float64Array(4097) }, undefined, /1 to 4096 bins/],
   ]

@@ -67,6 +67,19 @@ test('predictions that are NaN count nowhere, and their number is reported', () 
   assert.deepEqual(reports, ['ERR_VALUE 1 of the 2 predictions of a PR curve are NaN'])
 })
 
+test('counts that were made elsewhere are copied as they are', () => {
+  const truePositives = [1, 0]
+  const other = { falsePositives: [0, 0], trueNegatives: [2, 2], falseNegatives: [0, 3] }
+  const found = curve({ truePositives, ...other }, [])
+  truePositives[0] = 9
+  assert.deepEqual(found, {
+    truePositives: Float64Array.of(1, 0),
+    falsePositives: Float64Array.of(0, 0),
+    trueNegatives: Float64Array.of(2, 2),
+    falseNegatives: Float64Array.of(0, 3),
+  })
+})
+
 test('what makes no curve is refused with the reason', () => {
   const cases: readonly [args: unknown[], reason: RegExp][] = [
     [[[], []], /no labels/],
@@ -82,6 +95,16 @@ test('what makes no curve is refused with the reason', () => {
     [[[1], [1], 127, [-1]], /weight 0 is -1/],
     [[[1], [1], 127, Infinity], /weight 0 is Infinity/],
     [[[1], [Number.NaN]], /all predictions .* NaN/],
+    [[{ truePositives: [1, 1] }, []], /falsePositives .* array of numbers/],
+    [
+      [{ truePositives: [1, 1], falsePositives: [1], trueNegatives: [1], falseNegatives: [1] }, []],
+      /equally many/,
+    ],
+    [[{ truePositives: [1], falsePositives: [1], trueNegatives: [1], falseNegatives: [1] }, []], /2 to 4096/],
+    [
+      [{ truePositives: [-1], falsePositives: [1], trueNegatives: [1], falseNegatives: [1] }, []],
+      /number 0 is -1/,
+    ],
     [[null, [1]], /labels .* array of numbers/],
   ]
   for (const [args, reason] of cases) {
