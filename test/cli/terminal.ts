@@ -64,10 +64,5 @@ function linesOf(screen: string): string[] {
   return screen
     .replaceAll(COLOURS, '')
     .split('\r\n')
-    .map((line) =>
-      line
-        .split('\r')
-        .at(-1)!
-        .replace(/^\x1b\[K/, ''),
-    )
+    .map((line) => line.split('\r').at(-1)!.replace(`${ESC}[K`, ''))
 }
