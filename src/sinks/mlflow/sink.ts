@@ -33,7 +33,6 @@ import {
   prepareOptions,
 } from './options.ts'
 import { probeMlflow } from './probe.ts'
-import { probeMlflow } from './probe.ts'
 import {
   type RecordsContext,
   rememberKeys,
@@ -76,7 +75,6 @@ export const mlflow = defineSink({
   prepare: prepareOptions,
   address: addressOf,
   account: accountOf,
-  probe: probeMlflow,
   probe: probeMlflow,
   create: (context): Sink => new MlflowSink(context),
 })
