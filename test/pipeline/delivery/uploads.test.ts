@@ -246,6 +246,7 @@ describe('uploads', () => {
     const journal = new MemoryJournal().record(artifact(files(1)))
     const first = stageOf(journal)
     let tries = 0
+    let kill = () => {}
     first.uploader.uploadRule = async (upload): Promise<WriteResult | undefined> => {
       tries++
       if (tries === 1) {
@@ -254,7 +255,9 @@ describe('uploads', () => {
       }
       assert.deepEqual(upload.state, { parts: [1, 2, 3] })
       upload.keep({ parts: [1, 2, 3, 4] })
-      await new Promise(() => {})
+      await new Promise<void>((resolve) => {
+        kill = resolve
+      })
       return undefined
     }
     first.end(3_600_000)
@@ -262,6 +265,9 @@ describe('uploads', () => {
       first.now += 20
       return (first.uploadsCursor?.state?.parts as unknown[] | undefined)?.length === 4
     })
+    const abandoned = first.abandon()
+    kill()
+    await abandoned
     const second = stageOf(journal, { cursor: first.cursor, uploadsCursor: first.uploadsCursor })
     second.uploader.uploadRule = ({ file, state }) => {
       if (file !== undefined) assert.deepEqual(state, { parts: [1, 2, 3, 4] })
