@@ -3,26 +3,23 @@
  * `tensorboard --logdir` answer their dashboards, by both of its loaders.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join, relative } from 'node:path'
 import { test } from 'node:test'
-import { blobPath } from '../../src/core/blob-path.ts'
-import { PLOTLY_TYPE } from '../../src/core/media-types.ts'
-import type { BlobRef, RunInfo, RunRecord } from '../../src/core/types.ts'
-import { tensorboard } from '../../src/sinks/tensorboard/sink.ts'
-import { batchOf } from '../sinks/tensorboard/batch.ts'
+import { SummaryWriter, startLogging } from '../../src/index.ts'
+import { decodePng } from '../decode-png.ts'
 import { peerPython } from './python.ts'
 import { RunOnServer, readMedia } from './tensorboard-reading.ts'
 import { type Loader, startTensorBoard } from './tensorboard-server.ts'
 
-const never = new AbortController().signal
 const TIME = 1_764_000_000_500
-const PNG = Buffer.from(`89504e470d0a1a0a${'00'.repeat(60)}`, 'hex')
+/** Of each format as much as says what it is; nobody here draws them. */
+const PNG = Buffer.from(`89504e470d0a1a0a0000000d494844520000000500000004${'00'.repeat(60)}`, 'hex')
 const GIF = Buffer.from(`GIF89a${'x'.repeat(20)}`)
 const WEBP = Buffer.from(`RIFF0000WEBPVP8 ${'y'.repeat(20)}`)
 const JPEG = Buffer.from(`ffd8ffe0${'01'.repeat(20)}`, 'hex')
+const FIGURE = { data: [{ type: 'scatter', y: [1, 2] }], layout: { title: 'plot' } }
 const LONG = `# Long\n\n${'Grüße 🎯 '.repeat(4000)}`
 const CELLS = [
   ['a|b', '*x* _y_ `z`'],
@@ -36,8 +33,8 @@ test("every kind of record is what was logged in TensorBoard's readers and on it
   if (python === undefined) return
   const logDir = mkdtempSync(join(tmpdir(), 'tracelet-tensorboard-'))
   context.after(() => rmSync(logDir, { recursive: true, force: true }))
-  await write(join(logDir, 'everything'))
-  const read = await readMedia(python, join(logDir, 'everything'))
+  const folder = await write(logDir)
+  const read = await readMedia(python, folder)
   const wallSeconds = TIME / 1000
 
   await context.test('EventAccumulator', () => {
@@ -75,7 +72,8 @@ test("every kind of record is what was logged in TensorBoard's readers and on it
       read.tensors[tag]!.map(({ value }) => Buffer.from(String(value), 'hex').toString())
     assert.deepEqual(texts('said'), ['**bold**\0 <script>', LONG])
     assert.deepEqual(texts('tracelet/notes'), ['# Notes'])
-    assert.match(texts('plot')[0]!, new RegExp(`blobs/../${digestOf(Buffer.from('{"data":[]}'))}`))
+    const [, blob] = /`(blobs\/[^`]+)`/.exec(texts('plot')[0]!)!
+    assert.deepEqual(JSON.parse(readFileSync(join(folder, blob!), 'utf8')), FIGURE)
     const curve = read.tensors['eval/pr']![0]!.value as number[][]
     assert.deepEqual(curve.slice(0, 4), [
       [2, 2, 1, 0],
@@ -96,12 +94,16 @@ test("every kind of record is what was logged in TensorBoard's readers and on it
     await context.test(`tensorboard, loader ${loader}`, async (inner) => {
       const server = await startTensorBoard(python, logDir, loader)
       inner.after(() => server.stop())
-      const run = new RunOnServer(server, 'everything')
+      const run = new RunOnServer(server, relative(logDir, folder))
       await run.loaded()
-      assert.deepEqual(await run.tags('histograms'), ['loss [%histograms]', 'weights'])
-      assert.deepEqual(await run.tags('images'), ['drawn', 'samples'])
+      assert.deepEqual(await run.tags('histograms'), ['loss [%histograms]', 'values', 'weights'])
+      assert.deepEqual(await run.tags('images'), ['drawn', 'pixels', 'samples'])
       assert.deepEqual(await run.tags('pr_curves'), ['eval/pr'])
-      assert.deepEqual(await run.tags('scalars'), ['loss'])
+      assert.deepEqual(await run.tags('scalars'), ['hparam/acc', 'loss'])
+      assert.deepEqual(await run.scalars('loss'), [
+        [0, 0.5],
+        [1, 0.25],
+      ])
       assert.deepEqual(await run.tags('text'), [
         'cells',
         'plot',
@@ -133,6 +135,10 @@ test("every kind of record is what was logged in TensorBoard's readers and on it
       for (const [sample, bytes] of [PNG, GIF, WEBP, JPEG].entries()) {
         assert.deepEqual((await run.images('samples', sample)).at(-1), [2, hex(bytes)])
       }
+      assert.deepEqual(await run.histograms('values'), [[1, bins([1, 3, 5], [2, 2])]])
+      const [[, pixels]] = (await run.images('pixels')) as [[number, string]]
+      const { width, height, channels, data } = decodePng(Buffer.from(pixels, 'hex'))
+      assert.deepEqual([width, height, channels, ...data], [2, 2, 1, 0, 51, 102, 255])
       assert.deepEqual(await run.images('drawn'), [[3, hex(JPEG)]])
       assert.deepEqual((await run.texts('said'))[0], [
         1,
@@ -152,93 +158,55 @@ test("every kind of record is what was logged in TensorBoard's readers and on it
       assert.deepEqual(curve!.recall, [1, 1, 1 / 2])
       assert.deepEqual(await run.hparams(), {
         hparams: { lr: 0.1, model: 'wide', adam: true },
-        metrics: { loss: 0.25 },
+        metrics: { 'hparam/acc': 0.75, loss: 0.25 },
         status: 'STATUS_SUCCESS',
       })
     })
   }
 })
 
-async function write(folder: string): Promise<void> {
-  mkdirSync(folder)
-  const run: RunInfo = {
-    id: 'everything',
-    name: 'everything',
-    project: 'vision',
-    experiment: 'resnet',
-    createdAt: TIME,
-    nonce: 'nonce',
-    folder,
-  }
-  const blob = (bytes: Buffer, type: string): BlobRef => {
-    const digest = digestOf(bytes)
-    mkdirSync(dirname(blobPath(folder, digest)), { recursive: true })
-    writeFileSync(blobPath(folder, digest), bytes)
-    return { digest, bytes: bytes.length, type }
-  }
-  const image = (bytes: Buffer, type: string) => ({ image: blob(bytes, type), width: 5, height: 4 })
-  const at = (name: string, step: number) => ({ name, step, time: TIME })
-  const table = Buffer.from(JSON.stringify({ columns: ['na|me', 'sa_id_'], data: CELLS }))
-  const records: RunRecord[] = [
-    { kind: 'params', params: { lr: 0.1, model: 'wide', adam: true } },
-    { kind: 'notes', notes: '# Notes' },
-    {
-      ...at('weights', 1),
-      kind: 'histogram',
-      edges: Float64Array.of(-0.1, 0, 0.3, 3.7),
-      counts: Float64Array.of(2, 0, 5),
-      sum: 2.25,
-      sumSquares: 9.5,
-    },
-    {
-      ...at('weights', 5),
-      kind: 'histogram',
-      edges: Float64Array.of(-1, 0, 1, 2, 3, 9),
-      counts: Float64Array.of(0, 3, 0, 1, 0),
-      sum: 4,
-      sumSquares: 10,
-    },
-    {
-      ...at('weights', 7),
-      kind: 'histogram',
-      edges: Float64Array.of(1e9, 1e9 + 1, 1e9 + 2),
-      counts: Float64Array.of(1, 2),
-    },
-    { ...at('loss', 1), kind: 'histogram', edges: Float64Array.of(0, 1), counts: Float64Array.of(1) },
-    { ...at('samples', 1), kind: 'images', images: [image(PNG, 'image/png')] },
-    {
-      ...at('samples', 2),
-      kind: 'images',
-      images: [
-        image(PNG, 'image/png'),
-        image(GIF, 'image/gif'),
-        image(WEBP, 'image/webp'),
-        image(JPEG, 'image/jpeg'),
-      ],
-    },
-    { ...at('drawn', 3), kind: 'figure', figure: blob(JPEG, 'image/jpeg') },
-    { ...at('plot', 3), kind: 'figure', figure: blob(Buffer.from('{"data":[]}'), PLOTLY_TYPE) },
-    { ...at('said', 1), kind: 'text', text: '**bold**\0 <script>' },
-    { ...at('said', 2), kind: 'text', text: blob(Buffer.from(LONG), 'text/markdown') },
-    { ...at('cells', 1), kind: 'table', table: blob(table, 'application/json'), columns: 2, rows: 4 },
-    {
-      ...at('eval/pr', 2),
-      kind: 'prCurve',
-      truePositives: Float64Array.of(2, 2, 1, 0),
-      falsePositives: Float64Array.of(3, 1, 1, 0),
-      trueNegatives: Float64Array.of(0, 2, 2, 3),
-      falseNegatives: Float64Array.of(0, 0, 1, 2),
-    },
-    { kind: 'state', state: 'finished', time: TIME + 1000 },
-  ]
-  const sink = tensorboard.create({ run, options: { logDir: undefined }, notice: () => {} })
-  assert.equal((await sink.open(undefined, never)).status, 'ready')
-  const points = [0.5, 0.25].map((value, step) => ({ name: 'loss', step, time: TIME, value }))
-  assert.equal((await sink.write(batchOf(points), never)).status, 'accepted')
-  for (const [seq, record] of records.entries()) {
-    assert.equal((await sink.writeRecord(record, seq, never)).status, 'accepted')
-  }
-  await sink.close()
+/** @returns the run's folder */
+async function write(dir: string): Promise<string> {
+  const issues: string[] = []
+  const run = startLogging({
+    backend: 'tensorboard',
+    dir,
+    runId: 'everything',
+    onIssue: ({ code, message }) => issues.push(`${code} ${message}`),
+  })
+  const writer = new SummaryWriter(run)
+  const wall = TIME / 1000
+  writer.addScalar('loss', 0.5, 0, wall)
+  writer.addScalar('loss', 0.25, 1, wall)
+  writer.addHparams({ lr: 0.1, model: 'wide', adam: true }, { 'hparam/acc': 0.75 })
+  run.setNotes('# Notes')
+  run.logHistogram(
+    'weights',
+    { edges: [-0.1, 0, 0.3, 3.7], counts: [2, 0, 5], sum: 2.25, sumSquares: 9.5 },
+    { step: 1, time: TIME },
+  )
+  writer.addHistogramRaw('weights', -1, 9, 4, 4, 10, [0, 1, 2, 3, 9], [0, 3, 0, 1, 0], 5, wall)
+  run.logHistogram('weights', { edges: [1e9, 1e9 + 1, 1e9 + 2], counts: [1, 2] }, { step: 7, time: TIME })
+  writer.addHistogram('values', Float32Array.of(1, 2, 3, 5), 1, 2, wall)
+  writer.addHistogram('loss', [0, 1], 1, 1, wall)
+  writer.addImage('samples', PNG, 1, wall)
+  writer.addImages('samples', [PNG, GIF, WEBP, JPEG], 2, wall)
+  writer.addImage('pixels', { data: Float32Array.of(0, 0.2, 0.4, 1), shape: [1, 2, 2] }, 1, wall)
+  writer.addFigure('drawn', JPEG, 3, wall)
+  writer.addFigure('plot', FIGURE, 3, wall)
+  writer.addText('said', '**bold**\0 <script>', 1, wall)
+  writer.addText('said', LONG, 2, wall)
+  run.logTable('cells', { columns: ['na|me', 'sa_id_'], data: CELLS }, { step: 1, time: TIME })
+  writer.addPrCurve('eval/pr', [1, 1, 0, 0, 0], [0.7, 0.5, 0.7, 0.2, 0.1], 2, 4, undefined, wall)
+  const { destinations } = await run.finish()
+  const { rejected, filtered, pending } = destinations.tensorboard!.records
+  assert.deepEqual({ rejected, filtered, pending }, { rejected: 0, filtered: 0, pending: 0 })
+  assert.deepEqual(
+    issues.map((issue) => /^ERR_MAPPED .*('loss' was logged as two kinds|no Plotly)/.exec(issue)?.[1]),
+    ["'loss' was logged as two kinds", 'no Plotly'],
+    issues.join('\n'),
+  )
+  return run.info.folder
 }
 
 /** Texts of a table's cells, as a browser shows them. */
@@ -252,10 +220,6 @@ function cellsOf(html: string): string[][] {
         .replaceAll('&gt;', '>'),
     ),
   )
-}
-
-function digestOf(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
 
 function hex(bytes: Buffer | string): string {
