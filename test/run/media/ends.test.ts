@@ -1,0 +1,355 @@
+/** However a process ends, and whatever happens to its threads: what was parked is kept or counted as lost. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { type Stats, startLogging } from '../../../src/index.ts'
+import { onlyRun, readJournal, valuesOf } from '../journaled.ts'
+import { codesOf, runProgram, startProgram, temporaryFolder } from '../program.ts'
+import { bytesOf, contentsOf, recordsOf, unaccounted, unfinishedIn } from './kept.ts'
+
+const MIB = 2 ** 20
+const GIB = 2 ** 30
+
+/** A file that takes long to copy and nothing to make. */
+function large(folder: string, bytes: number): string {
+  const path = join(folder, 'large.bin')
+  writeFileSync(path, '')
+  truncateSync(path, bytes)
+  return path
+}
+
+/** Every blob is what its name says. */
+function assertWhole(runFolder: string): void {
+  const entries = readdirSync(join(runFolder, 'blobs'), { recursive: true, withFileTypes: true })
+  for (const entry of entries) {
+    if (!entry.isFile() || entry.name.startsWith('tmp-')) continue
+    const bytes = readFileSync(join(entry.parentPath, entry.name))
+    assert.equal(createHash('sha256').update(bytes).digest('hex'), entry.name)
+  }
+}
+
+/** What was said beside the backends' own backlog, which `process.exit` leaves. */
+function said(stderr: string): string {
+  return stderr
+    .split('\n')
+    .filter((line) => !line.includes(': pending: '))
+    .join('\n')
+}
+
+function kinds(runFolder: string): string[] {
+  return readJournal(runFolder).records.map(({ kind }) => kind)
+}
+
+test('process.exit right after the first image: it is kept, the state comes last', async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(folder, ({ startLogging }) => {
+    const run = startLogging()
+    run.log({ loss: 1 })
+    run.logImage('i', { data: new Uint8Array(300), shape: [10, 10, 3] })
+    process.exit(3)
+  })
+  assert.deepEqual([ended.code, ended.stdout, said(ended.stderr)], [3, '', ''])
+  const run = onlyRun(folder)
+  assert.deepEqual(kinds(run), ['state', 'images', 'state'])
+  assert.equal(bytesOf(run, recordsOf(run, 'images')[0]!.images[0]!.image).length > 0, true)
+})
+
+test('the natural end waits for an artifact that nobody awaits', async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(folder, async ({ startLogging }, { folder }) => {
+    const { writeFileSync } = await import('node:fs')
+    writeFileSync(`${folder}/file`, Buffer.alloc(20 * 2 ** 20, 'x'))
+    void startLogging().logArtifact(`${folder}/file`)
+  })
+  assert.deepEqual([ended.code, ended.stdout, ended.stderr], [0, '', ''])
+  const run = onlyRun(folder)
+  assert.deepEqual(kinds(run), ['state', 'artifact', 'state'])
+  assert.equal(contentsOf(run, recordsOf(run, 'artifact')[0]!.files).file!.length, 20 * MIB)
+})
+
+test('awaiting an artifact alone at the top level ends with code 0, not as an unsettled await', async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(folder, async ({ startLogging }, { folder }) => {
+    const { writeFileSync } = await import('node:fs')
+    writeFileSync(`${folder}/file`, Buffer.alloc(20 * 2 ** 20, 'x'))
+    const run = startLogging()
+    const [one, two] = await Promise.all([
+      run.logArtifact(`${folder}/file`),
+      run.logArtifact(`${folder}/file`),
+    ])
+    if (one.status !== 'taken' || two.status !== 'taken') process.exit(20)
+    if ((await run.logArtifact(`${folder}/file`)).status !== 'taken') process.exit(21)
+  })
+  assert.deepEqual([ended.code, ended.stdout, ended.stderr], [0, '', ''])
+  assert.equal(recordsOf(onlyRun(folder), 'artifact').length, 3)
+})
+
+test('process.exit in the middle of a long copy: bounded, and the loss is said', async (context) => {
+  const folder = temporaryFolder(context)
+  const path = large(folder, 64 * GIB)
+  const ended = await runProgram(
+    folder,
+    async ({ startLogging }, { args }) => {
+      const run = startLogging()
+      void run.logArtifact(args[0]!)
+      run.logText('t', 'x'.repeat(100_000))
+      await run.flush({ timeoutMs: 200 })
+      process.exit(0)
+    },
+    [path],
+  )
+  assert.equal(ended.code, 0)
+  assert.ok(ended.ms < 20_000, `${ended.ms} ms`)
+  assert.deepEqual(codesOf(said(ended.stderr)), { ERR_DEADLINE: 1 }, ended.stderr)
+  assert.match(ended.stderr, /artifact 'large.bin' is lost/)
+  const run = onlyRun(folder)
+  assert.deepEqual(kinds(run), ['state', 'text', 'state'])
+  assert.deepEqual(unfinishedIn(run), [])
+})
+
+test('finish() with a deadline gives a long copy up: snapshot, sums and message agree', async (context) => {
+  const folder = temporaryFolder(context)
+  const told: string[] = []
+  const run = startLogging({
+    backend: 'local',
+    dir: join(folder, 'runs'),
+    onIssue: ({ code, message }) => told.push(`${code}: ${message}`),
+  })
+  const snapshot = run.logArtifact(large(folder, 64 * GIB))
+  run.logImage('i', { data: new Uint8Array(12), shape: [2, 2, 3] })
+  const since = performance.now()
+  const stats = await run.finish('finished', { deadlineMs: 0 })
+  assert.ok(performance.now() - since < 4000)
+  assert.deepEqual(stats.records, { accepted: 4, parked: 0, journaled: 3, lost: 1 })
+  assert.equal(unaccounted(stats), 0)
+  assert.deepEqual(await snapshot, {
+    status: 'failed',
+    code: 'ERR_DEADLINE',
+    reason: 'the run ended before it was copied',
+  })
+  assert.deepEqual(told, ["ERR_DEADLINE: artifact 'large.bin' is lost: the run ended before it was copied"])
+  assert.deepEqual(kinds(run.info.folder), ['state', 'images', 'state'])
+})
+
+test('a kill in the middle of a copy leaves no half blob; the next start clears up and goes on', async (context) => {
+  const folder = temporaryFolder(context)
+  const path = large(folder, 64 * GIB)
+  const program = startProgram(
+    folder,
+    async ({ startLogging }, { args }) => {
+      const run = startLogging({ runId: 'r' })
+      for (let i = 0; i < 20; i++)
+        run.logImage('i', { data: new Uint8Array(3000).fill(i), shape: [10, 100, 3] })
+      void run.logArtifact(args[0]!)
+      await run.flush({ timeoutMs: 300 })
+      process.stderr.write('copying\n')
+      setInterval(() => undefined, 1000)
+    },
+    [path],
+  )
+  await program.said('copying')
+  program.child.kill('SIGKILL')
+  await program.ended
+  const run = join(folder, 'default', 'r')
+  assert.equal(unfinishedIn(run).length, 1)
+  assertWhole(run)
+  const images = recordsOf(run, 'images')
+  assert.equal(images.length, 20)
+  for (const {
+    images: [image],
+  } of images)
+    bytesOf(run, image!.image)
+  const again = await runProgram(folder, async ({ startLogging }) => {
+    const run = startLogging({ runId: 'r' })
+    run.logImage('i', { data: new Uint8Array(3), shape: [1, 1, 3] })
+    await run.finish()
+  })
+  assert.deepEqual([again.code, again.stderr], [0, ''])
+  assert.deepEqual(unfinishedIn(run), [])
+  assert.equal(recordsOf(run, 'images').length, 21)
+})
+
+test('while main is in a synchronous loop, images and files reach the journal', async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(folder, async ({ startLogging }, { folder }) => {
+    const { writeFileSync } = await import('node:fs')
+    writeFileSync(`${folder}/file`, Buffer.alloc(5 * 2 ** 20, 'x'))
+    const run = startLogging()
+    void run.logArtifact(`${folder}/file`)
+    const journaled: number[] = []
+    const since = performance.now()
+    for (let step = 0, next = 500; performance.now() - since < 2000; step++) {
+      run.logImage('i', { data: new Uint8Array(3000).fill(step), shape: [10, 100, 3] }, { step })
+      const until = performance.now() + 5
+      while (performance.now() < until);
+      if (performance.now() - since < next) continue
+      next += 500
+      journaled.push(run.stats().records.journaled)
+    }
+    run.logArtifact(`${folder}/gone`)
+    process.stdout.write(JSON.stringify({ journaled, stats: run.stats() }))
+    process.exit(0)
+  })
+  assert.equal(ended.code, 0)
+  assert.deepEqual(codesOf(said(ended.stderr)), { ERR_ARTIFACT: 1 })
+  const { journaled } = JSON.parse(ended.stdout) as { journaled: number[] }
+  context.diagnostic(`journaled: ${journaled.join(' ')}`)
+  assert.ok(journaled.length >= 3)
+  for (const [i, count] of journaled.entries())
+    if (i > 0) assert.ok(count > journaled[i - 1]!, `${journaled}`)
+  const run = onlyRun(folder)
+  const steps = recordsOf(run, 'images').map(({ step }) => step)
+  assert.deepEqual(steps, [...steps.keys()], 'in order, none missing')
+  assert.equal(recordsOf(run, 'artifact').length, 1)
+})
+
+test('what the parking thread has to say is said although main is busy', async (context) => {
+  const folder = temporaryFolder(context)
+  const program = startProgram(folder, async ({ startLogging }, { folder }) => {
+    const { writeFileSync, rmSync } = await import('node:fs')
+    writeFileSync(`${folder}/file`, Buffer.alloc(5 * 2 ** 20, 'x'))
+    const run = startLogging()
+    void run.logArtifact(`${folder}/file`)
+    rmSync(`${folder}/file`)
+    process.stdout.write('busy\n')
+    for (;;);
+  })
+  await program.said("ERR_ARTIFACT: artifact 'file' is lost")
+  program.child.kill('SIGKILL')
+  const { stderr } = await program.ended
+  assert.deepEqual(codesOf(stderr), { ERR_ARTIFACT: 1 })
+})
+
+test('an attached thread logs images; they are kept when it ends and when it flushes', async (context) => {
+  const folder = temporaryFolder(context)
+  const run = startLogging({ backend: 'local', dir: folder })
+  const code = `
+    const { workerData } = require('node:worker_threads')
+    import(${JSON.stringify(new URL('../../../src/index.js', import.meta.url).href)}).then(async ({ attachRun }) => {
+      const run = attachRun(workerData.handle)
+      run.logImage('first', { data: new Uint8Array(12).fill(workerData.number), shape: [2, 2, 3] })
+      if (workerData.number === 0 && !(await run.flush())) throw new Error('not flushed')
+      run.logText('second', 'long '.repeat(50000))
+      if (workerData.number === 1) process.exit(0)
+    })`
+  await Promise.all(
+    [0, 1, 2].map(
+      (number) =>
+        new Promise<void>((resolve, reject) => {
+          const worker = new Worker(code, { eval: true, workerData: { handle: run.handle(), number } })
+          worker.on('error', reject)
+          worker.on('exit', () => resolve())
+        }),
+    ),
+  )
+  const stats = await run.finish()
+  assert.equal(unaccounted(stats), 0)
+  assert.deepEqual(stats.records, { accepted: 8, parked: 0, journaled: 8, lost: 0 })
+  const found = kinds(run.info.folder)
+  assert.deepEqual([found[0], found.at(-1)], ['state', 'state'])
+  for (const { images } of recordsOf(run.info.folder, 'images')) bytesOf(run.info.folder, images[0]!.image)
+})
+
+test('a parking thread that dies costs what it had, counted and said; the next call makes another', async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(
+    folder,
+    async ({ startLogging }, { args }) => {
+      const workers: Worker[] = []
+      process.on('worker', (worker) => workers.push(worker))
+      const run = startLogging()
+      run.logImage('i', { data: new Uint8Array(12), shape: [2, 2, 3] })
+      await run.flush()
+      const snapshot = run.logArtifact(args[0]!)
+      run.logText('t', 'x'.repeat(100_000))
+      await run.flush({ timeoutMs: 200 })
+      await workers.at(-1)!.terminate()
+      const result = await snapshot
+      run.logImage('i', { data: new Uint8Array(12), shape: [2, 2, 3] })
+      process.stdout.write(JSON.stringify({ result, stats: await run.finish() }))
+    },
+    [large(folder, 64 * GIB)],
+  )
+  const { result, stats } = JSON.parse(ended.stdout)
+  assert.deepEqual([result.status, result.code], ['failed', 'ERR_JOURNAL_WRITE'])
+  assert.match(ended.stderr, /^tracelet: ERR_JOURNAL_WRITE: .* 1 records are lost: artifact 'large.bin'\n$/)
+  assert.deepEqual(stats.records, { accepted: 6, parked: 0, journaled: 5, lost: 1 })
+  assert.deepEqual(kinds(onlyRun(folder)), ['state', 'images', 'text', 'images', 'state'])
+})
+
+for (const overflow of ['drop', 'block'] as const) {
+  test(`more than 256 MiB parked: ${overflow === 'drop' ? 'lost at once' : 'the call waits'}`, async (context) => {
+    const folder = temporaryFolder(context)
+    const ended = await runProgram(
+      folder,
+      async ({ startLogging }, { args }) => {
+        const told: string[] = []
+        const onIssue = ({ code }: { code: string }) => told.push(code)
+        const run = startLogging({ overflow: args[0] as 'drop', blockMaxMs: 20_000, onIssue })
+        const data = new Uint8Array(80 * 2 ** 20)
+        let mostMs = 0
+        for (let i = 0; i < 5; i++) {
+          const since = performance.now()
+          run.logImage('i', { data, shape: [2048, 10 * 1024, 4] })
+          mostMs = Math.max(mostMs, performance.now() - since)
+        }
+        process.stdout.write(JSON.stringify({ told, mostMs, stats: await run.finish() }))
+      },
+      [overflow],
+    )
+    const { told, mostMs, stats } = JSON.parse(ended.stdout) as Overflown
+    context.diagnostic(`longest call ${Math.round(mostMs)} ms, ${stats.records.lost} of 5 lost`)
+    assert.equal(unaccounted(stats), 0)
+    if (overflow === 'drop') assert.ok(stats.records.lost > 0, 'the burst did overflow')
+    else assert.equal(stats.records.lost, 0)
+    assert.deepEqual(told, new Array(stats.records.lost).fill('ERR_LANE_FULL'))
+    assert.equal(recordsOf(onlyRun(folder), 'images').length, 5 - stats.records.lost)
+  })
+}
+
+interface Overflown {
+  readonly told: string[]
+  readonly mostMs: number
+  readonly stats: Stats
+}
+
+test('a full disk costs the artifact, loudly; what fits is kept', {
+  skip: process.platform === 'win32',
+}, async (context) => {
+  const folder = temporaryFolder(context)
+  const { spawn } = await import('node:child_process')
+  const index = new URL('../../../src/index.js', import.meta.url).href
+  writeFileSync(join(folder, 'large'), Buffer.alloc(8 * MIB, 1))
+  writeFileSync(
+    join(folder, 'program.mjs'),
+    `import { startLogging } from ${JSON.stringify(index)}
+    // without a listener the signal ends the process before the write can say EFBIG
+    process.on('SIGXFSZ', () => {})
+    const run = startLogging({ backend: 'local', dir: ${JSON.stringify(folder)} })
+    const snapshot = await run.logArtifact(${JSON.stringify(join(folder, 'large'))})
+    run.logText('t', 'x'.repeat(100_000))
+    for (let i = 0; i < 100; i++) run.log({ loss: i }, { step: i })
+    process.stdout.write(JSON.stringify({ snapshot, stats: await run.finish() }))`,
+  )
+  const child = spawn('bash', ['-c', `ulimit -f 2048; exec "$0" program.mjs`, process.execPath], {
+    cwd: folder,
+  })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.on('data', (text) => (stdout += text))
+  child.stderr.on('data', (text) => (stderr += text))
+  await new Promise((resolve) => child.on('close', resolve))
+  const { snapshot, stats } = JSON.parse(stdout)
+  assert.equal(snapshot.status, 'failed')
+  assert.equal(snapshot.code, 'ERR_JOURNAL_WRITE')
+  assert.match(snapshot.reason, /EFBIG/)
+  assert.deepEqual(stats.records, { accepted: 4, parked: 0, journaled: 3, lost: 1 })
+  assert.match(stderr, /artifact 'large' is lost: the run's folder cannot take it: EFBIG/)
+  const run = onlyRun(folder)
+  assert.equal(valuesOf(readJournal(run), 'loss').length, 100)
+  assert.deepEqual(unfinishedIn(run), [])
+  assertWhole(run)
+})
