@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { ParamValue, RunInfo, RunOutcome, RunRecord, Series, UnknownRecord } from '../core/types.ts'
-import { openJournal } from '../pipeline/journal/reader.ts'
+import { openRecords } from '../pipeline/journal/reader.ts'
 import { findRunFolder, RUN_FILE } from '../pipeline/store/folder.ts'
 import { type RunDestination, readRunFile, runInfo } from '../pipeline/store/run-file.ts'
 import { RUN_OPTIONS } from './options.ts'
@@ -151,7 +151,7 @@ export class StoredRun {
 
   /** Everything but points, one at a time: for runs with more records than memory should hold. */
   *records(): Generator<RunRecord | UnknownRecord> {
-    const reader = openJournal(this.info.folder, { live: false })
+    const reader = openRecords(this.info.folder, { live: false })
     try {
       for (let entry = reader.next(); entry; entry = reader.next()) {
         if (entry.kind === 'record') yield entry.record
