@@ -111,14 +111,16 @@ test('what is changed after the call is not what was logged', async (context) =>
   const data = new Uint8Array(30_000).fill(7)
   const pooled = Buffer.from('474946383961030002009100', 'hex')
   const gif = pooled.toString('hex')
+  const own = Uint8Array.from(GIF)
   const row = { a: 1 }
   run.logImage('pixels', { data, shape: [100, 300] })
   run.logImage('encoded', pooled)
+  run.logImage('own', own)
   run.logTable('t', [row])
   data.fill(9)
   pooled.fill(9)
   row.a = 2
-  assert.equal(data.length, 30_000, 'the caller keeps its memory')
+  assert.deepEqual([data.length, own.length], [30_000, 12], 'the caller keeps its memory')
   const folder = await finished(run)
   const [pixels, encoded] = recordsOf(folder, 'images').map(({ images }) => bytesOf(folder, images[0]!.image))
   assert.ok(decodePng(pixels!).data.every((value) => value === 7))
