@@ -6,13 +6,17 @@ const BARE_NUMBER = /-?\b(?:NaN|Infinity)\b/g
 
 /** @throws SyntaxError */
 export function parseJson(text: string): unknown {
+  if (!text.includes('NaN') && !text.includes('Infinity')) return JSON.parse(text)
+  // not by trying JSON first: a line that throws costs ten times one that does not
+  const marked = withMarks(text)
+  if (marked === text) return JSON.parse(text)
   try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (!text.includes('NaN') && !text.includes('Infinity')) throw error
-    return JSON.parse(withMarks(text), (_, value: unknown) =>
+    return JSON.parse(marked, (_, value: unknown) =>
       typeof value === 'string' && value.startsWith(MARK) ? Number(value.slice(MARK.length)) : value,
     )
+  } catch (error) {
+    // its message quotes what was parsed
+    throw new SyntaxError((error as Error).message.replaceAll(/"?\\u0000number:([-\w]*)"?/g, '$1'))
   }
 }
 
