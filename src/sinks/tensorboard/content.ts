@@ -4,8 +4,10 @@ import type { SizedImage } from './images.ts'
 import { BlobError, headOf, verified } from './run-blobs.ts'
 import { parseTableHead, type TableHead } from './table.ts'
 
-/** Of a text: Markdown of more than this keeps TensorBoard busy for seconds at every look. */
-export const MAX_TEXT_BYTES = 256 * 1024
+/**
+ * Of a text. TensorBoard 2.21 renders Markdown anew at every look: 64 KiB took it 0.7 to 2.4 s, 256 KiB up to 22 s.
+ */
+export const MAX_TEXT_BYTES = 64 * 1024
 /** Of a table: enough for the rows that are shown, unless cells are huge. */
 const MAX_TABLE_BYTES = 1 << 20
 /** A message of Protocol Buffers is at most 2 GiB long; what stands around the images takes far less than this. */
@@ -27,20 +29,27 @@ export interface ReadContent {
 /**
  * @throws BlobError when nothing of the record is left; errors of node:fs that may pass
  */
-export async function readContent(record: RunRecord, runFolder: string): Promise<ReadContent> {
+export async function readContent(
+  record: RunRecord,
+  runFolder: string,
+  signal: AbortSignal,
+): Promise<ReadContent> {
   switch (record.kind) {
     case 'images':
-      return readImages(record.images, runFolder)
+      return readImages(record.images, runFolder, signal)
     case 'figure': {
       const { figure, width = 0, height = 0 } = record
-      if (figure.type.startsWith('image/')) return readImages([{ image: figure, width, height }], runFolder)
-      await verified(figure, runFolder)
+      if (figure.type.startsWith('image/'))
+        return readImages([{ image: figure, width, height }], runFolder, signal)
+      await verified(figure, runFolder, signal)
       return whole({ kind: 'none' })
     }
+    case 'notes':
+      return whole(await readText(record.notes, runFolder, signal))
     case 'text':
-      return whole(await readText(record.text, runFolder))
+      return whole(await readText(record.text, runFolder, signal))
     case 'table': {
-      const file = await verified(record.table, runFolder)
+      const file = await verified(record.table, runFolder, signal)
       const head = await headOf(file, MAX_TABLE_BYTES)
       const table = parseTableHead(head, head.length === file.bytes)
       if (table === undefined) throw new BlobError(`${file.location} is no table, or its header is too long`)
@@ -54,13 +63,14 @@ export async function readContent(record: RunRecord, runFolder: string): Promise
 async function readImages(
   given: readonly { readonly image: BlobRef; readonly width: number; readonly height: number }[],
   runFolder: string,
+  signal: AbortSignal,
 ): Promise<ReadContent> {
   const images: SizedImage[] = []
   const rejected: Rejection[] = []
   let bytes = 0
   for (const [index, { image, width, height }] of given.entries()) {
     try {
-      const file = await verified(image, runFolder)
+      const file = await verified(image, runFolder, signal)
       if (bytes + file.bytes > MAX_IMAGES_BYTES) {
         rejected.push({
           index,
@@ -79,12 +89,16 @@ async function readImages(
   return { content: { kind: 'images', images }, rejected }
 }
 
-async function readText(text: string | BlobRef, runFolder: string): Promise<RecordContent> {
+async function readText(
+  text: string | BlobRef,
+  runFolder: string,
+  signal: AbortSignal,
+): Promise<RecordContent> {
   if (typeof text === 'string') {
     const bytes = Buffer.from(text)
     return { kind: 'text', ...textOf(bytes.subarray(0, MAX_TEXT_BYTES), bytes.length) }
   }
-  const file = await verified(text, runFolder)
+  const file = await verified(text, runFolder, signal)
   return { kind: 'text', ...textOf(await headOf(file, MAX_TEXT_BYTES), file.bytes) }
 }
 

@@ -61,7 +61,7 @@ export function encodeRecord(
       return summaryEvent(time / 1000, seq, values)
     }
     case 'notes':
-      return summaryEvent(startedSeconds, seq, [[textLine(TEXT_TAGS.notes, record.notes)]])
+      return summaryEvent(startedSeconds, seq, [[textLine(TEXT_TAGS.notes, textOf(record, content))]])
     case 'histogram':
       return placed(record, [histogramValue(tags.tag('histograms', record.name), record)])
     case 'prCurve':
@@ -100,7 +100,7 @@ function encodeContent(record: ContentRecord, content: RecordContent, tags: TagB
   return placed(record, [textLine(tags.tag('text', record.name), textOf(record, content))])
 }
 
-function textOf(record: ContentRecord, content: RecordContent): string {
+function textOf(record: RunRecord, content: RecordContent): string {
   if (content.kind === 'text') {
     return content.isCut ? `${content.text}\n\n… the run's folder holds the whole text.` : content.text
   }

@@ -92,13 +92,17 @@ export class EventFile {
 
   /**
    * Writes one record of a payload that may lie in files, of which never more than a piece of 1 MiB is in memory.
-   * Otherwise as `write`.
+   * Otherwise as `write`, but stops when `signal` says that nobody waits for it any more.
    * @returns also how many bytes the record takes
    */
-  async writeEvent(payload: readonly Piece[]): Promise<{ lostBytes: number; bytes: number }> {
+  async writeEvent(
+    payload: readonly Piece[],
+    signal: AbortSignal,
+  ): Promise<{ lostBytes: number; bytes: number }> {
     const lostBytes = await this.recover()
     let bytes = 0
     for await (const part of recordParts(payload)) {
+      signal.throwIfAborted()
       await this.#put(part, bytes)
       bytes += part.length
     }

@@ -20,12 +20,15 @@ export class BlobError extends Error {}
 
 /**
  * A blob whose bytes were read once and are those of its digest.
- * @throws BlobError; errors of node:fs that may pass
+ * @throws BlobError; errors of node:fs that may pass; the signal's reason
  */
-export async function verified(blob: BlobRef, runFolder: string): Promise<FilePiece> {
+export async function verified(blob: BlobRef, runFolder: string, signal: AbortSignal): Promise<FilePiece> {
   const piece = { location: locationOf(blob, runFolder), bytes: blob.bytes }
   const hash = createHash('sha256')
-  for await (const chunk of chunksOf(piece)) hash.update(chunk)
+  for await (const chunk of chunksOf(piece)) {
+    signal.throwIfAborted()
+    hash.update(chunk)
+  }
   if (hash.digest('hex') === blob.digest) return piece
   throw new BlobError(`${piece.location} is not what its digest says`)
 }

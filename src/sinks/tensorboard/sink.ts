@@ -115,7 +115,7 @@ class TensorBoardSink implements Sink {
 
   writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult> {
     return this.#perform(signal, async (claim) => {
-      const read = await this.#read(record)
+      const read = await this.#read(record, signal)
       if ('status' in read) return read
       const startedSeconds = this.#run.createdAt / 1000
       const firstParams = !this.#hparams
@@ -124,7 +124,7 @@ class TensorBoardSink implements Sink {
       if (payload.length === 0) return this.#accept(0, claim, read.rejected)
       this.#notices.mapped(record, read.content, firstParams)
       const file = this.#opened()
-      const { lostBytes, bytes } = await file.writeEvent(payload)
+      const { lostBytes, bytes } = await file.writeEvent(payload, signal)
       this.#notices.lost(file.name, lostBytes)
       if (record.kind === 'params') {
         return this.#accept(bytes, () => claim() && (this.#hparams = true))
@@ -151,9 +151,12 @@ class TensorBoardSink implements Sink {
   }
 
   /** What the record's blobs hold, or the record's rejection where nothing of it is left. */
-  async #read(record: RunRecord): Promise<ReadContent | Extract<WriteResult, { status: 'split' }>> {
+  async #read(
+    record: RunRecord,
+    signal: AbortSignal,
+  ): Promise<ReadContent | Extract<WriteResult, { status: 'split' }>> {
     try {
-      return await readContent(record, this.#run.folder)
+      return await readContent(record, this.#run.folder, signal)
     } catch (error) {
       if (error instanceof BlobError) return { status: 'split', code: 'ERR_BLOB', reason: error.message }
       throw error

@@ -55,12 +55,13 @@ export class TagBook {
   readonly #owners: Map<string, TagKind>
   readonly #shared: (readonly [tag: string, owner: TagKind])[]
   readonly #onShared: (plain: string, tag: string) => void
-  #sharedBytes = 0
+  #sharedBytes: number
 
   /** @param onShared told of a name at its first tag of a second kind */
   constructor(shared: SharedTags = [], onShared: (plain: string, tag: string) => void = () => {}) {
     this.#owners = new Map(shared)
     this.#shared = [...shared]
+    this.#sharedBytes = Buffer.byteLength(JSON.stringify(shared))
     this.#onShared = onShared
   }
 
@@ -95,5 +96,5 @@ export class TagBook {
 
 /** Upper bound of a tag's UTF-8 length, from that of the series' name and context together. */
 export function maxTagBytes(nameBytes: number): number {
-  return nameBytes * 3 + ' [] [%pr_curves]'.length
+  return nameBytes * 3 + ' [] [%histograms]'.length
 }

@@ -22,7 +22,11 @@ const NOTHING: RecordContent = { kind: 'none' }
 const PIXELS = fileOf(Uint8Array.from({ length: 200 }, (_, index) => index))
 
 test("notes and texts are the bytes of TensorBoard's own writer", async () => {
-  assert.equal(await hexOf({ kind: 'notes', notes: '# A *run*' }, NOTHING, 7), golden.notes)
+  const notes = '# A *run*'
+  assert.equal(
+    await hexOf({ kind: 'notes', notes }, { kind: 'text', text: notes, isCut: false }, 7),
+    golden.notes,
+  )
   const text = 'Grüße 🎯'
   const record: RunRecord = { kind: 'text', name: 'eval/said', step: 12, time: TIME, text }
   assert.equal(await hexOf(record, { kind: 'text', text, isCut: false }), golden.text)
@@ -105,7 +109,7 @@ test('the checksum of a record goes over all its parts, whatever their lengths',
   const record: RunRecord = { kind: 'images', name: 'samples', step: 1, time: TIME, images: [] }
   const parts = await partsOf(record, content)
   assert.ok(parts.every((part) => part.length <= 2 ** 20))
-  const first = await partsOf({ kind: 'notes', notes: '' }, NOTHING)
+  const first = await partsOf({ kind: 'notes', notes: '' }, { kind: 'text', text: '', isCut: false })
   // Reading checks both checksums of each record; a file must begin with a version, which is cut in here.
   const version = Buffer.from(golden.fileVersion, 'hex')
   assert.equal(parseEventFile(Buffer.concat([version, ...first, ...parts])).length, 2)

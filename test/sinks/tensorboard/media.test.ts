@@ -109,11 +109,11 @@ test('what TensorBoard shows less of is said once', async () => {
   )
   assert.equal(
     long!.texts![0],
-    `${'精'.repeat(Math.floor((256 * 1024) / 3))}\n\n… the run's folder holds the whole text.`,
+    `${'精'.repeat(Math.floor((64 * 1024) / 3))}\n\n… the run's folder holds the whole text.`,
   )
   assert.deepEqual(
-    notices.map((notice) => /^ERR_MAPPED .*(Plotly|256 KiB|100 rows|captions)/.exec(notice)?.[1]),
-    ['Plotly', '256 KiB', '100 rows', 'captions'],
+    notices.map((notice) => /^ERR_MAPPED .*(Plotly|64 KiB|100 rows|captions)/.exec(notice)?.[1]),
+    ['Plotly', '64 KiB', '100 rows', 'captions'],
   )
 })
 
@@ -250,6 +250,27 @@ test('a process killed in the middle of a large image leaves nothing that the ne
       ['large', 2],
       ['loss', 3],
     ],
+  )
+})
+
+test('an image that nobody waits for any more stops being written', async () => {
+  const run = runIn('a')
+  const sink = await open(run)
+  await sink.write(pointAt(1), never)
+  const settled = readFileSync(eventFile(run))
+  const image = { image: blobOf(run, Buffer.alloc(64 * 2 ** 20, 'pixels')), width: 1, height: 1 }
+  const record: RunRecord = { kind: 'images', name: 'large', step: 2, time: TIME, images: [image] }
+  const controller = new AbortController()
+  const answer = sink.writeRecord(record, 1, controller.signal)
+  await until(() => statSync(eventFile(run)).size > settled.length)
+  controller.abort()
+  assert.equal((await answer).status, 'retry')
+  await accepted(sink, { kind: 'text', name: 'next', text: 'next', step: 1, time: TIME })
+  assert.ok(statSync(eventFile(run)).size < settled.length + 1000)
+  await accepted(sink, record)
+  assert.deepEqual(
+    readEvents(run.folder).map(({ tag }) => tag),
+    ['loss', 'next', 'large'],
   )
 })
 

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { HPARAMS_TAGS, maxTagBytes, TEXT_TAGS, tagOf } from '../../../src/sinks/tensorboard/tag.ts'
+import {
+  HPARAMS_TAGS,
+  maxTagBytes,
+  TagBook,
+  type TagKind,
+  TEXT_TAGS,
+  tagOf,
+} from '../../../src/sinks/tensorboard/tag.ts'
 
 test('a plain name is its own tag', () => {
   for (const name of ['loss', 'train/loss', 'w[0]', 'a ]', '精度', '__proto__', ' '])
@@ -31,4 +38,54 @@ test('no two series of odd names and contexts share a tag or exceed its bound', 
       assert.ok(Buffer.byteLength(tag) <= maxTagBytes(Buffer.byteLength(name + context)))
     }
   }
+})
+
+const KINDS: readonly TagKind[] = ['scalars', 'histograms', 'images', 'text', 'pr_curves']
+
+test('kinds that share names have tags of their own, whichever comes first', () => {
+  const names = ['a', 'a [%text]', 'a [%text] []', 'a []', ' [%', '%', '']
+  for (let first = 0; first < KINDS.length; first++) {
+    const kinds = [...KINDS.slice(first), ...KINDS.slice(0, first)]
+    const told: string[] = []
+    const book = new TagBook([], (plain, tag) => told.push(`${plain} → ${tag}`))
+    const seen = new Map<string, string>()
+    for (const kind of kinds) {
+      for (const name of names) {
+        for (const context of kind === 'scalars' ? ['', '%text', '%', 'b'] : ['']) {
+          const tag = book.tag(kind, name, context)
+          assert.equal(book.tag(kind, name, context), tag)
+          assert.equal(seen.get(tag), undefined, `${kind} ${name} has the tag of ${seen.get(tag)}`)
+          seen.set(tag, `${kind} ${name}`)
+          assert.ok(Buffer.byteLength(tag) <= maxTagBytes(Buffer.byteLength(name + context)))
+        }
+      }
+    }
+    assert.equal(told.length, names.length * (KINDS.length - 1))
+    assert.equal(book.tag(kinds[0]!, 'a'), 'a')
+  }
+})
+
+test('a book that knows what was shared before decides as before', () => {
+  const book = new TagBook()
+  book.tag('images', 'a')
+  book.tag('scalars', 'a')
+  book.tag('scalars', 'b')
+  assert.deepEqual(book.shared, [['a', 'images']])
+  const again = new TagBook(book.shared)
+  assert.equal(again.tag('scalars', 'a'), 'a [%scalars]')
+  assert.equal(again.tag('images', 'a'), 'a')
+})
+
+test('what a cursor must hold of shared names is bounded, over all restarts', () => {
+  let book = new TagBook()
+  for (let restart = 0; restart < 5; restart++) {
+    for (let index = 0; index < 100; index++) {
+      const name = `${restart} ${index} ${'n'.repeat(200)}`
+      book.tag('text', name)
+      assert.equal(book.tag('scalars', name), `${name} [%scalars]`)
+    }
+    book = new TagBook(book.shared)
+  }
+  const bytes = JSON.stringify(book.shared).length
+  assert.ok(bytes > 10_000 && bytes < 20_000, `${bytes} bytes`)
 })
