@@ -5,6 +5,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { FakeArtifacts, HtmlFault } from './fake-artifacts.ts'
 import { ApiError, type FakeRun, FakeStore, type LogBatch } from './fake-store.ts'
 
 /** What becomes of a request: `cut` before it is carried out, `lostAnswer` after, `hang` never ends. */
@@ -18,6 +19,8 @@ export type ServerFault =
     }
 
 export interface FakeRequest {
+  readonly method: string
+  /** Below the API's root; of an artifact `artifacts/<path>`, as it stands in the address. */
   readonly route: string
   readonly body: Readonly<Record<string, unknown>>
 }
@@ -31,12 +34,14 @@ export interface FakeOptions {
 }
 
 const ROOT = '/api/2.0/mlflow/'
+const ARTIFACTS = '/api/2.0/mlflow-artifacts/artifacts'
 const MAX_BODY_BYTES = 1_000_000
 /** As uvicorn. */
 const KEEP_ALIVE_MS = 5_000
 
 export class FakeMlflow {
   readonly store: FakeStore
+  readonly artifacts: FakeArtifacts
   /** Carried-out requests by route. */
   readonly requests = new Map<string, number>()
   /** Items of each `log-batch` with points. */
@@ -49,6 +54,7 @@ export class FakeMlflow {
 
   constructor(options: FakeOptions = {}) {
     this.store = new FakeStore(options.refuseKey)
+    this.artifacts = new FakeArtifacts(this.store)
     this.#basicAuth = options.basicAuth && `Basic ${Buffer.from(options.basicAuth).toString('base64')}`
   }
 
@@ -105,58 +111,83 @@ export class FakeMlflow {
       response.end('OK')
       return
     }
-    if (!url.pathname.startsWith(ROOT)) {
+    const route = routeOf(url)
+    if (route === undefined) {
       response.writeHead(404, { 'content-type': 'text/html' }).end('<title>404 Not Found</title>')
       return
     }
-    const route = url.pathname.slice(ROOT.length)
+    const method = request.method ?? ''
     let body: Record<string, unknown> = {}
-    if (request.method === 'POST') {
+    if (method !== 'GET' && method !== 'PUT' && bytes.length > 0) {
       if (bytes.length > MAX_BODY_BYTES) this.oversizeBodies++
       try {
         body = JSON.parse(bytes.toString()) as Record<string, unknown>
       } catch {
         // Python reads a bare NaN, and protobuf then stops at it in silence.
         if (/[:[,]\s*-?(NaN|Infinity)/.test(bytes.toString())) this.store.silentLosses++
-        response
-          .writeHead(500, { 'content-type': 'text/html' })
-          .end('<title>500 Internal Server Error</title>')
+        serverError(response)
         return
       }
     }
-    const at = this.#faults.findIndex(({ when }) => when({ route, body }))
+    const at = this.#faults.findIndex(({ when }) => when({ method, route, body }))
     const fault = at === -1 ? undefined : this.#faults.splice(at, 1)[0]!.fault
     if (fault?.kind === 'cut') request.socket.destroy()
     else if (fault?.kind === 'answer') response.writeHead(fault.status, fault.headers).end(fault.body)
     if (fault !== undefined && fault.kind !== 'lostAnswer') return
-    const [status, reply] = this.#answer(request.method ?? '', route, body, url.searchParams)
+    const answer = this.#answer({ method, route, body }, bytes, url.searchParams)
     if (fault?.kind === 'lostAnswer') {
       request.socket.destroy()
       return
     }
+    if (answer === undefined) {
+      serverError(response)
+      return
+    }
+    const [status, reply] = answer
     const text = Buffer.from(JSON.stringify(reply, null, 2))
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': text.length })
     response.end(text)
   }
 
-  #answer(
-    method: string,
-    route: string,
-    body: Readonly<Record<string, unknown>>,
-    query: URLSearchParams,
-  ): [number, object] {
+  #answer(request: FakeRequest, bytes: Buffer, query: URLSearchParams): [number, object] | undefined {
+    const { method, route, body } = request
     this.requests.set(route, (this.requests.get(route) ?? 0) + 1)
     try {
-      return [200, this.#carryOut(`${method} ${route}`, body, query)]
+      if (method === 'PUT') this.artifacts.put(route.slice('artifacts/'.length), bytes)
+      return [200, method === 'PUT' ? {} : this.#carryOut(`${method} ${route}`, body, query)]
     } catch (error) {
+      if (error instanceof HtmlFault) return undefined
       if (!(error instanceof ApiError)) throw error
       return [error.status, { error_code: error.errorCode, message: error.message }]
     }
   }
 
   #carryOut(call: string, body: Readonly<Record<string, unknown>>, query: URLSearchParams): object {
-    const { store } = this
+    const { store, artifacts } = this
+    const [, verb, modelId] = /^(PATCH|DELETE) logged-models\/(.+)$/.exec(call) ?? []
+    if (verb === 'PATCH') return artifacts.changeModel(modelId!, body)
+    if (verb === 'DELETE') return artifacts.deleteModel(modelId!)
     switch (call) {
+      case 'GET artifacts':
+        return artifacts.list(query.get('path') ?? '')
+      case 'POST runs/log-inputs':
+        return artifacts.logInputs(body)
+      case 'POST runs/outputs':
+        return artifacts.logOutputs(body)
+      case 'POST logged-models':
+        return artifacts.createModel(body)
+      case 'POST logged-models/search':
+        return artifacts.searchModels(body)
+      case 'POST registered-models/create':
+        return artifacts.register(body.name)
+      case 'POST registered-models/alias':
+        return artifacts.setAlias(body)
+      case 'POST model-versions/create':
+        return artifacts.createVersion(body)
+      case 'GET model-versions/search':
+        return artifacts.searchVersions(query.get('filter') ?? '')
+      case 'DELETE model-versions/delete':
+        return artifacts.deleteVersion(body)
       case 'GET experiments/get-by-name': {
         const { id, name, stage } = store.experimentByName(query.get('experiment_name') ?? '')
         return { experiment: { experiment_id: id, name, lifecycle_stage: stage } }
@@ -169,7 +200,7 @@ export class FakeMlflow {
         return { run: runJson(store.createRun(experiment_id, String(run_name), Number(start_time), list)) }
       }
       case 'GET runs/get':
-        return { run: runJson(store.run(query.get('run_id'))) }
+        return this.#getRun(store.run(query.get('run_id')))
       case 'POST runs/delete':
         store.run(body.run_id).stage = 'deleted'
         return {}
@@ -190,6 +221,10 @@ export class FakeMlflow {
       default:
         throw new ApiError(404, 'ENDPOINT_NOT_FOUND', `no route ${call}`)
     }
+  }
+
+  #getRun(run: FakeRun): object {
+    return { run: { ...runJson(run), outputs: this.artifacts.outputsOf(run.runId) } }
   }
 
   #search(body: Readonly<Record<string, unknown>>): object {
@@ -217,6 +252,16 @@ export class FakeMlflow {
   }
 }
 
+function routeOf({ pathname }: URL): string | undefined {
+  if (pathname.startsWith(ROOT)) return pathname.slice(ROOT.length)
+  if (pathname.startsWith(ARTIFACTS)) return `artifacts${pathname.slice(ARTIFACTS.length)}`
+  return undefined
+}
+
+function serverError(response: ServerResponse): void {
+  response.writeHead(500, { 'content-type': 'text/html' }).end('<title>500 Internal Server Error</title>')
+}
+
 function runJson(run: FakeRun) {
   const pairs = (map: ReadonlyMap<string, string>) => [...map].map(([key, value]) => ({ key, value }))
   return {
@@ -228,6 +273,7 @@ function runJson(run: FakeRun) {
       start_time: run.startTime,
       ...(run.endTime !== undefined && { end_time: run.endTime }),
       lifecycle_stage: run.stage,
+      artifact_uri: `mlflow-artifacts:/${run.experimentId}/${run.runId}/artifacts`,
     },
     data: { params: pairs(run.params), tags: pairs(run.tags) },
   }
