@@ -10,7 +10,8 @@
  *     Event          1 double wall_time (s)   2 int64 step (absent: 0)   3 string file_version
  *                    5 Summary summary        10 SourceMetadata source_metadata
  *     Summary        1 Value value, repeated
- *     Value          1 string tag   2 float simple_value   8 TensorProto tensor   9 SummaryMetadata metadata
+ *     Value          1 string tag   2 float simple_value   4 Image image   5 HistogramProto histo
+ *                    8 TensorProto tensor   9 SummaryMetadata metadata
  *
  * Consecutive points of one step and time share an event: half the bytes, a third of the checksums, and every
  * reader takes it. A value is `simple_value`, a float32, because that is what every reader of event files calls a
