@@ -50,12 +50,9 @@ function headLines(
   { info, state, folder, points, records }: Overview,
   { stateAt, corrupt }: RunContent,
   colours: Palette,
-  columns: number | undefined,
+  columns = Infinity,
 ): string[] {
   const isOver = stateAt !== undefined && (state === 'finished' || state === 'failed' || state === 'killed')
-  const ended = isOver
-    ? `, ${dateTime(stateAt)} after ${duration(Math.max(0, stateAt - info.createdAt))}`
-    : ''
   const rows = [
     ['name', info.name === info.id ? '' : info.name],
     ['project', info.project],
@@ -63,17 +60,19 @@ function headLines(
     ['group', info.group ?? ''],
     ['parent', info.parent ?? ''],
     ['started', `${dateTime(info.createdAt)}${info.user === undefined ? '' : ` by ${info.user}`}`],
+    ['ended', isOver ? `${dateTime(stateAt)}, after ${duration(Math.max(0, stateAt - info.createdAt))}` : ''],
     ['program', info.program ?? ''],
     ['folder', folder],
   ].filter(([, text]) => text !== '')
+  const idColumns = Math.max(8, columns - state.length - 2)
   const lost = corrupt.points + corrupt.records
   return [
-    `${colours.bold(`run ${plain(info.id)}`)}  ${statePaint(colours, state)(state)}${ended}`,
+    `${colours.bold(fit(`run ${plain(info.id)}`, idColumns))}  ${statePaint(colours, state)(state)}`,
     ...pairLines(
       rows.map(([name, text]) => [name!, plain(text!)]),
       columns,
     ),
-    `${INDENT}${count(points)} points and ${count(records)} records in its journal`,
+    fit(`${INDENT}${count(points)} points and ${count(records)} records in its journal`, columns),
     ...(lost > 0
       ? [INDENT + colours.red(`${count(lost)} of them were lost to damage; see tracelet doctor`)]
       : []),

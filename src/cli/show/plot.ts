@@ -77,8 +77,8 @@ function draw(canvas: Canvas, buckets: readonly Bucket[], x: Range, y: Range): v
     for (let at = left; at <= right; at++) canvas.vertical(at, row(bucket.max), row(bucket.min))
     // a run that was resumed from an earlier step begins a line of its own
     if (before !== undefined && bucket.firstStep >= before.lastStep) {
-      const from = (before.min + before.max) / 2
-      const to = (bucket.min + bucket.max) / 2
+      const from = before.min / 2 + before.max / 2
+      const to = bucket.min / 2 + bucket.max / 2
       canvas.line(column(before.lastStep), row(from), left, row(to))
     }
     before = bucket
