@@ -1,4 +1,5 @@
 /** `tracelet ls`: the runs under a root folder, newest first. */
+import { existsSync } from 'node:fs'
 import { listRunFolders } from '../pipeline/store/folder.ts'
 import { type RunFile, readRunFile } from '../pipeline/store/run-file.ts'
 import {
@@ -76,7 +77,7 @@ export function listRuns(
       const file = readRunFile(folder)
       if (project === undefined || file.run.project === project) known.push({ folder, file })
     } catch (error) {
-      unreadable.push({ folder, error: asTraceletError(folder, error) })
+      if (existsSync(folder)) unreadable.push({ folder, error: asTraceletError(folder, error) })
     }
   }
   known.sort((a, b) => b.file.run.createdAt - a.file.run.createdAt || (a.folder < b.folder ? 1 : -1))
@@ -84,7 +85,8 @@ export function listRuns(
   for (const { folder, file } of known) {
     if (found.length >= limit) break
     const run = tryOverview(folder, file)
-    if (isUnreadable(run)) unreadable.push(run)
+    // one that is pruned just now is none any more
+    if (isUnreadable(run)) unreadable.push(...(existsSync(folder) ? [run] : []))
     else if (states === undefined || states.includes(run.state)) found.push(run)
   }
   return [...found, ...unreadable]

@@ -1,4 +1,5 @@
 /** `tracelet prune`: frees the disk of runs that are ended and delivered. */
+import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { type Command, DIR_OPTION, EXIT, JSON_OPTION, rootFolder, timeSpan, UsageError } from '../command.ts'
 import { chosenStates, listRuns } from '../ls.ts'
@@ -94,9 +95,14 @@ function makePlan(root: string, rules: PruneRules, project: string | undefined):
       unreadable.push({ folder: run.folder, reason: `${run.error.code}: ${run.error.message}` })
       continue
     }
-    const why = whyKept(run, rules, now)
-    if (why === undefined) going.push({ run, bytes: diskBytes(run.folder) })
-    else if (!why.quietly) kept.push({ run, reason: why.reason })
+    try {
+      const why = whyKept(run, rules, now)
+      if (why === undefined) going.push({ run, bytes: diskBytes(run.folder) })
+      else if (!why.quietly) kept.push({ run, reason: why.reason })
+    } catch (error) {
+      // another prune has taken it meanwhile
+      if (existsSync(run.folder)) throw error
+    }
   }
   return { going, kept, unreadable }
 }
