@@ -4,9 +4,10 @@
  * the hidden folder, which the next one removes.
  */
 import { randomInt } from 'node:crypto'
-import { lstatSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
+import { isRunFolder } from '../../pipeline/store/folder.ts'
 import { takeGuard } from '../../pipeline/store/guard.ts'
 import { readGuards } from '../../pipeline/store/guard-look.ts'
 import type { Overview } from '../overview.ts'
@@ -26,7 +27,14 @@ export function removeRun(
   const guards: { release(): void }[] = []
   let hidden: string
   try {
+    if (!isRunFolder(folder)) return undefined
     guards.push(takeGuard(folder, 'writer'))
+    if (!isRunFolder(folder)) {
+      // Another prune was faster, and taking the guard has made the folder anew.
+      for (const guard of guards) guard.release()
+      removeHusk(folder)
+      return undefined
+    }
     for (const { name } of destinations) guards.push(takeGuard(folder, `deliver-${name}`))
     const others = readGuards(folder).filter(
       ({ state, holder }) => state === 'held' && holder?.pid !== process.pid,
@@ -74,6 +82,16 @@ function entries(folder: string): string[] {
       .map((entry) => entry.name)
   } catch {
     return []
+  }
+}
+
+/** Only if nothing else is in it. */
+function removeHusk(folder: string): void {
+  try {
+    rmdirSync(join(folder, 'guards'))
+    rmdirSync(folder)
+  } catch {
+    // somebody begins a run there
   }
 }
 
