@@ -81,6 +81,8 @@ test('awaiting an artifact alone at the top level ends with code 0, not as an un
       run.logArtifact(`${folder}/file`),
     ])
     if (one.status !== 'taken' || two.status !== 'taken') process.exit(20)
+    // a natural end would have finished it
+    if (run.isFinished) process.exit(22)
     if ((await run.logArtifact(`${folder}/file`)).status !== 'taken') process.exit(21)
   })
   assert.deepEqual([ended.code, ended.stdout, ended.stderr], [0, '', ''])
@@ -108,6 +110,16 @@ test('process.exit in the middle of a long copy: bounded, and the loss is said',
   const run = onlyRun(folder)
   assert.deepEqual(kinds(run), ['state', 'text', 'state'])
   assert.deepEqual(unfinishedIn(run), [])
+})
+
+test('the state is the last record of every run that ends with an image under way', async (context) => {
+  const folder = temporaryFolder(context)
+  for (let round = 0; round < 30; round++) {
+    const run = startLogging({ backend: 'local', dir: folder })
+    for (let i = 0; i < 5; i++) run.logImage('i', { data: new Uint8Array(12), shape: [2, 2, 3] })
+    await run.finish()
+    assert.deepEqual(kinds(run.info.folder), ['state', ...new Array(5).fill('images'), 'state'])
+  }
 })
 
 test('finish() with a deadline gives a long copy up: snapshot, sums and message agree', async (context) => {
