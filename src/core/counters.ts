@@ -30,7 +30,7 @@ export const RUN = {
   appends: 12,
   /**
    * Written by the run's owner: monotonic ms after which nothing parked is put into a lane any more; 0 before
-   * finish(). What is parked GIVE_UP_MS later is counted as lost by the owner.
+   * finish(); PARKED_COUNTED once the owner has counted as lost what nobody had settled by then.
    */
   parkedUntil: 13,
 } as const
@@ -53,8 +53,8 @@ export const PRODUCER = {
   parkingBeat: 7,
 } as const
 export const PRODUCER_WORDS = 8
-/** How much longer than `RUN.parkedUntil` a parking thread has to say that it has given something up. */
-export const GIVE_UP_MS = 500
+/** In `RUN.parkedUntil`: a parking thread that still lives must count nothing more. */
+export const PARKED_COUNTED = -1
 /** Producers a run can have over its life, terminated ones included. */
 export const PRODUCERS = 128
 

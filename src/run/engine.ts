@@ -69,6 +69,7 @@ export class Engine {
   forget(number: number): void {
     this.#clients.delete(number)
     this.host.forgetRun(number)
+    this.parking.forget(number)
   }
 
   /** Tells what concerns all runs: each handler of theirs once, stderr if any run has none. */

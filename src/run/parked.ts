@@ -1,8 +1,10 @@
 /** Waiting for what the parking threads of a run still have: its own thread's and those of attached threads. */
 import { monotonicNow } from '../core/clock.ts'
-import { GIVE_UP_MS, PRODUCER, RUN, runCounters, sumOverProducers } from '../core/counters.ts'
+import { PARKED_COUNTED, PRODUCER, RUN, runCounters, sumOverProducers } from '../core/counters.ts'
 
 const POLL_MS = 2
+/** How much longer than the deadline a parking thread has to say that it has given something up. */
+const GIVE_UP_MS = 500
 /** Without a sign of life for so long, the thread that parked it was terminated, and its parking thread with it. */
 const STILL_MS = 15_000
 const NEVER = new Int32Array(new SharedArrayBuffer(4))
@@ -44,17 +46,24 @@ export class Parked {
   }
 
   /**
-   * Counts what nobody has settled as lost, in the block of the run's owner: its threads are gone or hang.
+   * Refuses what comes later; counts what nobody has settled as lost, in the block of the run's owner: its threads are gone or hang.
    * @returns how many records
    */
   countLeft(counts: Float64Array): number {
+    // what is logged from here on is refused
+    this.#setDeadline(monotonicNow())
+    if (this.#left <= 0) return 0
+    // should a thread still live, it must not count them again
+    this.#setDeadline(PARKED_COUNTED)
     const left = this.#left
-    if (left <= 0) return 0
-    // should one still live, it must not count them again
-    this.#setDeadline(monotonicNow() - GIVE_UP_MS)
     counts[PRODUCER.recordsLost]! += left
     counts[PRODUCER.recordsUnparked]! += left
     return left
+  }
+
+  /** Nothing was parked: what is logged from here on is refused. */
+  close(): void {
+    this.#setDeadline(monotonicNow())
   }
 
   get #left(): number {

@@ -147,10 +147,7 @@ export class RunProducer {
 
   /** Puts a record into the lane, behind everything logged so far; a loss is counted. */
   record(record: RunRecord): void {
-    this.counts[PRODUCER.recordsAccepted]!++
-    if (!this.lane.pushRecord(LANE_RECORD.record, this.runNumber, 0, encodeRecord(record))) {
-      this.counts[PRODUCER.recordsLost]!++
-    }
+    this.#pushRecord(encodeRecord(record))
   }
 
   /** The same for a record that is small for the lane; false, and nothing done, when it had better be parked. */
@@ -159,10 +156,7 @@ export class RunProducer {
     const most = maxRecordBytes(this.lane.capacity)
     const small = Math.max(SMALL_MIN_BYTES, Math.min(SMALL_MAX_BYTES, most / 8))
     if (bytes.length > Math.min(small, most)) return false
-    this.counts[PRODUCER.recordsAccepted]!++
-    if (!this.lane.pushRecord(LANE_RECORD.record, this.runNumber, 0, bytes)) {
-      this.counts[PRODUCER.recordsLost]!++
-    }
+    this.#pushRecord(bytes)
     return true
   }
 
@@ -179,6 +173,13 @@ export class RunProducer {
   refusePoint(name: string, step: unknown, value: unknown): void {
     if (typeof value !== 'number') this.#refuseValue(name, value, 0)
     else this.#refuse('ERR_STEP', stepIssue(step).message, 1)
+  }
+
+  #pushRecord(bytes: Uint8Array): void {
+    this.counts[PRODUCER.recordsAccepted]!++
+    if (!this.lane.pushRecord(LANE_RECORD.record, this.runNumber, 0, bytes)) {
+      this.counts[PRODUCER.recordsLost]!++
+    }
   }
 
   /** Counts and reports something that was never accepted. */

@@ -162,7 +162,8 @@ export class Run extends RunLogger implements AsyncDisposable {
 
   async #finish(outcome: RunOutcome, deadlineMs: number): Promise<Stats> {
     const deadlineAt = monotonicNow() + deadlineMs
-    if (this.#parked.any) {
+    if (!this.#parked.any) this.#parked.close()
+    else {
       await this.#parked.end(Math.max(deadlineAt, monotonicNow() + PARKED_MIN_MS))
       this.#tellUnkept()
       // in another lane: what it holds must not come behind the state

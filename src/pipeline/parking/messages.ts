@@ -91,6 +91,8 @@ export type ToParking =
   /** Ahead of the run's first job; `producer` is its block in the run's counters. */
   | { readonly type: 'run'; readonly run: ParkedRun; readonly producer: number }
   | { readonly type: 'job'; readonly job: Job }
+  /** The run is finished; should a job of it come, 'run' comes before it again. */
+  | { readonly type: 'forget'; readonly run: number }
 
 /** What became of an artifact. */
 export type Snapshot =

@@ -1,6 +1,6 @@
 /** One run on the parking thread's side: its blobs, its sums, and the lane its records go through. */
 import { monotonicNow } from '../../core/clock.ts'
-import { GIVE_UP_MS, PRODUCER, producerCounters, RUN, runCounters } from '../../core/counters.ts'
+import { PARKED_COUNTED, PRODUCER, producerCounters, RUN, runCounters } from '../../core/counters.ts'
 import type { ErrorRecord } from '../../core/errors.ts'
 import type { RunRecord } from '../../core/types.ts'
 import type { LaneWriter } from '../../ring/lane-writer.ts'
@@ -63,8 +63,7 @@ export class ParkedRun {
 
   /** Counts a job that was put into the lane or given up, unless the run's owner has counted it by now. */
   settle(isLost: boolean): void {
-    const until = this.#sums[RUN.parkedUntil]!
-    if (isLost && until !== 0 && monotonicNow() >= until + GIVE_UP_MS / 2) return
+    if (this.#sums[RUN.parkedUntil] === PARKED_COUNTED) return
     if (isLost) this.#counts[PRODUCER.recordsLost]!++
     this.#counts[PRODUCER.recordsUnparked]!++
   }

@@ -24,14 +24,19 @@ import { OVER, ParkedRun } from './parked-run.ts'
 import { encodePng } from './png.ts'
 import { sayNow } from './say-now.ts'
 
+/** An artifact gets its turn after so many media, should they never end. */
+const MEDIA_IN_A_ROW = 16
 /** Longest time without a turn of the event loop. */
 const TURN_MS = 50
 /** An owner that has not told the user by then is in a synchronous loop. */
 const TELL_MS = 1000
 
-interface Copy {
-  readonly job: FilesJob
+interface Queued<Kind extends Job> {
+  readonly job: Kind
   readonly run: ParkedRun
+}
+/** An artifact under way. */
+interface Copy extends Queued<FilesJob> {
   readonly steps: Generator<number, Snapshot>
 }
 
@@ -41,10 +46,10 @@ class ParkingThread {
   readonly #freed: Float64Array
   readonly #lane: LaneWriter
   readonly #runs = new Map<number, ParkedRun>()
-  readonly #media: MediaJob[] = []
-  readonly #files: FilesJob[] = []
-  /** The artifact under way. */
+  readonly #media: Queued<MediaJob>[] = []
+  readonly #files: Queued<FilesJob>[] = []
   #copy: Copy | undefined
+  #mediaInARow = 0
   #isWorking = false
   #issues = 0
 
@@ -94,30 +99,34 @@ class ParkingThread {
   #handle(message: ToParking): void {
     if (message.type === 'run')
       this.#runs.set(message.run.number, new ParkedRun(message.run, message.producer, this.#lane))
-    else if (message.job.class === 'media') this.#media.push(message.job)
-    else this.#files.push(message.job)
+    else if (message.type === 'forget') this.#runs.delete(message.run)
+    else {
+      const { job } = message
+      const run = this.#runs.get(job.run)!
+      if (job.class === 'media') this.#media.push({ job, run })
+      else this.#files.push({ job, run })
+    }
   }
 
   /** False when there is nothing to do. */
   #step(): boolean {
-    const media = this.#media.shift()
+    if (!this.#copy) {
+      const files = this.#files.shift()
+      if (files) this.#copy = { ...files, steps: takeFiles(files.run, files.job) }
+    }
+    const media = this.#copy && this.#mediaInARow >= MEDIA_IN_A_ROW ? undefined : this.#media.shift()
     if (media) {
+      this.#mediaInARow++
       this.#keepMedia(media)
       return true
     }
-    if (this.#copy) {
-      this.#goOn(this.#copy)
-      return true
-    }
-    const job = this.#files.shift()
-    if (!job) return false
-    const run = this.#runs.get(job.run)!
-    this.#copy = { job, run, steps: takeFiles(run, job) }
+    this.#mediaInARow = 0
+    if (!this.#copy) return false
+    this.#goOn(this.#copy)
     return true
   }
 
-  #keepMedia(job: MediaJob): void {
-    const run = this.#runs.get(job.run)!
+  #keepMedia({ job, run }: Queued<MediaJob>): void {
     let issue: ErrorRecord | undefined = run.isOver ? OVER : undefined
     try {
       if (!issue) {

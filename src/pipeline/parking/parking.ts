@@ -140,6 +140,11 @@ export class Parking {
     return true
   }
 
+  /** The run is finished. */
+  forget(run: number): void {
+    if (this.#living?.runs.delete(run)) this.#post(this.#living, { type: 'forget', run })
+  }
+
   /** Tells the user what the parking thread has to say, without waiting for the event loop. */
   collect(): void {
     if (this.#living) this.#collect(this.#living)

@@ -42,8 +42,11 @@ export interface TakenFiles {
   readonly remarks: readonly string[]
 }
 
-/** @throws TraceletError ERR_ARTIFACT */
-export function takeFiles(path: string, runFolder: string): TakenFiles {
+/**
+ * @param cloneFile makes a copy that shares blocks with its source, or throws
+ * @throws TraceletError ERR_ARTIFACT
+ */
+export function takeFiles(path: string, runFolder: string, cloneFile = cloneIfShared): TakenFiles {
   const { files: found, remarks } = findFiles(path, runFolder)
   const entries = found.reduce((sum, file) => sum + ENTRY_BYTES + 2 * file.path.length, 0)
   const total = found.reduce((sum, { mark }) => sum + Number(mark.size), 0)
@@ -63,7 +66,7 @@ export function takeFiles(path: string, runFolder: string): TakenFiles {
   }
   mkdirSync(join(runFolder, BLOBS_FOLDER), { recursive: true, mode: FOLDER_MODE })
   const files = found.map(({ path, location, mark }): FileToKeep => {
-    const clone = cloned({ path, location, mark }, runFolder)
+    const clone = cloned({ path, location, mark }, runFolder, cloneFile)
     return { path, from: clone === undefined ? { location, mark } : { clone } }
   })
   return { files, transfer: [], bytes: entries, remarks }
@@ -95,12 +98,16 @@ function read({ path, location, mark }: FoundFile): Uint8Array<ArrayBuffer> {
 }
 
 /** Path of a clone in the run's folder; undefined where there can be none. */
-function cloned({ location, mark }: FoundFile, runFolder: string): string | undefined {
+function cloned(
+  { location, mark }: FoundFile,
+  runFolder: string,
+  cloneFile: typeof cloneIfShared,
+): string | undefined {
   const device = `${mark.dev} ${runFolder}`
   if (mark.size === 0n || cannotClone.has(device)) return undefined
   const clone = unfinishedPath(runFolder)
   try {
-    copyFileSync(asPath(location), clone, CLONE_FLAGS)
+    cloneFile(location, clone)
     chmodSync(clone, FILE_MODE)
     if (changeOf(markOf(location), mark) === undefined) return clone
   } catch {
@@ -108,4 +115,8 @@ function cloned({ location, mark }: FoundFile, runFolder: string): string | unde
   }
   rmSync(clone, { force: true })
   return undefined
+}
+
+function cloneIfShared(location: string | Buffer, clone: string): void {
+  copyFileSync(asPath(location), clone, CLONE_FLAGS)
 }
