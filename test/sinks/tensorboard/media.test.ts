@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { blobPath } from '../../../src/core/blob-path.ts'
 import { PLOTLY_TYPE } from '../../../src/core/media-types.ts'
@@ -294,7 +295,7 @@ function writer(run: RunInfo, state: SinkState, record: RunRecord): ChildProcess
 }
 
 async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setImmediate(resolve))
+  while (!isSo()) await sleep(1)
 }
 
 function runIn(name: string): RunInfo {
