@@ -85,5 +85,5 @@ function formatAreas(areas: readonly Area[]): string {
   ])
   const all = areas.flatMap(({ findings }) => findings)
   const count = (level: Finding['level']) => all.filter((finding) => finding.level === level).length
-  return `${lines.join('\n')}${count('ok')} ok, ${count('warn')} warnings, ${count('fail')} failed\n`
+  return `${lines.join('\n')}${count('ok')} ok, ${count('warn')} ${count('warn') === 1 ? 'warning' : 'warnings'}, ${count('fail')} failed\n`
 }
