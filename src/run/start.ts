@@ -30,7 +30,8 @@ export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'pa
   readonly parent?: Run | RunId | undefined
   /**
    * Told everything that goes wrong, at once and each time, instead of a line on stderr. It runs within the call
-   * that went wrong, so let it be quick. What it throws, or its promise rejects with, harms nothing.
+   * that went wrong, so let it be quick. What it throws, or its promise rejects with, harms nothing. Other threads
+   * of the run (`attachRun`) tell theirs on stderr.
    */
   readonly onIssue?: IssueHandler | undefined
 }

@@ -8,8 +8,8 @@ import type { BlobRef } from '../core/types.ts'
 
 /** Read in parts of so many bytes. */
 const PART_BYTES = 1 << 20
-/** Largest content that `read()` takes into memory; larger ones are streamed. */
-const MAX_READ_BYTES = 1 << 30
+/** Largest content that `read()` takes into memory: what a run takes at once too. Larger ones are streamed. */
+const MAX_READ_BYTES = 1 << 28
 
 /**
  * Content that stands in the run's folder by its digest. Reading throws or ends with TraceletError ERR_BLOB when it
@@ -33,7 +33,7 @@ export class StoredBlob implements BlobRef {
 
   /**
    * All of it.
-   * @throws TraceletError ERR_BLOB; ERR_VALUE_TOO_LONG above 1 GiB: use `stream()`
+   * @throws TraceletError ERR_BLOB; ERR_VALUE_TOO_LONG above 256 MiB: use `stream()`
    */
   read(): Buffer {
     if (this.bytes > MAX_READ_BYTES) {
@@ -58,7 +58,7 @@ export class StoredBlob implements BlobRef {
     }
   }
 
-  /** All of it as UTF-8. @throws TraceletError ERR_BLOB */
+  /** All of it as UTF-8. @throws TraceletError as `read()` */
   text(): string {
     return this.read().toString()
   }
@@ -71,7 +71,7 @@ export class StoredBlob implements BlobRef {
     return Readable.from(this.parts(), { objectMode: false })
   }
 
-  /** @internal each part is valid until the next is asked for, unless it is copied */
+  /** @internal */
   *parts(): Generator<Buffer> {
     const fd = this.#open()
     try {

@@ -1,5 +1,5 @@
 /** The files of an artifact or a model, read back. The list may come from a hostile run: it is checked, then used. */
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import {
   closeSync,
   lstatSync,
@@ -101,10 +101,7 @@ function makeFolders(root: string, path: string, known: Set<string>): void {
 }
 
 async function writeWhole(content: StoredBlob, target: string): Promise<void> {
-  const beside = join(
-    dirname(target),
-    `.${createHash('sha256').update(randomUUID()).digest('hex').slice(0, 16)}.part`,
-  )
+  const beside = join(dirname(target), `.${randomUUID()}.part`)
   try {
     const fd = openSync(beside, 'wx')
     try {
