@@ -265,6 +265,104 @@ test('an attached thread logs images; they are kept when it ends and when it flu
   for (const { images } of recordsOf(run.info.folder, 'images')) bytesOf(run.info.folder, images[0]!.image)
 })
 
+test('a thread that is terminated amid a copy: its loss is counted when the run ends', async (context) => {
+  const folder = temporaryFolder(context)
+  const told: string[] = []
+  const run = startLogging({
+    backend: 'local',
+    dir: join(folder, 'runs'),
+    onIssue: ({ code, message }) => told.push(`${code}: ${message}`),
+  })
+  const code = `
+    const { workerData, parentPort } = require('node:worker_threads')
+    import(${JSON.stringify(new URL('../../../src/index.js', import.meta.url).href)}).then(async ({ attachRun }) => {
+      const run = attachRun(workerData.handle)
+      void run.logArtifact(workerData.path)
+      run.logText('t', 'long '.repeat(50000))
+      await run.flush({ timeoutMs: 300 })
+      parentPort.postMessage('copying')
+      setInterval(() => undefined, 1000)
+    })`
+  const workerData = { handle: run.handle(), path: large(folder, 64 * GIB) }
+  const worker = new Worker(code, { eval: true, workerData })
+  await new Promise((resolve) => worker.once('message', resolve))
+  await worker.terminate()
+  const stats = await run.finish('finished', { deadlineMs: 500 })
+  assert.deepEqual(stats.records, { accepted: 4, parked: 0, journaled: 3, lost: 1 })
+  assert.equal(told.length, 1)
+  assert.match(told[0]!, /^ERR_DEADLINE: .* 1 images, tables, texts or artifacts were not kept in time/)
+  assert.deepEqual(kinds(run.info.folder), ['state', 'text', 'state'])
+})
+
+test('a drain thread that dies amid images loses none and doubles none', async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(folder, async ({ startLogging }) => {
+    const workers: Worker[] = []
+    process.on('worker', (worker) => workers.push(worker))
+    const run = startLogging()
+    for (let i = 0; i < 200; i++) {
+      run.logImage('i', { data: new Uint8Array(300).fill(i), shape: [10, 10, 3] }, { step: i })
+      run.log({ loss: i }, { step: i })
+      if (i === 100) {
+        await run.flush()
+        await workers[0]!.terminate()
+      }
+    }
+    process.stdout.write(JSON.stringify(await run.finish()))
+  })
+  const stats = JSON.parse(ended.stdout) as Stats
+  assert.deepEqual(codesOf(ended.stderr), { ERR_DRAIN_RESTARTED: 1 }, ended.stderr)
+  assert.equal(stats.records.lost, 0)
+  const run = onlyRun(folder)
+  const steps = recordsOf(run, 'images').map(({ step }) => step)
+  assert.deepEqual(steps, [...new Array(200).keys()])
+  assert.equal(valuesOf(readJournal(run), 'loss').length, 200)
+})
+
+test('images without end do not keep an artifact from being copied', async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(folder, async ({ startLogging }, { folder }) => {
+    const { writeFileSync } = await import('node:fs')
+    writeFileSync(`${folder}/file`, Buffer.alloc(20 * 2 ** 20, 'x'))
+    const run = startLogging()
+    const data = new Uint8Array(30_000)
+    const log = () => run.logImage('i', { data, shape: [100, 100, 3] })
+    for (let i = 0; i < 50; i++) log()
+    const snapshot = run.logArtifact(`${folder}/file`)
+    let isTaken = false
+    void snapshot.then(() => {
+      isTaken = true
+    })
+    // always more waiting than is done
+    const until = performance.now() + 20_000
+    while (!isTaken && performance.now() < until) {
+      while (run.stats().records.parked < 50) log()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const { parked } = run.stats().records
+    process.stdout.write(JSON.stringify({ isTaken, parked }))
+    await run.finish()
+  })
+  const { isTaken, parked } = JSON.parse(ended.stdout)
+  assert.ok(isTaken, ended.stderr)
+  assert.ok(parked > 10, 'images were waiting all the time')
+})
+
+test('media for a finished run is refused, counted and said', async (context) => {
+  const told: string[] = []
+  const run = startLogging({
+    backend: 'local',
+    dir: temporaryFolder(context),
+    onIssue: ({ code }) => told.push(code),
+  })
+  await run.finish()
+  run.logImage('i', { data: new Uint8Array(12), shape: [2, 2, 3] })
+  const { status } = await run.logArtifact(import.meta.filename)
+  assert.equal(status, 'failed')
+  assert.deepEqual(told, ['ERR_RUN_FINISHED', 'ERR_RUN_FINISHED'])
+  assert.deepEqual(run.stats().records, { accepted: 4, parked: 0, journaled: 2, lost: 2 })
+})
+
 test('a parking thread that dies costs what it had, counted and said; the next call makes another', async (context) => {
   const folder = temporaryFolder(context)
   const ended = await runProgram(
