@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { startLogging } from '../../src/index.ts'
+import { FakeMlflow } from '../sinks/mlflow/fake-server.ts'
 import { readEvents } from '../sinks/tensorboard/read-events.ts'
 import { tracelet } from './run-cli.ts'
+import { CTRL_C, inTerminal } from './terminal.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'tracelet-sync-'))
 after(() => rmSync(root, { recursive: true, force: true }))
@@ -61,4 +65,79 @@ test('runs and --all exclude each other, and one of them is needed', async () =>
     assert.equal(code, 2)
     assert.match(stderr, /name runs .* or --all/)
   }
+})
+
+test('--json is one document, whatever happens to one of the runs', async () => {
+  const broken = join(root, 'default', 'broken')
+  mkdirSync(broken)
+  writeFileSync(join(broken, 'run.json'), '{}')
+  const { code, stdout, stderr } = await tracelet(root, 'sync', '--all', '--json')
+  rmSync(broken, { recursive: true })
+  assert.equal(code, 1)
+  assert.match(stderr, /broken: ERR_JOURNAL_FORMAT/)
+  const { complete, runs } = JSON.parse(stdout)
+  assert.equal(complete, false)
+  assert.deepEqual(
+    runs.map((run: { run?: string; error?: { code: string } }) => run.run ?? run.error?.code),
+    ['ERR_JOURNAL_FORMAT', 'left'],
+  )
+  assert.equal(runs[1].destinations.tensorboard.delivered, 500)
+})
+
+test('a terminal shows how much has been sent, how fast and what is left; a pipe shows none of it', async (context) => {
+  const fake = await FakeMlflow.start()
+  context.after(() => fake.stop())
+  const away = await FakeMlflow.start()
+  const uri = away.uri
+  await away.stop()
+  const run = startLogging({ dir: root, runId: 'slow', backend: { mlflow: { uri } } })
+  for (let step = 0; step < 20_000; step++) run.log({ loss: step, acc: step }, { step })
+  await run.finish('finished', { deadlineMs: 0 })
+  // each request takes a while, so that there is something to be seen
+  const proxy = createServer((request, response) => {
+    const forward = () => {
+      const on = httpRequest(fake.uri + request.url!, { method: request.method, headers: request.headers })
+      on.on('response', (answer) => {
+        response.writeHead(answer.statusCode!, answer.headers)
+        answer.pipe(response)
+      })
+      request.pipe(on)
+    }
+    setTimeout(forward, 30)
+  })
+  proxy.listen(Number(new URL(uri).port), '127.0.0.1')
+  await once(proxy, 'listening')
+  context.after(() => {
+    proxy.closeAllConnections()
+    proxy.close()
+  })
+  const shown = await inTerminal(context, root, ['sync', 'slow'], { columns: 110 })
+  if (shown !== undefined) {
+    assert.equal(shown.code, 0, shown.screen)
+    assert.match(
+      shown.screen,
+      /delivering ━*─+ +\d+ % {2}[\d,]+\/40,\d+ items {2}[\d,]+ items\/s {2}[\d.]+ s left/,
+    )
+    assert.match(shown.lines.join('\n'), /^ {2}mlflow +40,000 +40,000 .* ✓$/m)
+    assert.doesNotMatch(shown.lines.join('\n'), /━|items\/s/, 'the bar is gone at the end')
+  }
+  const piped = await tracelet(root, 'sync', 'slow')
+  assert.equal(piped.code, 0)
+  assert.doesNotMatch(piped.stdout + piped.stderr, /━|items\/s/)
+})
+
+test('Ctrl-C ends it, and the next one sends the rest', async (context) => {
+  const fake = await FakeMlflow.start()
+  context.after(() => fake.stop())
+  const { uri } = fake
+  await fake.stop()
+  const run = startLogging({ dir: root, runId: 'cut', backend: { mlflow: { uri } } })
+  for (let step = 0; step < 100; step++) run.log({ loss: step }, { step })
+  await run.finish('finished', { deadlineMs: 0 })
+  const shown = await inTerminal(context, root, ['sync', 'cut'], { steps: [['items', CTRL_C]] })
+  await fake.listen()
+  const { code, stdout } = await tracelet(root, 'sync', 'cut')
+  assert.equal(code, 0, stdout)
+  assert.match(stdout, /mlflow +100 +100 /)
+  if (shown !== undefined) assert.deepEqual([shown.code, shown.signal], [null, 'SIGINT'])
 })
