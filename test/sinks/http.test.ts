@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { HttpClient, type HttpReply, retryAfterMs } from '../../src/sinks/http.ts'
 
@@ -143,5 +146,81 @@ describe('the HTTP client of sinks', () => {
   it('refuses a certificate file that is not there, before anything is sent', () => {
     const options = { origin, connections: 2, headers: {}, secrets: [], caFile: '/nowhere/ca.pem' }
     assert.throws(() => new HttpClient(options), { code: 'ERR_OPTION' })
+  })
+})
+
+describe('a file as the body of a request', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tracelet-http-'))
+  const location = join(folder, 'file')
+  const content = Buffer.from(Array.from({ length: 3_000_000 }, (_, i) => i % 251))
+  let server: Server
+  let client: HttpClient
+  let seen: { headers: IncomingHttpHeaders; body: Buffer } | undefined
+
+  before(async () => {
+    writeFileSync(location, content)
+    server = createServer(async (request, response) => {
+      const chunks: Buffer[] = []
+      try {
+        for await (const chunk of request) chunks.push(chunk as Buffer)
+      } catch {
+        return
+      }
+      seen = { headers: request.headers, body: Buffer.concat(chunks) }
+      response.writeHead(200, { etag: '"tag"' }).end()
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    client = new HttpClient({ origin, connections: 1, headers: { a: 'b' }, secrets: [] })
+  })
+  after(async () => {
+    await client.close()
+    server.close()
+    server.closeAllConnections()
+    rmSync(folder, { recursive: true })
+  })
+  async function put(from: number, bytes: number, at = location) {
+    seen = undefined
+    let sent = 0
+    const file = { location: at, from, bytes, sent: (more: number) => (sent += more) }
+    const reply = await client.request('PUT', '/', { type: 'x/y', file }, signal, { more: 'c' })
+    return { reply, sent }
+  }
+
+  it('goes out whole or in part, with its length, and tells how far it has come', async () => {
+    for (const [from, bytes] of [
+      [0, content.length],
+      [1_000_001, 700_000],
+      [0, 0],
+    ] as const) {
+      const { reply, sent } = await put(from, bytes)
+      assert.ok(reply.status === 'answered' && reply.code === 200 && reply.etag === '"tag"')
+      assert.equal(sent, bytes)
+      assert.ok(seen!.body.equals(content.subarray(from, from + bytes)))
+      const { headers } = seen!
+      assert.deepEqual(
+        [
+          headers['content-length'],
+          headers['content-type'],
+          headers['transfer-encoding'],
+          headers.a,
+          headers.more,
+        ],
+        [String(bytes), 'x/y', undefined, 'b', 'c'],
+      )
+    }
+  })
+
+  it('that is gone or too short is no answer, and never a shorter body that the server takes', async () => {
+    for (const [at, bytes] of [
+      [join(folder, 'absent'), 10],
+      [location, content.length + 1],
+    ] as const) {
+      const { reply } = await put(0, bytes, at)
+      assert.equal(reply.status, 'unanswered')
+      assert.equal(seen, undefined)
+    }
+    assert.equal((await put(0, 5)).reply.status, 'answered')
   })
 })

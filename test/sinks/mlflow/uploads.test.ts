@@ -257,7 +257,7 @@ describe('uploads of the MLflow sink', () => {
     )
   })
 
-  it('lets points through while every upload hangs', async () => {
+  it('lets points through while every upload hangs', { timeout: 20_000 }, async () => {
     const sink = await opened()
     const abort = new AbortController()
     for (let i = 0; i < 4; i++) fake.failNext({ kind: 'hang' }, isPut)
