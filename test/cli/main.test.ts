@@ -25,6 +25,24 @@ test('help and version go to stdout and exit with 0', async () => {
   }
 })
 
+test('every command has help with its options and exit codes', async () => {
+  const { stdout } = await tracelet(root, '--help')
+  const commands = [...stdout.matchAll(/^ {2}(\w+) +\S/gm)].map(([, name]) => name!)
+  assert.deepEqual(commands, ['demo', 'doctor', 'ls', 'pipe', 'prune', 'show', 'sync', 'tail'])
+  assert.match(
+    stdout,
+    /Exit codes: 0 done, 1 failed or undelivered, 2 wrong command line, 130 ended by Ctrl-C/,
+  )
+  for (const command of commands) {
+    const help = await tracelet(root, command, '--help')
+    assert.equal(help.code, 0)
+    assert.match(help.stdout, new RegExp(`^usage: tracelet ${command}`))
+    assert.match(help.stdout, /^ {2}--help /m)
+    assert.match(help.stdout, /^exit codes: 0 .*, 1 .*, 2 wrong command line, 130 /m)
+    if (command !== 'demo') assert.match(help.stdout, /^ {2}--json /m)
+  }
+})
+
 test('a wrong command line exits with 2 and says what was meant', async () => {
   const wrong: [string[], RegExp][] = [
     [['dmo'], /unknown command 'dmo'; did you mean 'demo'\?/],
