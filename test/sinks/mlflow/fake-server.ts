@@ -47,6 +47,10 @@ export class FakeMlflow {
   /** Items of each `log-batch` with points. */
   readonly batches: number[] = []
   oversizeBodies = 0
+  /** No room for any artifact. */
+  isFull = false
+  /** Of one artifact, as a server before MLflow may have it. */
+  maxFileBytes = Number.POSITIVE_INFINITY
   readonly #basicAuth: string | undefined
   readonly #faults: { readonly fault: ServerFault; readonly when: Predicate }[] = []
   #server: Server | undefined
@@ -134,6 +138,11 @@ export class FakeMlflow {
     if (fault?.kind === 'cut') request.socket.destroy()
     else if (fault?.kind === 'answer') response.writeHead(fault.status, fault.headers).end(fault.body)
     if (fault !== undefined && fault.kind !== 'lostAnswer') return
+    const status = this.#statusOfContent(method, bytes)
+    if (status !== undefined) {
+      response.writeHead(status).end()
+      return
+    }
     const answer = this.#answer({ method, route, body }, bytes, url.searchParams)
     if (fault?.kind === 'lostAnswer') {
       request.socket.destroy()
@@ -143,10 +152,16 @@ export class FakeMlflow {
       serverError(response)
       return
     }
-    const [status, reply] = answer
+    const [code, reply] = answer
     const text = Buffer.from(JSON.stringify(reply, null, 2))
-    response.writeHead(status, { 'content-type': 'application/json', 'content-length': text.length })
+    response.writeHead(code, { 'content-type': 'application/json', 'content-length': text.length })
     response.end(text)
+  }
+
+  #statusOfContent(method: string, { length }: Buffer): number | undefined {
+    if (method !== 'PUT') return undefined
+    if (length > this.maxFileBytes) return 413
+    return this.isFull ? 507 : undefined
   }
 
   #answer(request: FakeRequest, bytes: Buffer, query: URLSearchParams): [number, object] | undefined {
