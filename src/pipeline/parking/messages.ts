@@ -118,6 +118,6 @@ export type FromParking =
       readonly number: number
       readonly run: number
       readonly issue: ErrorRecord
-      /** Kind and name of the record. */
-      readonly what: string
+      /** What counts as the same trouble: there may be very many images. */
+      readonly key: string
     }

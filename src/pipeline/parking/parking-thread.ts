@@ -176,11 +176,12 @@ class ParkingThread {
     Atomics.notify(this.#words, LEDGER.changes)
   }
 
-  #tell({ record, run }: Job, { code, message }: ErrorRecord): void {
-    const what = recordName(record)
+  #tell(job: Job, { code, message }: ErrorRecord): void {
+    const what = recordName(job.record)
     const issue: ErrorRecord = { code, message: `${what} is lost: ${message}` }
     const number = ++this.#issues
-    this.#post({ type: 'issue', number, run, issue, what })
+    const key = job.class === 'media' ? code : `${code} ${what}`
+    this.#post({ type: 'issue', number, run: job.run, issue, key })
     setTimeout(() => {
       if (takeIssue(this.#words, number)) sayNow(issue)
     }, TELL_MS)

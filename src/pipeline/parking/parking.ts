@@ -214,7 +214,7 @@ export class Parking {
   #receive(living: Living, message: FromParking): void {
     if (message.type === 'files') living.pending.files.shift()?.settle?.(message.snapshot)
     else if (takeIssue(living.words, message.number))
-      this.#options.report(message.issue, `${message.issue.code} ${message.what}`, message.run)
+      this.#options.report(message.issue, message.key, message.run)
   }
 
   #makeRoom(living: Living, bytes: number): boolean {

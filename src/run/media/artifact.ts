@@ -1,5 +1,4 @@
 /** Artifacts and models as users name them: files, folders, references, with what is to be said of them. */
-import { randomUUID } from 'node:crypto'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ErrorRecord, TraceletError } from '../../core/errors.ts'
@@ -131,7 +130,10 @@ function copyFiles(
     removeUnfinished(files.flatMap(({ from }) => ('clone' in from ? [from.clone] : [])))
     return fail(issue)
   }
-  if (remarks.length > 0) log.tell(remarked(record, remarks), `${randomUUID()}`)
+  if (remarks.length > 0) {
+    const issue = remarked(record, remarks)
+    log.tell(issue, issue.message)
+  }
   return keepsAlive(settled, log.parking)
 }
 
