@@ -12,6 +12,8 @@ type RecordOf<Kind extends RunRecord['kind']> = Extract<RunRecord, { kind: Kind 
 export interface RecordsContext {
   readonly keys: KeyBook
   readonly notices: Notices
+  /** What each dataset, by name and digest, was first read for. */
+  readonly datasets: Map<string, string>
 }
 
 /** The run's description, as MLflow's page shows it. */
@@ -72,7 +74,7 @@ export async function writeNotes(
 export async function writeDataset(
   run: OpenedRun,
   record: RecordOf<'dataset'>,
-  { notices }: RecordsContext,
+  { notices, datasets }: RecordsContext,
   signal: AbortSignal,
 ): Promise<WriteResult> {
   const { name, digest, source, sourceType, schema, profile, context } = record
@@ -97,7 +99,14 @@ export async function writeDataset(
     { run_id: run.runId, datasets: [{ dataset, tags }] },
     signal,
   )
-  if (reply.status === 'ok') return { status: 'accepted' }
+  if (reply.status === 'ok') {
+    const identity = JSON.stringify([name, digest])
+    const first = datasets.get(identity) ?? context ?? ''
+    datasets.set(identity, first)
+    if (first !== (context ?? ''))
+      notices.tell('dataset context', `MLflow holds one context of a dataset: '${name}' stays '${first}'`)
+    return { status: 'accepted' }
+  }
   if (isFault(reply, 'missing')) return deleted(run.runId)
   if (reply.status === 'refused') return reply.refusal
   const found = await getRun(run.api, run.runId, signal)

@@ -103,7 +103,7 @@ class MlflowSink implements Sink {
         `MLflow has no such name as '${name}': stored as '${key}', see the run's tags`,
       ),
     )
-    this.#recordsContext = { keys: this.#keys, notices: this.#notices }
+    this.#recordsContext = { keys: this.#keys, notices: this.#notices, datasets: new Map() }
   }
 
   async open(state: SinkState, signal: AbortSignal): Promise<OpenResult> {

@@ -304,5 +304,8 @@ describe('uploads of the MLflow sink', () => {
     const large = { ...dataset, digest: 'e', schema: `"${'x'.repeat(1_100_000)}"` }
     assert.equal((await sink.writeRecord(large, 4, signal)).status, 'accepted')
     assert.match(notices[1]!, /schema of a dataset/)
+    const again = { ...dataset, context: 'validation' }
+    for (let i = 0; i < 2; i++) assert.equal((await sink.writeRecord(again, 5, signal)).status, 'accepted')
+    assert.deepEqual(notices.slice(2), ["ERR_MAPPED MLflow holds one context of a dataset: 'm' stays ''"])
   })
 })

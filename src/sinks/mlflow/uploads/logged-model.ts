@@ -46,6 +46,8 @@ export async function findOrCreateModel(
     [UPLOAD_TAG]: tag,
     'tracelet.name': name === record.name ? undefined : record.name,
     'mlflow.user': context.run.user,
+    'mlflow.source.name': context.run.program,
+    'mlflow.source.type': 'LOCAL',
     'mlflow.note.content': record.description,
   }
   const body = {
