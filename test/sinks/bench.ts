@@ -86,6 +86,7 @@ export class Bench {
       open: (state, signal) => heard(sink.open(state, signal)),
       write: (batch, signal) => heard(sink.write(batch, signal)),
       writeRecord: (record, seq, signal) => heard(sink.writeRecord(record, seq, signal)),
+      ...(sink.upload && { upload: (upload, signal) => heard(sink.upload!(upload, signal)) }),
       ...(stored && { stored: (batch, signal) => stored.call(sink, batch, signal) }),
       close: () => sink.close(),
     }

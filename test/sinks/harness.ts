@@ -50,6 +50,27 @@ export interface StoredRun {
   readonly outcome: 'running' | 'finished' | 'failed' | 'killed' | undefined
 }
 
+/** An upload that is complete: the step without a file has been taken. */
+export interface StoredUpload {
+  readonly kind: string
+  readonly name: string
+  /** Path → SHA-256 of the bytes, in hexadecimal. */
+  readonly files: Readonly<Record<string, string>>
+}
+
+/** What the suite asks of a backend whose sink declares uploads of artifacts. */
+export interface UploadHarness {
+  /** In any order; twice when stored twice. */
+  stored(run: RunInfo): readonly StoredUpload[] | Promise<readonly StoredUpload[]>
+  /** The next request of an upload of the run meets the fault, once. */
+  failNext(fault: Fault, run: RunInfo): void
+  readonly faults: readonly Fault[]
+  /** From now on there is no room for any upload, or there is again. */
+  fill(isFull: boolean): void
+  /** A file of more bytes is refused; absent where any size is taken. */
+  readonly maxFileBytes?: number
+}
+
 export interface SinkHarness {
   readonly definition: SinkDefinition
   /** As a user would give them. */
@@ -65,6 +86,8 @@ export interface SinkHarness {
   keyOf(series: Series): string
   /** A point that the backend itself refuses for good; absent when it takes all that a double and a text can be. */
   readonly poison?: { readonly name: string; readonly value: number }
+  /** Absent: the suite's checks of uploads are left out. */
+  readonly uploads?: UploadHarness
   /** Requests so far that were larger, in items or bytes, than the backend allows. */
   oversize(): number
   stop(): Promise<void>

@@ -25,6 +25,7 @@ async function rejectedBy(
             open: sink.open.bind(sink),
             write: sink.write.bind(sink),
             writeRecord: sink.writeRecord.bind(sink),
+            ...(sink.upload && { upload: sink.upload.bind(sink) }),
             close: sink.close.bind(sink),
           }
           return { ...bound, ...spoil(bound, bench!) }
@@ -101,6 +102,23 @@ describe('the conformance suite turns red', () => {
       },
     }))
     assert.ok(ids.has('S4'))
+  })
+
+  test('over a sink that skips a file, doubles an upload, or forgets what it is of', async () => {
+    const spoilt: ((sink: Sink) => NonNullable<Sink['upload']>)[] = [
+      (sink) => async (upload, signal) =>
+        upload.file?.index === 1 ? { status: 'accepted' } : sink.upload!(upload, signal),
+      (sink) => async (upload, signal) => {
+        await sink.upload!({ ...upload, seq: upload.seq + 1_000_000 }, signal)
+        return sink.upload!(upload, signal)
+      },
+      (sink) => (upload, signal) => sink.upload!({ ...upload, seq: 7 }, signal),
+      (sink) => (upload, signal) => swallow(sink.upload!(upload, signal)),
+    ]
+    for (const spoil of spoilt) {
+      const ids = await rejectedBy(startIdentity, (sink) => ({ upload: spoil(sink) }))
+      assert.ok(ids.has('S14'), `only ${[...ids]}`)
+    }
   })
 
   test('over a sink that hears no signal', async () => {

@@ -8,9 +8,16 @@ import type { Check } from './suite/check.ts'
 import { FAULT_CHECKS } from './suite/faults.ts'
 import { LIFE_CHECKS } from './suite/life.ts'
 import { STORM_CHECKS } from './suite/storm.ts'
+import { UPLOAD_CHECKS } from './suite/uploads.ts'
 import { VALUE_CHECKS } from './suite/values.ts'
 
-export const CHECKS: readonly Check[] = [...FAULT_CHECKS, ...VALUE_CHECKS, ...LIFE_CHECKS, ...STORM_CHECKS]
+export const CHECKS: readonly Check[] = [
+  ...FAULT_CHECKS,
+  ...VALUE_CHECKS,
+  ...LIFE_CHECKS,
+  ...STORM_CHECKS,
+  ...UPLOAD_CHECKS,
+]
 
 /** S13: nothing that a sink ever says may hold a secret; asked after each check. */
 export function assertNoSecret(bench: Bench): void {

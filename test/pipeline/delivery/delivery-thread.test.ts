@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { monotonicNow } from '../../../src/core/clock.ts'
-import { createCounters, DESTINATION, destinationCounters } from '../../../src/core/counters.ts'
+import { CURSOR_WORDS, createCounters, DESTINATION, destinationCounters } from '../../../src/core/counters.ts'
 import type { FromDelivery, ToDelivery } from '../../../src/pipeline/messages.ts'
 import { workerEnvironment, workerUrl } from '../../../src/pipeline/worker-url.ts'
 import { createControl } from '../../../src/ring/layout.ts'
+import { writeBlob } from '../../sinks/blobs.ts'
 import { IdentityServer } from '../../sinks/fakes/identity-server.ts'
 import { OffsetServer } from '../../sinks/fakes/offset-server.ts'
 import { fakeModule, RunFolder } from './run-folder.ts'
@@ -162,6 +165,35 @@ describe('the delivery thread', () => {
       ['offset'],
     )
     assert.match(incomplete[0]!.reason, /deadline/)
+  })
+
+  test('an upload that hangs holds up neither scalars nor the end of its run; runs without uploads make no files', async () => {
+    identity.failNextUpload('hang')
+    const { folder, counters } = openRun('live-5')
+    const plain = openRun('live-6')
+    plain.folder.record({ kind: 'params', params: { a: 1 } }).rows(0, 100)
+    const files = [{ path: 'a', blob: writeBlob(folder.run.folder, 'bytes') }]
+    folder.rows(0, 50).record({ kind: 'artifact', name: 'data', type: 'x', time: 1, files, bytes: 5 })
+    thread.appended()
+    const uploads = destinationCounters(counters, 0).subarray(CURSOR_WORDS)
+    await thread.until('the file is known', () => uploads[DESTINATION.filesKnown] === 1)
+    folder.rows(50, 100).record({ kind: 'state', state: 'finished', time: 1 })
+    thread.appended()
+    const deadlineAt = monotonicNow() + 1_500
+    for (const run of ['live-5', 'live-6']) thread.post({ type: 'finish', run, deadlineAt })
+    await thread.until('the end', () => identity.runs.get('live-5')?.outcome === 'finished')
+    assert.equal(identity.runs.get('live-5')?.points.size, 300)
+    assert.ok(monotonicNow() < deadlineAt - 300, 'long before the deadline')
+    await thread.until('closed', () => closedOf('live-5').length + closedOf('live-6').length === 6)
+    assert.ok(monotonicNow() < deadlineAt + 100)
+    const open = closedOf('live-5').filter(({ complete }) => !complete)
+    assert.deepEqual(
+      open.map(({ destination }) => destination),
+      ['identity'],
+    )
+    assert.ok(closedOf('live-6').every(({ complete }) => complete))
+    const kept = readdirSync(join(plain.folder.run.folder, 'cursors'))
+    assert.ok(!kept.some((name) => name.includes('uploads')), `${kept}`)
   })
 
   test('more runs than may be open at once all arrive', async () => {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
-import { rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import type { DestinationStats, RunRecord } from '../../../src/core/types.ts'
 import { syncRun } from '../../../src/pipeline/delivery/sync-run.ts'
 import type { FromDelivery } from '../../../src/pipeline/messages.ts'
+import { readCursors } from '../../../src/pipeline/store/cursor.ts'
 import { readDeadLetters } from '../../../src/pipeline/store/dead-letters.ts'
 import { takeGuard } from '../../../src/pipeline/store/guard.ts'
+import { writeBlob } from '../../sinks/blobs.ts'
 import { IdentityServer, REFUSED_NAME } from '../../sinks/fakes/identity-server.ts'
 import { OffsetServer } from '../../sinks/fakes/offset-server.ts'
 import { fakeModule, RunFolder } from './run-folder.ts'
@@ -134,6 +137,62 @@ describe('syncRun', () => {
     broken.remove()
     assert.equal(destinations.x?.complete, false)
     assert.match(destinations.x!.reason, /nowhere/)
+  })
+
+  test('uploads go out beside the rows, are counted apart, and are not sent twice', async () => {
+    const files = ['a', 'c', 'd/b'].map((path) => ({
+      path,
+      blob: writeBlob(folder.run.folder, `bytes of ${path}`),
+    }))
+    const artifact: RunRecord = { kind: 'artifact', name: 'data', type: 'x', time: 1, files, bytes: 0 }
+    const note: RunRecord = { kind: 'text', name: 'note', step: 1, time: 1, text: 'short' }
+    folder.record(PARAMS).rows(0, 300).record(artifact).rows(300, 10).record(note).record(DONE).close()
+    const { destinations } = await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    const { identity: stats, 'offset:team': other } = destinations
+    assert.equal(stats?.complete, true)
+    assert.deepEqual(
+      identity.storedUploads('run-a').map(({ name, files }) => [name, Object.keys(files).sort()]),
+      [
+        ['data', ['a', 'c', 'd/b']],
+        ['note', []],
+      ],
+    )
+    assert.equal(stats?.records.delivered, 4)
+    assert.deepEqual(stats?.uploads, { files: { sent: 3, known: 3 }, bytes: { sent: 32, known: 32 } })
+    assertConserved(stats!, 620, 4)
+    // what a sink takes neither as a record nor as an upload is filtered
+    assert.equal(other?.records.filtered, 2)
+    assertConserved(other!, 620, 4)
+    const { requests } = identity
+    const again = await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    assert.equal(again.destinations.identity?.complete, true)
+    assert.equal(again.destinations.identity?.records.delivered, 4)
+    assert.equal(again.destinations.identity?.url, 'fake:/runs/run-a')
+    assert.equal(identity.requests, requests)
+    const { rows, uploads } = readCursors(folder.run.folder, 'identity', identity.url)
+    assert.equal(rows?.url, 'fake:/runs/run-a')
+    assert.equal(rows?.settled.elsewhere, 2)
+    assert.equal(uploads?.settled.recordsDelivered, 2)
+    assert.equal(readCursors(folder.run.folder, 'offset:team', offset.url).uploads, undefined)
+    assert.deepEqual(readdirSync(join(folder.run.folder, 'guards')), [])
+  })
+
+  test('a target without room leaves uploads pending and all else delivered; the next sync sends them', async () => {
+    const files = [{ path: 'a', blob: writeBlob(folder.run.folder, 'bytes') }]
+    folder.record({ kind: 'artifact', name: 'data', type: 'x', time: 1, files, bytes: 5 })
+    folder.rows(0, 300).record(DONE).close()
+    identity.isFull = true
+    const { destinations } = await syncRun(folder.run.folder, { deadlineMs: 1_500, environment })
+    assert.equal(destinations.identity?.complete, false)
+    assert.match(destinations.identity!.reason, /507/)
+    assert.equal(destinations.identity?.pending, 0)
+    assert.equal(destinations.identity?.records.pending, 1)
+    assert.equal(identity.runs.get('run-a')?.outcome, 'finished')
+    identity.isFull = false
+    const { destinations: later } = await syncRun(folder.run.folder, { deadlineMs: 20_000, environment })
+    assert.equal(later.identity?.complete, true)
+    assert.equal(identity.storedUploads('run-a').length, 1)
+    assertConserved(later.identity!, 600, 2)
   })
 
   test('rejected points are in the dead-letter file of the run', async () => {

@@ -38,6 +38,7 @@ export class FaultServer {
   readonly #meetsFaults: (request: FakeRequest) => boolean
   readonly #falseSuccess: unknown
   #fault: Fault | undefined
+  #faultBefalls: (request: FakeRequest) => boolean
 
   /**
    * @param meetsFaults whether a planned fault befalls this request
@@ -50,6 +51,7 @@ export class FaultServer {
   ) {
     this.#handle = handle
     this.#meetsFaults = meetsFaults
+    this.#faultBefalls = meetsFaults
     this.#falseSuccess = falseSuccess
     this.#server = createServer((request, response) => {
       this.#receive(request, response).catch(() => response.destroy())
@@ -62,8 +64,10 @@ export class FaultServer {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  failNext(fault: Fault): void {
+  /** @param befalls which request; default: those that the server is made for */
+  failNext(fault: Fault, befalls: (request: FakeRequest) => boolean = this.#meetsFaults): void {
     this.#fault = fault
+    this.#faultBefalls = befalls
   }
 
   async stop(): Promise<void> {
@@ -82,7 +86,7 @@ export class FaultServer {
       authorization: incoming.headers.authorization,
     }
     this.requests++
-    const fault = this.#fault !== undefined && this.#meetsFaults(request) ? this.#fault : undefined
+    const fault = this.#fault !== undefined && this.#faultBefalls(request) ? this.#fault : undefined
     if (fault === undefined) {
       const answer = this.#handle(request)
       const delay = this.answersAfterMs()

@@ -7,7 +7,7 @@ import type { SinkDefinition } from '../../../src/sinks/contract.ts'
 import type { Fault, SinkHarness, StartHarness, StoredPoint, StoredRun } from '../harness.ts'
 import { appendFile, defineAppendSink, type WriteAt } from './append-sink.ts'
 import { HTTP_FAULTS } from './fault-server.ts'
-import { IdentityServer, REFUSED_NAME } from './identity-server.ts'
+import { IDENTITY_LIMITS, IdentityServer, REFUSED_NAME } from './identity-server.ts'
 import identity from './identity-sink.ts'
 import { OffsetServer, REFUSED_SERIES } from './offset-server.ts'
 import offset from './offset-sink.ts'
@@ -32,6 +32,15 @@ export const startIdentity: StartHarness = async () => {
     },
     keyOf,
     poison: { name: REFUSED_NAME, value: 1 },
+    uploads: {
+      stored: (run) => server.storedUploads(run.id),
+      failNext: (fault) => server.failNextUpload(fault),
+      faults: HTTP_FAULTS,
+      fill(isFull) {
+        server.isFull = isFull
+      },
+      maxFileBytes: IDENTITY_LIMITS.fileBytes,
+    },
     oversize: () => server.oversize,
     stop: () => server.stop(),
   }

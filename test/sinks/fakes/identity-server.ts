@@ -1,9 +1,13 @@
-/** A backend that keeps one value under each (series, step, time): writing the same again changes nothing. */
-import type { Fault, StoredPoint } from '../harness.ts'
+/**
+ * A backend that keeps one value under each (series, step, time), and one content under each (upload, path): writing
+ * the same again changes nothing.
+ */
+import { createHash } from 'node:crypto'
+import type { Fault, StoredPoint, StoredUpload } from '../harness.ts'
 import { type FakeAnswer, type FakeRequest, FaultServer } from './fault-server.ts'
 import { RemoteRun } from './remote-runs.ts'
 
-export const IDENTITY_LIMITS = { points: 500, bytes: 256 * 1024 }
+export const IDENTITY_LIMITS = { points: 500, bytes: 256 * 1024, fileBytes: 1024 * 1024 }
 /** The server refuses this series whatever its value. */
 export const REFUSED_NAME = 'refused by the server'
 
@@ -17,13 +21,22 @@ export interface WirePoint {
 
 class IdentityRun extends RemoteRun {
   readonly points = new Map<string, StoredPoint>()
+  /** By the name that the sink gives an upload. */
+  readonly files = new Map<string, Map<string, string>>()
+  readonly uploads = new Map<string, { kind: string; name: string }>()
 }
+
+const isUpload = ({ path }: FakeRequest) => path[2] === 'uploads'
 
 export class IdentityServer {
   readonly runs = new Map<string, IdentityRun>()
   readonly token: string | undefined
   oversize = 0
   url = ''
+  /** No upload is taken: 507. */
+  isFull = false
+  /** Files that have come, again or not. */
+  filesTaken = 0
   readonly #server: FaultServer
 
   private constructor(token: string | undefined) {
@@ -50,16 +63,31 @@ export class IdentityServer {
     else this.#server.failNext(fault)
   }
 
+  failNextUpload(fault: Fault): void {
+    this.#server.failNext(fault, isUpload)
+  }
+
+  storedUploads(run: string): StoredUpload[] {
+    const { uploads, files } = this.runs.get(run) ?? { uploads: new Map(), files: new Map() }
+    return [...uploads].map(([id, { kind, name }]) => ({
+      kind,
+      name,
+      files: Object.fromEntries(files.get(id) ?? []),
+    }))
+  }
+
   stop(): Promise<void> {
     return this.#server.stop()
   }
 
-  #answer({ method, path, body, authorization }: FakeRequest): FakeAnswer {
+  #answer(request: FakeRequest): FakeAnswer {
+    const { method, path, body, authorization } = request
     if (this.token !== undefined && authorization !== `Bearer ${this.token}`) {
       return { status: 401, body: { error: 'unknown token' } }
     }
     const [, id, what] = path
     if (method === 'GET') return this.#read(id!)
+    if (isUpload(request)) return this.#takeUpload(request)
     const content = JSON.parse(body.toString())
     if (what === undefined) {
       if (!this.runs.has(id!)) this.runs.set(id!, new IdentityRun(content.nonce))
@@ -69,6 +97,24 @@ export class IdentityServer {
     if (run === undefined || run.isGone) return { status: 404, body: { error: 'run is gone' } }
     if (what !== 'points') return run.take(what, content)
     return this.#take(run, content, body.length)
+  }
+
+  /** PUT …/uploads/<upload>/<path> brings a file, POST …/uploads/<upload> says that all are there. */
+  #takeUpload({ method, path, body }: FakeRequest): FakeAnswer {
+    const [, runId, , upload, ...file] = path
+    const run = this.runs.get(runId!)
+    if (run === undefined || run.isGone) return { status: 404 }
+    if (this.isFull) return { status: 507, body: { error: 'no space left' } }
+    if (method === 'POST') {
+      run.uploads.set(upload!, JSON.parse(body.toString()))
+      return { status: 200, body: { kept: true, stored: 0 } }
+    }
+    if (body.length > IDENTITY_LIMITS.fileBytes) return { status: 413 }
+    this.filesTaken++
+    const files = run.files.get(upload!) ?? new Map<string, string>()
+    run.files.set(upload!, files)
+    files.set(file.join('/'), createHash('sha256').update(body).digest('hex'))
+    return { status: 200, body: { kept: true, stored: body.length } }
   }
 
   #take(run: IdentityRun, points: readonly WirePoint[], bytes: number): FakeAnswer {

@@ -1,5 +1,13 @@
 /** Sink of the identity fake. Default export, so that other processes load it as a module. */
-import type { Batch, OpenResult, RunInfo, RunRecord, Sink, WriteResult } from '../../../src/core/types.ts'
+import type {
+  Batch,
+  OpenResult,
+  RunInfo,
+  RunRecord,
+  Sink,
+  Upload,
+  WriteResult,
+} from '../../../src/core/types.ts'
 import { defineSink } from '../../../src/sinks/contract.ts'
 import type { HttpClient } from '../../../src/sinks/http.ts'
 import { IDENTITY_LIMITS } from './identity-server.ts'
@@ -22,11 +30,13 @@ const identity = defineSink({
     pointBytes: (nameBytes) => POINT_BYTES + 6 * nameBytes,
     inFlight: 2,
     lingerMs: 20,
+    uploadsInFlight: 2,
   },
   capabilities: {
     shape: 'points',
     rewrite: 'identity',
     records: ['params', 'tags', 'state'],
+    uploads: ['artifact', 'images', 'text'],
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
     maxNameLength: 1000,
   },
@@ -89,6 +99,30 @@ class IdentitySink implements Sink {
     )
     if (!('body' in answer)) return answer
     return partial((answer.body as { rejected: { index: number; reason: string }[] }).rejected)
+  }
+
+  async upload(upload: Upload, signal: AbortSignal): Promise<WriteResult> {
+    const { seq, record, file, sent } = upload
+    const path = `${this.#path}/uploads/${seq}`
+    const name = 'name' in record ? record.name : ''
+    const reply =
+      file === undefined
+        ? await this.#client.request('POST', path, json({ kind: record.kind, name }), signal)
+        : await this.#client.request(
+            'PUT',
+            `${path}/${file.path.split('/').map(encodeURIComponent).join('/')}`,
+            {
+              type: file.blob.type,
+              file: { location: file.location, from: 0, bytes: file.blob.bytes, sent },
+            },
+            signal,
+          )
+    const answer = success(this.#client, reply)
+    if (!('body' in answer)) return answer
+    const { kept, stored } = answer.body
+    return kept === true && stored === (file?.blob.bytes ?? 0)
+      ? { status: 'accepted' }
+      : { status: 'retry', reason: `the server says that it stored ${stored} bytes` }
   }
 
   async stored(batch: Batch, signal: AbortSignal): Promise<boolean> {

@@ -20,9 +20,16 @@ export function assertAccepted(answer: WriteResult): void {
 }
 
 /** The sink behind a delivery, with a journal in memory and a clock that does not wait. */
-export function play(bench: Bench, journal: MemoryJournal, run = bench.run(), cursor?: Stage['cursor']) {
+export function play(
+  bench: Bench,
+  journal: MemoryJournal,
+  run = bench.run(),
+  cursor?: Stage['cursor'],
+  uploadsCursor?: Stage['cursor'],
+) {
   const real = { definition: bench.harness.definition, options: bench.options, run }
-  return { run, stage: new Stage(journal, { real, ...(cursor && { cursor }) }) }
+  const cursors = { ...(cursor && { cursor }), ...(uploadsCursor && { uploadsCursor }) }
+  return { run, stage: new Stage(journal, { real, ...cursors }) }
 }
 
 export function range(count: number): number[] {
