@@ -5,6 +5,7 @@
  *   <root>/<project>/<run id>/
  *     run.json                       what the run is and where it goes        (run-file.ts)
  *     journal-00000001.tlj …         everything that was logged               (../journal)
+ *     blobs/<2 digits>/<SHA-256>     images, tables, files …, once each       (blobs.ts)
  *     cursors/<name>-<address>.json  how far each destination has got         (cursor.ts)
  *     guards/<name>.<n>.json         who writes and delivers just now         (guard.ts)
  *     dead-letters.jsonl             what a backend refused for good          (dead-letters.ts)

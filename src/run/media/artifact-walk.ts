@@ -2,7 +2,9 @@
  * What stands at a path at the time of the call: files with how they were, and what was left out and why.
  * Synchronous: when the call returns, what is to be kept is settled.
  */
-import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs'
+
+import { isUtf8 } from 'node:buffer'
+import { type BigIntStats, lstatSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
 import type { FileMark } from '../../pipeline/parking/messages.ts'
@@ -22,6 +24,8 @@ export interface Found {
   readonly remarks: string[]
 }
 
+/** The call waits for the walk, and each takes memory until it is kept. */
+const MAX_ENTRIES = 500_000
 /** Links to folders multiply what is behind them. */
 const MAX_LINKED_FOLDERS = 1000
 /** Times of files go in ticks of up to 10 ms: a write in the tick of the one before leaves no trace. */
@@ -34,13 +38,16 @@ const NEVER = new Int32Array(new SharedArrayBuffer(4))
  * @param runFolder left out with all that lies beside it, should it be below the path
  * @throws TraceletError ERR_ARTIFACT for what cannot be read or is neither file nor folder
  */
-export function findFiles(path: string, runFolder: string): Found {
-  return new Walk(runFolder).from(path)
+export function findFiles(path: string, runFolder: string, maxEntries: number = MAX_ENTRIES): Found {
+  return new Walk(runFolder, maxEntries).from(path)
 }
 
 /** How it is now, as it is told apart later. */
 export function markOf(location: string | Buffer): FileMark {
-  const { size, mtimeNs, ctimeNs, ino, dev } = statSync(location, { bigint: true })
+  return toMark(statSync(location, { bigint: true }))
+}
+
+function toMark({ size, mtimeNs, ctimeNs, ino, dev }: BigIntStats): FileMark {
   return { size, mtimeNs, ctimeNs, ino, dev }
 }
 
@@ -62,29 +69,31 @@ class Walk {
   readonly #paths = new UniquePaths()
   /** The folder of all runs: a run must not copy what it is writing. */
   readonly #runs: string
+  readonly #maxEntries: number
   #root: Buffer = SLASH
+  #entries = 0
   #linkedFolders = 0
 
-  constructor(runFolder: string) {
+  constructor(runFolder: string, maxEntries: number) {
     this.#runs = dirname(dirname(runFolder))
+    this.#maxEntries = maxEntries
   }
 
   from(path: string): Found {
     const given = resolve(path)
     let root: Buffer
-    let kind: 'file' | 'folder' | 'other'
+    let stat: BigIntStats
     try {
       root = realpathSync.native(given, { encoding: 'buffer' })
-      const stat = statSync(root)
-      kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other'
+      stat = statSync(root, { bigint: true })
     } catch (error) {
       throw unreadable(path, error)
     }
-    if (kind === 'other') {
+    if (!stat.isFile() && !stat.isDirectory()) {
       throw new TraceletError('ERR_ARTIFACT', `'${path}' is neither a file nor a folder`)
     }
     this.#root = root
-    if (kind === 'file') this.#addFile(this.#name('', Buffer.from(basename(given))), root)
+    if (stat.isFile()) this.#addFile(this.#name('', Buffer.from(basename(given))), root, stat)
     else this.#addFolder('', root, new Set())
     this.#found.sort((a, b) => (a.path < b.path ? -1 : 1))
     return { files: this.#found, remarks: this.#remarks }
@@ -107,9 +116,15 @@ class Walk {
   }
 
   #addEntry(path: string, name: Buffer, location: Buffer, within: ReadonlySet<string>): void {
+    if (++this.#entries > this.#maxEntries) {
+      throw new TraceletError(
+        'ERR_ARTIFACT',
+        `'${this.#root.toString()}' holds more than ${this.#maxEntries} files; log an archive of it, or a reference`,
+      )
+    }
     const stat = lookAt(location)
     if (stat.isSymbolicLink()) return this.#addLink(path, name, location, within)
-    if (stat.isFile()) return this.#addFile(this.#name(path, name), location)
+    if (stat.isFile()) return this.#addFile(this.#name(path, name), location, stat)
     if (!stat.isDirectory()) return this.#leaveOut(path, name, 'is neither a file nor a folder')
     if (this.#isRuns(location)) return this.#leaveOut(path, name, 'is where tracelet keeps its runs')
     this.#addFolder(this.#name(path, name, true), location, within)
@@ -117,18 +132,16 @@ class Walk {
 
   #addLink(path: string, name: Buffer, location: Buffer, within: ReadonlySet<string>): void {
     let target: Buffer
-    let isFolder: boolean
+    let stat: BigIntStats
     try {
       target = realpathSync.native(location, { encoding: 'buffer' })
-      const stat = statSync(target)
-      isFolder = stat.isDirectory()
-      if (!isFolder && !stat.isFile())
-        return this.#leaveOut(path, name, 'is a link to neither a file nor a folder')
+      stat = statSync(target, { bigint: true })
     } catch {
       return this.#leaveOut(path, name, 'is a link that leads nowhere')
     }
     if (!isInside(target, this.#root)) return this.#leaveOut(path, name, 'is a link out of the folder')
-    if (!isFolder) return this.#addFile(this.#name(path, name), target)
+    if (stat.isFile()) return this.#addFile(this.#name(path, name), target, stat)
+    if (!stat.isDirectory()) return this.#leaveOut(path, name, 'is a link to neither a file nor a folder')
     if (within.has(target.toString('latin1')) || this.#isRuns(target))
       return this.#leaveOut(path, name, 'is a link to a folder that it lies in')
     if (++this.#linkedFolders > MAX_LINKED_FOLDERS)
@@ -136,14 +149,9 @@ class Walk {
     this.#addFolder(this.#name(path, name, true), target, within)
   }
 
-  #addFile(path: string, location: Buffer): void {
-    try {
-      const text = location.toString()
-      const place = Buffer.from(text).equals(location) ? text : location
-      this.#found.push({ path: this.#paths.take(path), location: place, mark: markOf(place) })
-    } catch (error) {
-      throw unreadable(path, error)
-    }
+  #addFile(path: string, location: Buffer, stat: BigIntStats): void {
+    const place = isUtf8(location) ? location.toString() : location
+    this.#found.push({ path: this.#paths.take(path), location: place, mark: toMark(stat) })
   }
 
   /** The path of a part below another; remarked where it is not the file's own. */
@@ -165,9 +173,9 @@ class Walk {
   }
 }
 
-function lookAt(location: Buffer): ReturnType<typeof lstatSync> & object {
+function lookAt(location: Buffer): BigIntStats {
   try {
-    return lstatSync(location)
+    return lstatSync(location, { bigint: true })
   } catch (error) {
     throw unreadable(location.toString(), error)
   }

@@ -22,6 +22,7 @@ import { pathToFileURL } from 'node:url'
 import { FILE_LIST_TYPE } from '../../../src/core/media-types.ts'
 import type { BlobRef } from '../../../src/core/types.ts'
 import { type Run, startLogging } from '../../../src/index.ts'
+import { findFiles } from '../../../src/run/media/artifact-walk.ts'
 import { Random, SEED } from '../../random.ts'
 import { temporaryFolder } from '../program.ts'
 import { bytesOf, contentsOf, listOf, recordsOf, unaccounted, unfinishedIn } from './kept.ts'
@@ -324,6 +325,16 @@ test('hostile and unicode names stay inside the artifact, each different', {
   for (const path of Object.keys(contents)) assert.doesNotMatch(path, /[\\\p{Cc}]|(^|\/)\.{0,2}(\/|$)/u)
   assert.equal(told.length, 1)
   assert.match(told[0]!, /not UTF-8: kept as 'f%ff%fe'/)
+})
+
+test('a folder of more entries than can be walked at a call is refused', (context) => {
+  const folder = temporaryFolder(context)
+  write(folder, { a: '', b: '', 'c/d': '' })
+  assert.equal(findFiles(folder, '/runs/project/run', 4).files.length, 3)
+  assert.throws(() => findFiles(folder, '/runs/project/run', 3), {
+    code: 'ERR_ARTIFACT',
+    message: /holds more than 3 files/,
+  })
 })
 
 test('what is no file is left out of a folder and refused alone', { skip: isWindows }, async (context) => {
