@@ -9,7 +9,12 @@ const OLDEST_NODE = [20, 18, 1] as const
 /** Majors that the tests run on. */
 const TESTED_NODE: readonly number[] = [20, 22, 24]
 /** Modules that are started as threads, below `src/`. */
-const THREADS = ['pipeline/drain-thread', 'pipeline/delivery-thread', 'pipeline/store/sync-thread']
+const THREADS = [
+  'pipeline/drain-thread',
+  'pipeline/delivery-thread',
+  'pipeline/store/sync-thread',
+  'pipeline/parking/parking-thread',
+]
 const PACKAGES = ['flatbuffers', 'piscina', 'undici']
 
 /** @param version of Node, such as `v20.18.1` */

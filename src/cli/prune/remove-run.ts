@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto'
 import { lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
+import { uploadsName } from '../../pipeline/store/cursor.ts'
 import { isRunFolder } from '../../pipeline/store/folder.ts'
 import { takeGuard } from '../../pipeline/store/guard.ts'
 import { readGuards } from '../../pipeline/store/guard-look.ts'
@@ -35,7 +36,10 @@ export function removeRun(
       removeHusk(folder)
       return undefined
     }
-    for (const { name } of destinations) guards.push(takeGuard(folder, `deliver-${name}`))
+    for (const { name } of destinations) {
+      guards.push(takeGuard(folder, `deliver-${name}`))
+      guards.push(takeGuard(folder, `deliver-${uploadsName(name)}`))
+    }
     const others = readGuards(folder).filter(
       ({ state, holder }) => state === 'held' && holder?.pid !== process.pid,
     )

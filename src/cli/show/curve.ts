@@ -1,8 +1,4 @@
-/**
- * A series in bounded memory: exact summaries, and a sketch of its shape for a plot. NaN counts as a point and is
- * the last value if it came last; minimum, maximum, mean and best pass over it. Infinities count.
- */
-import type { MetricSummary } from '../../core/types.ts'
+/** The shape of a series in bounded memory, for a plot: finite values only. */
 
 /** Twice the columns of a wide plot: more could not be seen. */
 const MAX_BUCKETS = 512
@@ -18,15 +14,6 @@ export interface Bucket {
 export class Curve {
   readonly name: string
   readonly context: string
-  points = 0
-  last = Number.NaN
-  lastStep = 0
-  min = Infinity
-  max = -Infinity
-  firstTime = Infinity
-  lastTime = -Infinity
-  #sum = 0
-  #counted = 0
   #buckets: Bucket[] = []
   /** Points in each bucket but the one that is being filled. */
   #perBucket = 1
@@ -37,30 +24,11 @@ export class Curve {
     this.context = context
   }
 
-  add(step: number, time: number, value: number): void {
-    this.points++
-    this.last = value
-    this.lastStep = step
-    if (time < this.firstTime) this.firstTime = time
-    if (time > this.lastTime) this.lastTime = time
-    if (Number.isNaN(value)) return
-    if (value < this.min) this.min = value
-    if (value > this.max) this.max = value
-    this.#sum += value
-    this.#counted++
+  add(step: number, value: number): void {
     if (Number.isFinite(value)) this.#sketch({ firstStep: step, lastStep: step, min: value, max: value })
   }
 
-  /** NaN where there was no number. */
-  summary(kind: MetricSummary, goal: 'minimize' | 'maximize' = 'minimize'): number {
-    if (kind === 'last') return this.last
-    if (this.#counted === 0) return Number.NaN
-    if (kind === 'mean') return this.#sum / this.#counted
-    if (kind === 'best') return goal === 'maximize' ? this.max : this.min
-    return kind === 'min' ? this.min : this.max
-  }
-
-  /** In the order of logging; finite values only. */
+  /** In the order of logging. */
   get buckets(): readonly Bucket[] {
     return this.#buckets
   }

@@ -8,8 +8,8 @@ import { type Palette, palette } from '../terminal.ts'
 import { bytes, count, dateTime, fit, padEnd, plain, plainLines, value, width } from '../text.ts'
 import type { Curve } from './curve.ts'
 import { plotLines } from './plot.ts'
-import { definitionOf, type RunContent } from './read-run.ts'
-import { type Shown, settledOf } from './show.ts'
+import { kindsOf, type RunContent, summaryValue } from './read-run.ts'
+import { chosenSummaries, type Shown, settledOf } from './show.ts'
 
 export interface ShowLayout {
   /** Of the terminal; undefined where the output is none. */
@@ -35,7 +35,7 @@ export function formatShown(shown: Shown, layout: ShowLayout): string {
   const tags = [...content.tags].map(([name, tag]) => [plain(name), plain(tag)])
   const lines = [
     ...headLines(overview, content, colours, layout.columns),
-    ...section('series', seriesLines(content, layout.columns, colours)),
+    ...section('series', seriesLines(shown, layout.columns, colours)),
     ...plots(content.curves, layout, colours),
     ...section('parameters', pairLines(params, layout.columns)),
     ...section('tags', pairLines(tags, layout.columns)),
@@ -79,19 +79,21 @@ function headLines(
   ]
 }
 
-function seriesLines(
-  { curves, definitions }: RunContent,
-  columns: number | undefined,
-  colours: Palette,
-): string[] {
-  if (curves.length === 0) return []
-  const read = curves.map((curve) => ({ curve, ...definitionOf(curve.name, definitions) }))
-  const kinds = SUMMARIES.filter((kind) => read.some(({ summary }) => summary.includes(kind)))
-  const rows = read.map(({ curve, summary, goal }) => [
-    seriesName(curve),
-    count(curve.points),
-    count(curve.lastStep),
-    ...kinds.map((kind) => (summary.includes(kind) ? value(curve.summary(kind, goal)) : '')),
+function seriesLines(shown: Shown, columns: number | undefined, colours: Palette): string[] {
+  const read = chosenSummaries(shown).map((summary) => ({
+    summary,
+    told: kindsOf(summary, shown.content.definitions),
+  }))
+  if (read.length === 0) return []
+  const kinds = SUMMARIES.filter((kind) => read.some(({ told }) => told.includes(kind)))
+  const rows = read.map(({ summary, told }) => [
+    seriesName(summary),
+    count(summary.points),
+    count(summary.last.step),
+    ...kinds.map((kind) => {
+      const number = told.includes(kind) ? summaryValue(summary, kind) : undefined
+      return number === undefined ? '' : value(number)
+    }),
   ])
   return alignedTable([['', 'points', 'last step', ...kinds], ...rows], INDENT, {
     columns,
@@ -99,7 +101,7 @@ function seriesLines(
   })
 }
 
-function seriesName({ name, context }: Curve): string {
+function seriesName({ name, context }: { readonly name: string; readonly context: string }): string {
   return plain(context === '' ? name : `${name} [${context}]`)
 }
 

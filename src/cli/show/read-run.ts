@@ -1,6 +1,7 @@
 /** Everything that `tracelet show` tells of a run's journal, gathered in one pass and in bounded memory. */
 import { FILE_LIST_TYPE } from '../../core/media-types.ts'
 import type { FileList, MetricSummary, ParamValue, RunRecord, UnknownRecord } from '../../core/types.ts'
+import type { SeriesSummary } from '../../index.ts'
 import { openJournal } from '../../pipeline/journal/reader.ts'
 import { Curve } from './curve.ts'
 
@@ -65,7 +66,7 @@ export function readContent(folder: string): RunContent {
         corrupt.points += entry.points
         corrupt.records += entry.records
       } else if (entry.kind === 'points') {
-        const { length, series, step, time, value } = entry.points
+        const { length, series, step, value } = entry.points
         for (let i = 0; i < length; i++) {
           const id = series[i]!
           let curve = curves[id]
@@ -73,7 +74,7 @@ export function readContent(folder: string): RunContent {
             const { name, context } = reader.series(id)
             curve = curves[id] = new Curve(name, context)
           }
-          curve.add(step[i]!, time[i]!, value[i]!)
+          curve.add(step[i]!, value[i]!)
         }
       }
     }
@@ -94,22 +95,23 @@ export function readContent(folder: string): RunContent {
 
 const DEFAULT_SUMMARY: readonly MetricSummary[] = ['last', 'min', 'max']
 
-/** How a series is to be read: a definition by its name wins over one by a beginning, a longer one over a shorter. */
-export function definitionOf(
-  name: string,
+/** What is to be told of a series: what `defineMetric` said, where it said anything. */
+export function kindsOf(
+  { name, shown }: SeriesSummary,
   definitions: readonly MetricDefinition[],
-): { readonly summary: readonly MetricSummary[]; readonly goal?: 'minimize' | 'maximize' | undefined } {
-  let found: MetricDefinition | undefined
-  for (const one of definitions) {
-    if (one.name === name) {
-      found = one
-      break
-    }
-    const fits = one.name.endsWith('*') && name.startsWith(one.name.slice(0, -1))
-    if (fits && one.name.length >= (found?.name.length ?? 0)) found = one
-  }
-  const summary = found?.summary?.length ? found.summary : DEFAULT_SUMMARY
-  return { summary, goal: found?.goal }
+): readonly MetricSummary[] {
+  const isDefined = definitions.some(
+    (one) =>
+      one.summary !== undefined &&
+      (one.name.endsWith('*') ? name.startsWith(one.name.slice(0, -1)) : one.name === name),
+  )
+  return isDefined ? shown : DEFAULT_SUMMARY
+}
+
+/** Undefined where there is none: 'best' of a series without a goal. */
+export function summaryValue(summary: SeriesSummary, kind: MetricSummary): number | undefined {
+  if (kind === 'last' || kind === 'best') return summary[kind]?.value
+  return summary[kind]
 }
 
 export type OtherRecord = Exclude<RunRecord, { kind: 'params' | 'tags' | 'notes' | 'metric' | 'state' }>

@@ -1,5 +1,5 @@
 /** `tracelet show`: one run, from its journal and from what its destinations have got. */
-import { openRun } from '../../index.ts'
+import { openRun, type SeriesSummary } from '../../index.ts'
 import { readDeadLetters } from '../../pipeline/store/dead-letters.ts'
 import {
   type Command,
@@ -15,7 +15,7 @@ import { type Overview, overviewOf } from '../overview.ts'
 import { terminalColumns } from '../terminal.ts'
 import { jsonText, plain } from '../text.ts'
 import { formatShown } from './format.ts'
-import { definitionOf, type RunContent, readContent } from './read-run.ts'
+import { kindsOf, type RunContent, readContent, summaryValue } from './read-run.ts'
 
 export const showCommand: Command = {
   name: 'show',
@@ -44,6 +44,7 @@ export const showCommand: Command = {
     const shown: Shown = {
       overview,
       content: wanted === undefined ? content : onlySeries(content, wanted),
+      summaries: run.summary(),
       refusals: refusalsOf(folder),
     }
     if (values.json === true) process.stdout.write(`${jsonText(toJson(shown, wanted !== undefined))}\n`)
@@ -62,6 +63,7 @@ export const showCommand: Command = {
 export interface Shown {
   readonly overview: Overview
   readonly content: RunContent
+  readonly summaries: readonly SeriesSummary[]
   readonly refusals: readonly Refusal[]
 }
 /** Items that a destination refused for the same reason. */
@@ -101,9 +103,16 @@ function onlySeries(content: RunContent, wanted: readonly string[]): RunContent 
   }
 }
 
-function toJson({ overview, content, refusals }: Shown, hasPoints: boolean) {
+/** Of the series that are to be shown, in the order they first came. */
+export function chosenSummaries({ content, summaries }: Shown): readonly SeriesSummary[] {
+  const chosen = new Set(content.curves.map(({ name, context }) => `${name}\n${context}`))
+  return summaries.filter(({ name, context }) => chosen.has(`${name}\n${context}`))
+}
+
+function toJson(shown: Shown, hasPoints: boolean) {
+  const { overview, content, refusals } = shown
   const { info, state, folder } = overview
-  const { curves, params, tags, notes, definitions, items, stateAt, corrupt } = content
+  const { params, tags, notes, definitions, items, stateAt, corrupt } = content
   const { nonce: _, ...told } = info
   const stored = hasPoints ? openRun(folder) : undefined
   return {
@@ -116,17 +125,14 @@ function toJson({ overview, content, refusals }: Shown, hasPoints: boolean) {
     params: Object.fromEntries(params),
     tags: Object.fromEntries(tags),
     notes,
-    series: curves.map((curve) => {
-      const { summary, goal } = definitionOf(curve.name, definitions)
-      return {
-        name: curve.name,
-        ...(curve.context !== '' && { context: curve.context }),
-        points: curve.points,
-        lastStep: curve.lastStep,
-        ...Object.fromEntries(summary.map((kind) => [kind, curve.summary(kind, goal)])),
-        ...(stored && pointsOf(stored.history(curve.name, curve.context))),
-      }
-    }),
+    series: chosenSummaries(shown).map((summary) => ({
+      name: summary.name,
+      ...(summary.context !== '' && { context: summary.context }),
+      points: summary.points,
+      lastStep: summary.last.step,
+      ...Object.fromEntries(kindsOf(summary, definitions).map((kind) => [kind, summaryValue(summary, kind)])),
+      ...(stored && pointsOf(stored.history(summary.name, summary.context))),
+    })),
     items,
     destinations: overview.destinations.map(({ name, destination, cursors, points, records }) => ({
       name,

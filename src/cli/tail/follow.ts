@@ -1,4 +1,5 @@
 /** Follows a run's journal, whichever process writes it, until the run has ended. */
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { JournalEntry, RunOutcome, Series, SeriesId } from '../../core/types.ts'
 import { openJournal } from '../../pipeline/journal/reader.ts'
@@ -46,6 +47,8 @@ export async function followRun(
   } finally {
     reader.close()
   }
+  // pruned while it was followed
+  if (!existsSync(folder)) return state === 'running' ? 'died' : state
   // At rest, what cannot be read at the end is passed over instead of waited for.
   const rest = openJournal(folder, { live: false, fromSeq: reader.seq })
   try {
