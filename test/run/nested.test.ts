@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { getActiveRun, openRun, startLogging, stopLogging } from '../../src/index.ts'
 import { temporaryFolder } from './program.ts'
 
@@ -68,10 +69,12 @@ test('300 children one after another: each is whole, and neither descriptors nor
   }
   parent.log({ last: 1 })
   if (isLinux) {
+    // the last ones are closed once they are synced; a few come and go with the threads' own work
+    const most = before.map((count) => count + 8)
+    const until = performance.now() + 10_000
+    while (descriptors() > most[0]! && performance.now() < until) await sleep(20)
     const after = [descriptors(), threads()]
-    // a few come and go with the threads' own work
-    for (const [at, count] of after.entries())
-      assert.ok(count <= before[at]! + 8, `${before} grew to ${after}`)
+    assert.ok(after[0]! <= most[0]! && after[1]! <= most[1]!, `${before} grew to ${after}`)
   }
   assert.equal((await parent.finish()).journaled, 1)
   const runs = readdirSync(join(dir, 'default'))

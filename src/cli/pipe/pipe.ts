@@ -45,8 +45,10 @@ export const pipeCommand: Command = {
   async run(values) {
     const feed = new Feed(say)
     const run = start(values, feed)
+    const reading = read(feed)
+    // whoever reads this may send a signal: it is listened for by now
     say(`run ${run.id}`)
-    const signal = await read(feed)
+    const signal = await reading
     await (signal === undefined ? feed.settled() : Promise.race([feed.settled(), wait(SIGNAL_READ_MS)]))
     const outcome: RunOutcome = signal === undefined ? (feed.outcome ?? 'finished') : 'killed'
     const stats = await run.finish(outcome, signal === undefined ? {} : { deadlineMs: SIGNAL_DEADLINE_MS })
