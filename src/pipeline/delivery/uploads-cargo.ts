@@ -42,8 +42,11 @@ export class UploadsCargo implements Cargo {
   readonly #kinds: ReadonlySet<string>
   readonly #progress: UploadProgress
   #survey: UploadSurvey | undefined
-  /** How many records had been journaled when all of them were known. */
-  #knownRecords = -1
+  /** Growth up to which everything has been looked at. */
+  #known = -1
+  #records = 0
+  #recordsAtSeq = 0
+  #hasMoved = false
   /** Records that the rows' delivery has not met, and since when. */
   #lag: { readonly records: number; readonly since: number } | undefined
 
@@ -54,8 +57,20 @@ export class UploadsCargo implements Cargo {
     this.#progress = new UploadProgress(site.block)
   }
 
+  /**
+   * Records, and a half more when the journal has moved since they were counted: the writer counts a record before
+   * it publishes how far can be read.
+   */
   growth(): number {
-    return this.#options.site.live?.[RUN.recordsJournaled] ?? 0
+    const { journal } = this.#options
+    const records = journal[RUN.recordsBefore]! + journal[RUN.recordsJournaled]!
+    const seq = journal[RUN.seq]!
+    if (records !== this.#records) {
+      this.#records = records
+      this.#recordsAtSeq = seq
+      this.#hasMoved = false
+    } else this.#hasMoved ||= seq !== this.#recordsAtSeq
+    return this.#hasMoved ? records + 0.5 : records
   }
 
   ask(ledger: Ledger | undefined, isAtRest: boolean, now: number): Ask {
@@ -73,7 +88,7 @@ export class UploadsCargo implements Cargo {
   loaded({ cursor }: Ledger): void {
     this.rest()
     this.#survey = this.#newSurvey(cursor)
-    this.#knownRecords = -1
+    this.#known = -1
   }
 
   openState(): SinkState {
@@ -98,14 +113,15 @@ export class UploadsCargo implements Cargo {
   /** Before the cursor is known. */
   #suspect(now: number): 'some' | 'none' | number {
     const { rowsBlock, rows } = this.#options
-    const records = this.#records
     if (rowsBlock[DESTINATION.elsewhere]! > 0) return 'some'
-    if (records === this.#knownRecords) return 'none'
+    const growth = this.growth()
+    if (growth === this.#known) return 'none'
+    const records = Math.floor(growth)
     const { recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt } = DESTINATION
     const words = [recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt]
     const met = words.reduce((sum, word) => sum + rowsBlock[word]!, 0)
     if (met >= records) {
-      this.#knownRecords = records
+      this.#known = growth
       return 'none'
     }
     if (rows.remote === undefined) return 'none'
@@ -120,19 +136,14 @@ export class UploadsCargo implements Cargo {
   #look(seq: number, now: number): 'some' | 'none' | number {
     const survey = this.#survey!
     if (survey.lastMet >= seq) return 'some'
-    const records = this.#records
-    if (records === this.#knownRecords) return 'none'
+    const growth = this.growth()
+    if (growth === this.#known) return 'none'
     const isAtEnd = survey.look()
     if (survey.lastMet >= seq) return 'some'
     if (!isAtEnd) return now
     survey.rest()
-    this.#knownRecords = records
+    this.#known = growth
     return 'none'
-  }
-
-  get #records(): number {
-    const { journal } = this.#options
-    return journal[RUN.recordsBefore]! + journal[RUN.recordsJournaled]!
   }
 
   #newSurvey(from: { readonly seq: number; readonly files?: number }): UploadSurvey {

@@ -319,7 +319,7 @@ export class Stage {
       rowsSite,
       new RowsCargo({
         site: rowsSite,
-        openReader: (from) => this.#failing(journal.reader(from)),
+        openReader: (from) => this.#limited(journal.reader(from)),
         onElsewhere: () => this.#wakeUploads(),
       }),
     )
@@ -334,7 +334,7 @@ export class Stage {
         rows: this.delivery,
         openRecords: (from) => {
           this.recordReaders++
-          return this.#failing(journal.recordsReader(from))
+          return this.#limited(journal.recordsReader(from))
         },
       }),
     )
@@ -428,11 +428,13 @@ export class Stage {
     return this.#isWoken ? this.now : Math.min(...this.#dueAt.values())
   }
 
-  #failing<Reader extends { next(): unknown }>(reader: Reader): Reader {
+  #limited<Reader extends { readonly seq: number; next(): unknown }>(reader: Reader): Reader {
     const { next } = reader
     return Object.defineProperty(reader, 'next', {
       value: () => {
         if (this.readError) throw this.readError
+        // what is not published is not read
+        if (this.live && reader.seq >= this.live[RUN.seq]!) return undefined
         return next.call(reader)
       },
     })

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { blobPath } from '../../../src/core/blob-path.ts'
-import { DESTINATION } from '../../../src/core/counters.ts'
+import { DESTINATION, RUN, runCounters } from '../../../src/core/counters.ts'
 import { FILE_LIST_TYPE } from '../../../src/core/media-types.ts'
 import type { BlobRef, RunRecord, StoredFile, WriteResult } from '../../../src/core/types.ts'
 import { destinationStats } from '../../../src/pipeline/destination-stats.ts'
@@ -449,6 +449,26 @@ describe('uploads', () => {
     assert.deepEqual(seen, [4, 4, 4, 4, 7, 10])
     assert.deepEqual(countersOf(stage), [1, 1, 10, 10])
   })
+
+  for (const isOpen of [true, false]) {
+    test(`a record that is counted before it can be read is not missed, ${isOpen ? 'open' : 'parked'}`, async () => {
+      const journal = new MemoryJournal().record(artifact(files(1)))
+      const stage = stageOf(journal, { live: true })
+      await stage.play(() => stage.uploader.uploads.length === 2)
+      if (!isOpen) {
+        stage.uploads!.park()
+        await stage.play(() => stage.uploader.closes === 1)
+      }
+      const words = runCounters(stage.counters)
+      journal.record(artifact(files(1, 'g')))
+      words[RUN.recordsJournaled] = journal.records
+      for (let turn = 0; turn < 10; turn++) stage.uploads!.turn(stage.now)
+      stage.publish()
+      await stage.play(() => stage.uploader.uploads.length === 4, stage.now + 500)
+      await stage.finish()
+      assert.equal(stage.closed?.complete, true)
+    })
+  }
 
   test('a lag of the rows holds the uploads up for a second at most', async () => {
     const journal = new MemoryJournal().scalars('loss', 100).record(artifact(files(1)))
