@@ -100,6 +100,7 @@ export class Parking {
       living.runs.add(run.number)
       this.#post(living, { type: 'run', run, producer })
     }
+    this.#post(living, { type: 'job', job }, transfer)
     living.given[job.class]++
     living.given.bytes += job.bytes
     living.pending[job.class].push({
@@ -108,7 +109,6 @@ export class Parking {
       counts: producerCounters(run.counters, producer),
       settle,
     })
-    this.#post(living, { type: 'job', job }, transfer)
     return undefined
   }
 
