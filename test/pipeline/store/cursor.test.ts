@@ -17,7 +17,14 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import { crc32 } from 'node:zlib'
 import type { ErrorRecord } from '../../../src/core/errors.ts'
 import type { Cursor, SettledCounts } from '../../../src/core/types.ts'
-import { CursorStore, cursorPath, previousPath, settledFloor } from '../../../src/pipeline/store/cursor.ts'
+import {
+  CursorStore,
+  cursorPath,
+  previousPath,
+  readCursors,
+  settledFloor,
+  uploadsName,
+} from '../../../src/pipeline/store/cursor.ts'
 import { MAX_STATE_BYTES } from '../../../src/pipeline/store/cursor-format.ts'
 
 const ADDRESS = 'https://mlflow.example project 7'
@@ -282,6 +289,29 @@ describe('CursorStore', () => {
 function cursor(seq: number, state?: Record<string, unknown>): Cursor {
   return { seq, back: seq, settled: SETTLED, ...(state && { state }) } as Cursor
 }
+
+it('a cursor of uploads keeps its files, its points and the address of the run, and is read beside that of the rows', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tracelet-cursors-'))
+  try {
+    assert.deepEqual(readCursors(folder, 'mlflow', ADDRESS), { rows: undefined, uploads: undefined })
+    const save = (name: string, saved: Cursor) => {
+      const store = new CursorStore(folder, name, () => undefined)
+      store.load(ADDRESS)
+      store.save(saved)
+    }
+    const rows: Cursor = { ...cursor(20, { id: 'r' }), url: 'http://there/r' }
+    const refused = { count: 2, first: [{ path: 'a', code: 'ERR_BLOB', reason: 'gone' }] }
+    const uploads: Cursor = { ...cursor(40, { part: 3 }), files: 7, refused, points: 31 }
+    save('mlflow', rows)
+    save(uploadsName('mlflow'), uploads)
+    assert.deepEqual(readCursors(folder, 'mlflow', ADDRESS), { rows, uploads })
+    assert.deepEqual(readCursors(folder, 'mlflow', 'elsewhere'), { rows: undefined, uploads: undefined })
+    // uploads may be ahead of the rows; how many of those below are points is theirs to know
+    assert.deepEqual(settledFloor(folder), { seq: 40, points: 31 })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
 
 it('the floor is the cursor furthest ahead, damaged ones passed over', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tracelet-floor-'))
