@@ -34,6 +34,7 @@ export interface FakeOptions {
 }
 
 const ROOT = '/api/2.0/mlflow/'
+const UPLOAD = 'upload-artifact'
 const ARTIFACTS = '/api/2.0/mlflow-artifacts/artifacts'
 const MAX_BODY_BYTES = 1_000_000
 /** As uvicorn. */
@@ -49,6 +50,8 @@ export class FakeMlflow {
   oversizeBodies = 0
   /** No room for any artifact. */
   isFull = false
+  /** Of a server that serves no artifacts: its folder, which is on another machine, whatever this one has there. */
+  artifactRoot: string | undefined
   /** Of one artifact, as a server before MLflow may have it. */
   maxFileBytes = Number.POSITIVE_INFINITY
   readonly #basicAuth: string | undefined
@@ -122,7 +125,7 @@ export class FakeMlflow {
     }
     const method = request.method ?? ''
     let body: Record<string, unknown> = {}
-    if (method !== 'GET' && method !== 'PUT' && bytes.length > 0) {
+    if (method !== 'GET' && method !== 'PUT' && route !== UPLOAD && bytes.length > 0) {
       if (bytes.length > MAX_BODY_BYTES) this.oversizeBodies++
       try {
         body = JSON.parse(bytes.toString()) as Record<string, unknown>
@@ -169,12 +172,24 @@ export class FakeMlflow {
     this.requests.set(route, (this.requests.get(route) ?? 0) + 1)
     try {
       if (method === 'PUT') this.artifacts.put(route.slice('artifacts/'.length), bytes)
-      return [200, method === 'PUT' ? {} : this.#carryOut(`${method} ${route}`, body, query)]
+      if (route === UPLOAD) this.#putOfRun(query, bytes)
+      return [
+        200,
+        method === 'PUT' || route === UPLOAD ? {} : this.#carryOut(`${method} ${route}`, body, query),
+      ]
     } catch (error) {
       if (error instanceof HtmlFault) return undefined
       if (!(error instanceof ApiError)) throw error
       return [error.status, { error_code: error.errorCode, message: error.message }]
     }
+  }
+
+  #putOfRun(query: URLSearchParams, bytes: Buffer): void {
+    const { experimentId, runId } = this.store.run(query.get('run_uuid'))
+    if (bytes.length === 0 || bytes.length > 10 * 1024 * 1024) {
+      throw new ApiError(400, 'INVALID_PARAMETER_VALUE', 'Artifact size is too large or zero')
+    }
+    this.artifacts.put(encodeURI(`${experimentId}/${runId}/artifacts/${query.get('path')}`), bytes)
   }
 
   #carryOut(call: string, body: Readonly<Record<string, unknown>>, query: URLSearchParams): object {
@@ -183,6 +198,8 @@ export class FakeMlflow {
     if (verb === 'PATCH') return artifacts.changeModel(modelId!, body)
     if (verb === 'DELETE') return artifacts.deleteModel(modelId!)
     switch (call) {
+      case 'GET artifacts/list':
+        return {}
       case 'GET artifacts':
         return artifacts.list(query.get('path') ?? '')
       case 'POST runs/log-inputs':
@@ -212,7 +229,9 @@ export class FakeMlflow {
       case 'POST runs/create': {
         const { experiment_id, run_name, start_time, tags } = body
         const list = tags as { key: string; value: string }[]
-        return { run: runJson(store.createRun(experiment_id, String(run_name), Number(start_time), list)) }
+        return {
+          run: this.#runJson(store.createRun(experiment_id, String(run_name), Number(start_time), list)),
+        }
       }
       case 'GET runs/get':
         return this.#getRun(store.run(query.get('run_id')))
@@ -223,7 +242,7 @@ export class FakeMlflow {
         return this.#search(body)
       case 'POST runs/update': {
         const status = body.status as string | undefined
-        return { run_info: runJson(store.updateRun(body.run_id, status, body.end_time as number)).info }
+        return { run_info: this.#runJson(store.updateRun(body.run_id, status, body.end_time as number)).info }
       }
       case 'POST runs/log-batch': {
         const batch = body as LogBatch
@@ -238,8 +257,12 @@ export class FakeMlflow {
     }
   }
 
+  #runJson(run: FakeRun) {
+    return runJson(run, this.artifactRoot ?? 'mlflow-artifacts:')
+  }
+
   #getRun(run: FakeRun): object {
-    return { run: { ...runJson(run), outputs: this.artifacts.outputsOf(run.runId) } }
+    return { run: { ...this.#runJson(run), outputs: this.artifacts.outputsOf(run.runId) } }
   }
 
   #search(body: Readonly<Record<string, unknown>>): object {
@@ -251,7 +274,7 @@ export class FakeMlflow {
         run.tags.get(parsed[1]!) === parsed[3] &&
         (body.run_view_type === 'ALL' || run.stage === 'active'),
     )
-    return runs.length > 0 ? { runs: runs.map(runJson) } : {}
+    return runs.length > 0 ? { runs: runs.map((run) => this.#runJson(run)) } : {}
   }
 
   #interval(query: URLSearchParams): object {
@@ -269,6 +292,7 @@ export class FakeMlflow {
 
 function routeOf({ pathname }: URL): string | undefined {
   if (pathname.startsWith(ROOT)) return pathname.slice(ROOT.length)
+  if (pathname === `/ajax-api/2.0/mlflow/${UPLOAD}`) return UPLOAD
   if (pathname.startsWith(ARTIFACTS)) return `artifacts${pathname.slice(ARTIFACTS.length)}`
   return undefined
 }
@@ -277,7 +301,7 @@ function serverError(response: ServerResponse): void {
   response.writeHead(500, { 'content-type': 'text/html' }).end('<title>500 Internal Server Error</title>')
 }
 
-function runJson(run: FakeRun) {
+function runJson(run: FakeRun, root: string) {
   const pairs = (map: ReadonlyMap<string, string>) => [...map].map(([key, value]) => ({ key, value }))
   return {
     info: {
@@ -288,7 +312,7 @@ function runJson(run: FakeRun) {
       start_time: run.startTime,
       ...(run.endTime !== undefined && { end_time: run.endTime }),
       lifecycle_stage: run.stage,
-      artifact_uri: `mlflow-artifacts:/${run.experimentId}/${run.runId}/artifacts`,
+      artifact_uri: `${root}/${run.experimentId}/${run.runId}/artifacts`,
     },
     data: { params: pairs(run.params), tags: pairs(run.tags) },
   }

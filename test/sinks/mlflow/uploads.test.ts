@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -268,6 +268,22 @@ describe('uploads of the MLflow sink', () => {
     assert.equal((await sink.write(points, signal)).status, 'accepted')
     abort.abort()
     for (const answers of await Promise.all(hanging)) assert.equal(last(answers).status, 'retry')
+  })
+
+  it('does not take a folder for the server’s because it has the same name here', async () => {
+    fake.artifactRoot = join(run.folder, 'mlruns')
+    mkdirSync(fake.artifactRoot)
+    const sink = await opened()
+    assert.equal(last(await uploadRecord(sink, run.folder, artifactOf('data', 'a'), 1)).status, 'accepted')
+    assert.deepEqual(files(), { 'data/a': 'of a' })
+    const here = readdirSync(fake.artifactRoot, { recursive: true, withFileTypes: true })
+    assert.deepEqual(
+      here.filter((entry) => entry.isFile()),
+      [],
+    )
+    const empty: RunRecord = { ...artifactOf('none'), files: [{ path: 'e', blob: blob('') }] } as RunRecord
+    const refused = last(await uploadRecord(sink, run.folder, empty, 2))
+    assert.ok(refused.status === 'split' && /mlflow server --serve-artifacts/.test(refused.reason))
   })
 
   it('keeps beside an artifact what MLflow has no place for', async () => {
