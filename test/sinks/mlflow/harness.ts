@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto'
 import type { RunInfo } from '../../../src/core/types.ts'
 import { keyOf } from '../../../src/sinks/mlflow/keys.ts'
 import { mlflow } from '../../../src/sinks/mlflow/sink.ts'
-import type { Fault, SinkHarness, StoredPoint, StoredRun } from '../harness.ts'
+import type { Fault, SinkHarness, StoredPoint, StoredRun, StoredUpload } from '../harness.ts'
 import { FakeMlflow, type FakeRequest, type ServerFault } from './fake-server.ts'
 import type { FakeRun } from './fake-store.ts'
 
+const MAX_FILE_BYTES = 100_000
 const PASSWORD = 'open sesame'
 const POISON = 'refused by this server'
 
@@ -31,6 +33,7 @@ export async function start(): Promise<SinkHarness> {
     basicAuth: `ann:${PASSWORD}`,
     refuseKey: new RegExp(`^${POISON}$`),
   })
+  fake.maxFileBytes = MAX_FILE_BYTES
   const find = (run: RunInfo): FakeRun | undefined =>
     [...fake.store.runs.values()].find(({ tags }) => tags.get('tracelet.nonce') === run.nonce)
   return {
@@ -49,6 +52,20 @@ export async function start(): Promise<SinkHarness> {
     },
     keyOf: ({ name, context }) => keyOf(name, context).key,
     poison: { name: POISON, value: 1 },
+    uploads: {
+      stored: (run) => storedUploads(fake, find(run)),
+      failNext(fault, run) {
+        const remote = find(run)
+        const isOurs = ({ method, route }: FakeRequest) =>
+          method === 'PUT' && remote !== undefined && route.includes(remote.runId)
+        fake.failNext(FAULTS[fault]!, isOurs)
+      },
+      faults: Object.keys(FAULTS) as Fault[],
+      fill(isFull) {
+        fake.isFull = isFull
+      },
+      maxFileBytes: MAX_FILE_BYTES,
+    },
     // A batch or text that the server cut in silence is as bad as one that is too large.
     oversize: () => fake.store.oversize + fake.oversizeBodies + fake.store.silentLosses,
     stop: () => fake.stop(),
@@ -72,4 +89,30 @@ function storedRun(run: FakeRun): StoredRun {
     tags: Object.fromEntries(run.tags),
     outcome: run.status.toLowerCase() as StoredRun['outcome'],
   }
+}
+
+/** An artifact of a type has a file beside it, sent last, that also tells what its paths stand for. */
+function storedUploads(fake: FakeMlflow, run: FakeRun | undefined): StoredUpload[] {
+  if (run === undefined) return []
+  const root = `${run.experimentId}/${run.runId}/artifacts/`
+  const files = [...fake.artifacts.files].filter(([path]) => path.startsWith(root))
+  const stored: StoredUpload[] = []
+  for (const [path, content] of files) {
+    if (!path.endsWith('.tracelet.json')) continue
+    const { name, paths = {} } = JSON.parse(content.toString()) as {
+      name: string
+      paths?: Record<string, string>
+    }
+    const own = path.slice(root.length, -'.tracelet.json'.length)
+    const digests = files
+      .map(([file, bytes]) => [file.slice(root.length), bytes] as const)
+      .filter(([file]) => file.startsWith(`${own}/`))
+      .map(([file, bytes]) => [paths[file] ?? file.slice(own.length + 1), sha256(bytes)] as const)
+    stored.push({ kind: 'artifact', name, files: Object.fromEntries(digests) })
+  }
+  return stored
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
