@@ -56,12 +56,13 @@ export interface Progress {
 /** What there is to say at each call; it counts from what was there at the first one, when cursors have been read. */
 export function progressOf(read: ReadStats): () => Progress {
   let first: ReturnType<typeof sums> | undefined
+  let isUploading = false
   return () => {
     const now = sums(read())
     first ??= now
     const files = now.filesKnown > 0 ? `${count(now.filesSent)}/${count(now.filesKnown)} files` : ''
     // What is left once the items are through are the records whose files are still on their way.
-    const isUploading = now.bytesKnown > now.bytesSent && now.pendingPoints === 0
+    isUploading = now.pendingPoints === 0 && (isUploading || now.bytesKnown > now.bytesSent)
     if (isUploading) {
       const total = now.bytesKnown - first.bytesSent
       return { label: 'uploading', unit: 'bytes', done: now.bytesSent - first.bytesSent, total, more: files }

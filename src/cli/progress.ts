@@ -10,6 +10,8 @@ export interface ProgressOutput {
 
 const REDRAW_MS = 100
 const BAR_COLUMNS = 24
+/** Before it a rate is chance. */
+const FIRST_RATE_MS = 250
 const DEFAULT_COLUMNS = 80
 const CLEAR_LINE = '\r\x1b[K'
 
@@ -22,6 +24,8 @@ export class ProgressBar {
   readonly #now: () => number
   readonly #startedAt: number
   #drawnAt = -Infinity
+  /** What was done already when the clock began to run. */
+  #from: number | undefined
 
   /** @param unit plural noun of what is counted; 'bytes' are shown as KiB, MiB … @param now monotonic milliseconds */
   constructor(
@@ -46,11 +50,12 @@ export class ProgressBar {
    */
   update(done: number, total: number = this.#total, more = ''): void {
     this.#total = total
+    this.#from ??= done
     if (!this.#output.isTTY) return
     const now = this.#now()
     if (now - this.#drawnAt < REDRAW_MS && done < this.#total) return
     this.#drawnAt = now
-    const line = progressLine(this.#label, done, this.#total, this.#unit, now - this.#startedAt)
+    const line = progressLine(this.#label, done, this.#total, this.#unit, now - this.#startedAt, this.#from)
     const columns = this.#output.columns || DEFAULT_COLUMNS
     this.#output.write(CLEAR_LINE + fit(more === '' ? line : `${line}  ${more}`, columns - 1))
   }
@@ -68,11 +73,12 @@ export function progressLine(
   total: number,
   unit: string,
   elapsedMs: number,
+  from = 0,
 ): string {
   const share = total > 0 ? Math.min(1, done / total) : 1
   const filled = Math.floor(share * BAR_COLUMNS)
   const bar = '━'.repeat(filled) + '─'.repeat(BAR_COLUMNS - filled)
-  const perSecond = elapsedMs > 0 ? (done * 1000) / elapsedMs : 0
+  const perSecond = elapsedMs >= FIRST_RATE_MS ? ((done - from) * 1000) / elapsedMs : 0
   const isBytes = unit === 'bytes'
   const parts = [
     `${label} ${bar} ${String(Math.floor(share * 100)).padStart(3)} %`,

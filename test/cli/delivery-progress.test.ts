@@ -36,6 +36,14 @@ test('progress counts from what was there at first, over all destinations, and e
   assert.deepEqual(look(), { label: 'uploading', unit: 'bytes', done: 2000, total: 8000, more: '3/5 files' })
 })
 
+test('what is uploading stays so to its end', () => {
+  let now = { a: statsOf(0, 1, [0, 1], [0, 100]) }
+  const look = progressOf(() => now)
+  assert.equal(look().unit, 'bytes')
+  now = { a: statsOf(0, 1, [1, 1], [100, 100]) }
+  assert.deepEqual(look(), { label: 'uploading', unit: 'bytes', done: 100, total: 100, more: '1/1 files' })
+})
+
 test('bytes are told with their units, rate and what is left', () => {
   assert.equal(
     progressLine('uploading', 3 * 1024 ** 2, 12 * 1024 ** 2, 'bytes', 1500),

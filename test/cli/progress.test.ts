@@ -9,7 +9,18 @@ test('a line tells share, count, rate and what is left', () => {
   )
 })
 
+test('a bar that begins in the middle counts its rate from there', () => {
+  const { output, written } = terminal(100)
+  let now = 0
+  const bar = new ProgressBar('sending', 1000, 'items', output, () => now)
+  bar.update(600)
+  now = 1000
+  bar.update(700, 1200, '3/4 files')
+  assert.match(written.at(-1)!, /700\/1,200 items {2}100 items\/s {2}5\.0 s left {2}3\/4 files$/)
+})
+
 test('the beginning knows no rate, the end nothing left', () => {
+  assert.doesNotMatch(progressLine('x', 5, 10, 'steps', 20), /steps\/s/)
   assert.equal(progressLine('x', 0, 10, 'steps', 0), 'x ────────────────────────   0 %  0/10 steps')
   assert.equal(
     progressLine('x', 10, 10, 'steps', 4000),

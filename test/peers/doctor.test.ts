@@ -25,10 +25,8 @@ test('a real server is told with its version, and a run there with its address',
   assert.equal(run.code, 0, run.stdout)
   assert.match(run.stdout, /✓ mlflow: has everything/)
   const shown = await tracelet(root, 'show', 'sent', '--no-plots')
-  assert.match(
-    shown.stdout,
-    new RegExp(`^ {2}mlflow +15\\d +0 +0 +0 +${server.uri}/#/experiments/\\d+/runs/\\w+$`, 'm'),
-  )
+  assert.match(shown.stdout, /^ {2}mlflow +15\d +0 +0 +0$/m)
+  assert.match(shown.stdout, new RegExp(`^ {2}mlflow: ${server.uri}/#/experiments/\\d+/runs/\\w+$`, 'm'))
 })
 
 test("a real server's check of host names is explained", async (context) => {

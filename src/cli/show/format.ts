@@ -163,25 +163,23 @@ function destinationLines(
       count(one.points + one.records),
       count(settled.rejected + settled.recordsRejected),
       count(settled.filtered + settled.recordsFiltered),
-      plain(placeOf(one, overview.folder)),
     ]
   })
-  const table = alignedTable(
-    [['', 'delivered', 'pending', 'rejected', 'filtered', 'where'], ...rows],
-    INDENT,
-    {
-      left: [5, 0],
-      columns,
-      paint: (cell, row, column) =>
-        row === 0 ? colours.dim(cell) : column === 2 && cell.trim() !== '0' ? colours.yellow(cell) : cell,
-    },
+  const table = alignedTable([['', 'delivered', 'pending', 'rejected', 'filtered'], ...rows], INDENT, {
+    columns,
+    paint: (cell, row, column) =>
+      row === 0 ? colours.dim(cell) : column === 2 && cell.trim() !== '0' ? colours.yellow(cell) : cell,
+  })
+  // never cut: it is there to be copied
+  const places = destinations.map(
+    (one) => `${INDENT}${plain(one.name)}: ${plain(placeOf(one, overview.folder))}`,
   )
   const reasons = refusals.map(({ destination, code, reason, count: times }) =>
     colours.red(`${INDENT}${plain(destination)} refused ${count(times)}: ${plain(`${code}: ${reason}`)}`),
   )
   const owed = destinations.some((one) => one.points + one.records > 0)
   const hint = owed ? [`${INDENT}send the rest with: tracelet sync ${plain(overview.info.id)}`] : []
-  return [...table, ...reasons, ...hint]
+  return [...table, ...places, ...reasons, ...hint]
 }
 
 /** What the backend said when it was opened, else where it was told to write. */
