@@ -62,6 +62,7 @@ export class Parking {
   /** Number of the parking thread's block in each run's counters: a successor goes on with it. */
   readonly #producers = new Map<number, number>()
   #refs = 0
+  #isRefusing = false
 
   constructor(options: ParkingOptions) {
     this.#options = options
@@ -219,10 +220,12 @@ export class Parking {
 
   #makeRoom(living: Living, bytes: number): boolean {
     const fits = () => living.given.bytes - living.freed[FREED_BYTES]! + bytes <= MAX_PARKED_BYTES
-    const deadline = monotonicNow() + this.#options.blockMaxMs
+    // as with a full lane: who has waited in vain does not wait again before there was room
+    const deadline = monotonicNow() + (this.#isRefusing ? 0 : this.#options.blockMaxMs)
     for (;;) {
       const seen = Atomics.load(living.words, LEDGER.changes)
-      if (fits()) return true
+      this.#isRefusing = !fits()
+      if (!this.#isRefusing) return true
       const left = deadline - monotonicNow()
       if (left <= 0) return false
       Atomics.wait(living.words, LEDGER.changes, seen, Math.min(left, WAIT_SLICE_MS))

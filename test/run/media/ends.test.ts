@@ -420,6 +420,28 @@ for (const overflow of ['drop', 'block'] as const) {
   })
 }
 
+test('who has waited for room in vain does not wait again', async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(folder, async ({ startLogging }) => {
+    const onIssue = () => undefined
+    const run = startLogging({ blockMaxMs: 100, onIssue })
+    const data = new Uint8Array(120 * 2 ** 20)
+    const since = performance.now()
+    // the first is being encoded for seconds, the second waits, no other has room
+    for (let i = 0; i < 2; i++) run.logImage('i', { data, shape: [3 * 1024, 10 * 1024, 4] })
+    const filledMs = performance.now() - since
+    const less = new Uint8Array(20 * 2 ** 20)
+    for (let i = 0; i < 20; i++) run.logImage('i', { data: less, shape: [512, 10 * 1024, 4] })
+    const refusedMs = performance.now() - since - filledMs
+    process.stdout.write(JSON.stringify({ refusedMs, stats: run.stats() }))
+    process.kill(process.pid, 'SIGKILL')
+  })
+  const { refusedMs, stats } = JSON.parse(ended.stdout) as { refusedMs: number; stats: Stats }
+  context.diagnostic(`${stats.records.lost} of 20 refused in ${Math.round(refusedMs)} ms`)
+  assert.ok(stats.records.lost > 15)
+  assert.ok(refusedMs < 100 * stats.records.lost, `${refusedMs} ms`)
+})
+
 interface Overflown {
   readonly told: string[]
   readonly mostMs: number
