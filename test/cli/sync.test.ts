@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { Transform } from 'node:stream'
+import { after, type TestContext, test } from 'node:test'
 import { startLogging } from '../../src/index.ts'
 import { FakeMlflow } from '../sinks/mlflow/fake-server.ts'
 import { readEvents } from '../sinks/tensorboard/read-events.ts'
@@ -93,24 +94,7 @@ test('a terminal shows how much has been sent, how fast and what is left; a pipe
   const run = startLogging({ dir: root, runId: 'slow', backend: { mlflow: { uri } } })
   for (let step = 0; step < 20_000; step++) run.log({ loss: step, acc: step }, { step })
   await run.finish('finished', { deadlineMs: 0 })
-  // each request takes a while, so that there is something to be seen
-  const proxy = createServer((request, response) => {
-    const forward = () => {
-      const on = httpRequest(fake.uri + request.url!, { method: request.method, headers: request.headers })
-      on.on('response', (answer) => {
-        response.writeHead(answer.statusCode!, answer.headers)
-        answer.pipe(response)
-      })
-      request.pipe(on)
-    }
-    setTimeout(forward, 30)
-  })
-  proxy.listen(Number(new URL(uri).port), '127.0.0.1')
-  await once(proxy, 'listening')
-  context.after(() => {
-    proxy.closeAllConnections()
-    proxy.close()
-  })
+  await slowServer(context, fake.uri, Number(new URL(uri).port))
   const shown = await inTerminal(context, root, ['sync', 'slow'], { columns: 110 })
   if (shown !== undefined) {
     assert.equal(shown.code, 0, shown.screen)
@@ -124,6 +108,28 @@ test('a terminal shows how much has been sent, how fast and what is left; a pipe
   const piped = await tracelet(root, 'sync', 'slow')
   assert.equal(piped.code, 0)
   assert.doesNotMatch(piped.stdout + piped.stderr, /━|items\/s/)
+})
+
+test('the bytes of files are shown while they go out', async (context) => {
+  const fake = await FakeMlflow.start()
+  context.after(() => fake.stop())
+  const away = await FakeMlflow.start()
+  const { uri } = away
+  await away.stop()
+  const run = startLogging({ dir: root, runId: 'heavy', backend: { mlflow: { uri } } })
+  const file = join(root, 'weights.bin')
+  writeFileSync(file, Buffer.alloc(FILE_BYTES, 7))
+  assert.equal((await run.logArtifact(file)).status, 'taken')
+  await run.finish('finished', { deadlineMs: 0 })
+  await slowServer(context, fake.uri, Number(new URL(uri).port))
+  const shown = await inTerminal(context, root, ['sync', 'heavy'], { columns: 120 })
+  if (shown === undefined) return
+  assert.equal(shown.code, 0, shown.screen)
+  assert.match(
+    shown.screen,
+    /uploading ━*─+ +\d+ % {2}[\d.]+ [KM]iB\/6\.0 MiB {2}[\d.]+ [KM]iB\/s {2}[\d.]+ s left {2}0\/1 files/,
+  )
+  assert.match(shown.lines.join('\n'), /^ records\n.*\n {2}mlflow +3 +3 +0 +0 +0 +0 {2}✓$/m)
 })
 
 test('Ctrl-C ends it, and the next one sends the rest', async (context) => {
@@ -141,3 +147,31 @@ test('Ctrl-C ends it, and the next one sends the rest', async (context) => {
   assert.match(stdout, /mlflow +100 +100 /)
   if (shown !== undefined) assert.deepEqual([shown.code, shown.signal], [null, 'SIGINT'])
 })
+
+const FILE_BYTES = 6 * 1024 ** 2
+/** Of each request, and of each piece of what it brings. */
+const SLOWNESS_MS = { request: 30, piece: 8 }
+
+/** Stands before a server on a port of its own and takes its time, so that there is something to be seen. */
+async function slowServer(context: TestContext, uri: string, port: number): Promise<void> {
+  const proxy = createServer((request, response) => {
+    const slow = new Transform({
+      transform: (piece, _, done) => setTimeout(() => done(null, piece), SLOWNESS_MS.piece),
+    })
+    const forward = () => {
+      const on = httpRequest(uri + request.url!, { method: request.method, headers: request.headers })
+      on.on('response', (answer) => {
+        response.writeHead(answer.statusCode!, answer.headers)
+        answer.pipe(response)
+      })
+      request.pipe(slow).pipe(on)
+    }
+    setTimeout(forward, SLOWNESS_MS.request)
+  })
+  proxy.listen(port, '127.0.0.1')
+  await once(proxy, 'listening')
+  context.after(() => {
+    proxy.closeAllConnections()
+    proxy.close()
+  })
+}
