@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { COMMANDS } from '../src/cli/commands.ts'
 import { ERROR_CODES } from '../src/core/errors.ts'
 import type { OptionRow, OptionTable } from '../src/core/options.ts'
+import type { RecordKind, SinkCapabilities } from '../src/core/types.ts'
 import { RUN_OPTIONS } from '../src/run/options.ts'
 import { SINKS } from '../src/sinks/index.ts'
 
@@ -12,6 +14,14 @@ const README = new URL('../../README.md', import.meta.url)
 const TABLES: Record<string, () => string> = {
   'options startLogging': () => optionTable(RUN_OPTIONS),
   ...Object.fromEntries(SINKS.map((sink) => [`options ${sink.kind}`, () => optionTable(sink.options)])),
+  commands: () =>
+    table(
+      ['command', 'what it does'],
+      COMMANDS.map(({ usage, summary }) => [
+        `\`tracelet ${nameAndRun(usage)}\``,
+        summary.replaceAll('|', '\\|'),
+      ]),
+    ),
   errors: () =>
     table(
       ['code', 'what happened'],
@@ -21,10 +31,10 @@ const TABLES: Record<string, () => string> = {
     table(
       ['', ...SINKS.map((sink) => sink.title)],
       [
-        ['scalars', ...SINKS.map(() => '✅')],
-        ...(['params', 'tags', 'state'] as const).map((kind) => [
-          kind === 'params' ? 'hyperparameters' : kind,
-          ...SINKS.map((sink) => (sink.capabilities.records.includes(kind) ? '✅' : '❌')),
+        ['metrics', ...SINKS.map(() => '✅')],
+        ...Object.entries(KIND_WORDS).map(([kind, word]) => [
+          word,
+          ...SINKS.map((sink) => place(sink.capabilities, kind as RecordKind)),
         ]),
         ['NaN', ...SINKS.map((sink) => sink.capabilities.values.nan)],
         ['±Infinity', ...SINKS.map((sink) => sink.capabilities.values.infinity)],
@@ -34,6 +44,34 @@ const TABLES: Record<string, () => string> = {
         ['sending twice is harmless by', ...SINKS.map((sink) => sink.capabilities.rewrite)],
       ],
     ),
+}
+
+/** Every kind of record in the users' words: a kind that is not here does not compile. */
+const KIND_WORDS: Readonly<Record<RecordKind, string>> = {
+  params: 'hyperparameters',
+  tags: 'tags',
+  notes: 'notes',
+  state: 'state at the end',
+  metric: 'axes and summaries of metrics',
+  dataset: 'datasets',
+  text: 'texts',
+  histogram: 'histograms',
+  images: 'images',
+  table: 'tables',
+  figure: 'figures',
+  prCurve: 'PR curves',
+  artifact: 'artifacts',
+  model: 'models',
+}
+
+function place({ records, uploads }: SinkCapabilities, kind: RecordKind): string {
+  if (records.includes(kind)) return '✅'
+  return uploads?.includes(kind) ? '✅ uploaded' : '❌'
+}
+
+/** `show RUN [--metric …]` → `show RUN` */
+function nameAndRun(usage: string): string {
+  return usage.split(/ [[|<]/, 1)[0]!
 }
 
 function optionTable(options: OptionTable): string {

@@ -8,26 +8,9 @@ import { TraceletError } from '../core/errors.ts'
 import { nearest } from '../core/options.ts'
 import { VERSION } from '../core/version.ts'
 import { type Command, EXIT, EXIT_WORDS, UsageError } from './command.ts'
-import { demoCommand } from './demo/command.ts'
-import { doctorCommand } from './doctor/doctor.ts'
-import { lsCommand } from './ls.ts'
-import { pipeCommand } from './pipe/pipe.ts'
-import { pruneCommand } from './prune/prune.ts'
-import { showCommand } from './show/show.ts'
-import { syncCommand } from './sync.ts'
-import { tailCommand } from './tail/tail.ts'
+import { COMMANDS } from './commands.ts'
 import { plain } from './text.ts'
 
-const COMMANDS: readonly Command[] = [
-  demoCommand,
-  doctorCommand,
-  lsCommand,
-  pipeCommand,
-  pruneCommand,
-  showCommand,
-  syncCommand,
-  tailCommand,
-]
 const HELP_OPTION = { type: 'boolean', short: 'h', doc: 'show this help' } as const
 
 process.exitCode = await main(process.argv.slice(2))
