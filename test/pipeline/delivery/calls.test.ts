@@ -13,14 +13,14 @@ describe('calls of a sink', () => {
     calls.track(async (signal, alive) => {
       for (let step = 0; step < 10; step++) {
         await delay(SILENCE_MS / 5)
-        assert.equal(signal.aborted, false, `step ${step}`)
+        if (signal.aborted) return
         alive()
       }
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
       abortedAfterMs = performance.now() - start
     }, SILENCE_MS)
     await calls.settled()
-    assert.ok(abortedAfterMs >= SILENCE_MS * 2.9, `${abortedAfterMs}`)
+    assert.ok(abortedAfterMs >= SILENCE_MS * 2.9 && abortedAfterMs < Infinity, `${abortedAfterMs}`)
     assert.equal(calls.size, 0)
   })
 

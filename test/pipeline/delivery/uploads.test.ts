@@ -169,6 +169,19 @@ describe('uploads', () => {
     assert.equal(stage.told.filter(({ type }) => type === 'url').length, 1)
   })
 
+  test('it does not open before what rows have found is safe on disk', async () => {
+    const journal = new MemoryJournal().record(artifact(files(1))).scalars('loss', 10)
+    const stage = stageOf(journal, { live: true })
+    stage.sink.onOpen = () => ({ status: 'ready', state: { remote: 'r7' } })
+    stage.diskError = new Error('ENOSPC')
+    await stage.play(() => stage.now > 20_000 && stage.sink.points.length === 10)
+    assert.equal(stage.uploader.opens, 0)
+    stage.diskError = undefined
+    await stage.finish()
+    assert.equal(stage.closed?.complete, true)
+    assert.deepEqual(stage.uploader.states, [{ remote: 'r7' }])
+  })
+
   test('while rows cannot open the run, uploads do not either; rows that never do end both', async () => {
     const journal = new MemoryJournal().record(artifact(files(1))).record(FINISHED)
     const stage = stageOf(journal)
@@ -308,6 +321,28 @@ describe('uploads', () => {
     assert.deepEqual(countersOf(stage).slice(0, 2), [5, 5])
   })
 
+  test('parts that are rejected by index reject the record, of a file and of the last step alike', async () => {
+    const journal = new MemoryJournal()
+      .record(artifact(files(2)))
+      .record(text('last'))
+      .record(text('good'))
+    const stage = stageOf(journal)
+    stage.uploader.uploadRule = ({ seq, file }) =>
+      file?.path === 'f0' || seq === 1
+        ? { status: 'partial', rejected: [{ index: 0, code: 'ERR_REFUSED', reason: 'not this one' }] }
+        : undefined
+    await stage.finish()
+    assert.deepEqual(pathsOf(stage), ['0:f1', '2:last'])
+    assert.deepEqual(
+      stage.letters.map(({ seq, reason }) => [seq, reason]),
+      [
+        [0, 'f0: not this one'],
+        [1, 'not this one'],
+      ],
+    )
+    assertConserved(stage, 0, 3)
+  })
+
   test('that a file was rejected is not forgotten by a kill', async () => {
     const journal = new MemoryJournal().record(artifact(files(30)))
     const rule = ({ file }: { file?: { path: string } }): WriteResult | undefined =>
@@ -433,6 +468,7 @@ describe('uploads', () => {
     stage.uploader.uploadRule = ({ file, sent }) => {
       if (file === undefined) return undefined
       const look = () => seen.push(stage.uploadsBlock[DESTINATION.bytesSent]!)
+      look()
       sent(4)
       look()
       sent(-3)
@@ -446,7 +482,7 @@ describe('uploads', () => {
       return undefined
     }
     await stage.finish()
-    assert.deepEqual(seen, [4, 4, 4, 4, 7, 10])
+    assert.deepEqual(seen, [0, 4, 4, 4, 4, 4, 7, 10])
     assert.deepEqual(countersOf(stage), [1, 1, 10, 10])
   })
 
