@@ -219,7 +219,7 @@ export interface SinkLimits {
   readonly accountInFlight?: number
   /** How long a batch may wait to be filled while the journal has no more. */
   readonly lingerMs: number
-  /** Files of one record that may be uploaded at once. Default 1. */
+  /** Files of one record that may be uploaded at once; the state that one leaves replaces another's. Default 1. */
   readonly uploadsInFlight?: number
 }
 

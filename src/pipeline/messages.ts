@@ -114,7 +114,10 @@ export type FromDelivery =
       readonly issue: ErrorRecord
       readonly severity: 'notice' | 'failing' | 'blocked' | 'recovered'
     }
-  /** The destination is settled to the end, or the deadline passed; its cursor is on disk, its guard released. */
+  /**
+   * The destination is settled to the end, rows and uploads, or the deadline passed; its cursors are on disk, its
+   * guards released. `complete` only when both are settled.
+   */
   | {
       readonly type: 'closed'
       readonly run: RunId
