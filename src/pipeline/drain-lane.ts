@@ -15,6 +15,8 @@ export interface LaneOwner {
   recall(lane: DrainLane, local: number): Producer | undefined
   defined(definition: SeriesDefinition): void
   marked(producer: Producer, pushed: number): void
+  /** A record of the run could not be read. */
+  unreadable(run: DrainRun): void
   finished(run: DrainRun, deadlineAt: number): void
 }
 
@@ -27,7 +29,7 @@ export class DrainLane {
   orphans = 0
   readonly #owner: LaneOwner
   /** Whose series it is, by the lane's number of a series. */
-  readonly #targets: Producer[] = []
+  readonly #targets: (Producer | undefined)[] = []
 
   constructor(reader: LaneReader, owner: LaneOwner) {
     this.reader = reader
@@ -79,8 +81,9 @@ export class DrainLane {
     const producer = this.#producer(run)
     if (producer.isClean) this.#owner.soil(producer)
     if (reader.position <= producer.journaledTo) return slots
-    if (kind === LANE_RECORD.record) run.stageRecord(producer, bytes)
-    else if (kind === LANE_RECORD.mark) this.#owner.marked(producer, b)
+    if (kind === LANE_RECORD.record) {
+      if (!run.stageRecord(producer, bytes)) this.#owner.unreadable(run)
+    } else if (kind === LANE_RECORD.mark) this.#owner.marked(producer, b)
     else if (kind === LANE_RECORD.finish) this.#owner.finished(run, b)
     return slots
   }
@@ -90,6 +93,16 @@ export class DrainLane {
     producer.stage.define(local, run.series(name, context))
     this.#targets[local] = producer
     return producer
+  }
+
+  /** Lanes outlive runs by far: what a finished one holds must not stay with them. */
+  removeRun(number: number): void {
+    const producer = this.producers.get(number)
+    if (!producer) return
+    this.producers.delete(number)
+    producer.run.removeProducer(producer)
+    for (let local = 0; local < this.#targets.length; local++)
+      if (this.#targets[local] === producer) this.#targets[local] = undefined
   }
 
   #producer(run: DrainRun): Producer {

@@ -72,6 +72,11 @@ export class DrainRun {
     return this.counters[RUN.closed] === 1
   }
 
+  /** Whether points that came after finish() have opened the journal again. */
+  get isReopened(): boolean {
+    return this.#isReopened
+  }
+
   series(name: string, context: string): number {
     const id = this.#writer?.series(name, context) ?? 0
     this.#names[id] = [name, context]
@@ -83,7 +88,9 @@ export class DrainRun {
   }
 
   addProducer(lane: LaneReader): Producer {
-    const producer = new Producer(this, lane, () => this.#writer?.takeRow() ?? 0, !this.#isInherited)
+    // of a run that was opened before, others have taken points
+    const sawAll = !this.#isInherited && !this.#isReopened
+    const producer = new Producer(this, lane, () => this.#writer?.takeRow() ?? 0, sawAll)
     this.producers.push(producer)
     return producer
   }
@@ -92,14 +99,26 @@ export class DrainRun {
     this.producers.splice(this.producers.indexOf(producer), 1)
   }
 
-  /** A record follows the points its producer logged before it. */
-  stageRecord(producer: Producer, bytes: Uint8Array): void {
+  /**
+   * A record follows the points its producer logged before it. One that is none is counted lost: whatever a lane
+   * holds must not end the thread that all runs live by.
+   * @returns false for bytes that are no record
+   */
+  stageRecord(producer: Producer, bytes: Uint8Array): boolean {
     if (this.#unusable !== undefined || !this.#writer) {
       this.counters[RUN.recordsLostDisk]!++
-      return
+      return true
     }
     this.#stagePoints(producer)
-    this.#writer.stageRecord(bytes, producer.lane.id, producer.lane.position)
+    try {
+      this.#writer.stageRecord(bytes, producer.lane.id, producer.lane.position)
+      return true
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error
+      this.counters[RUN.recordsLostDisk]!++
+      this.#writer.countLost(0, 1)
+      return false
+    }
   }
 
   /** Before anything is staged: late points open the journal of a finished run once more. */

@@ -98,10 +98,14 @@ export class Drain implements LaneOwner {
     if (run.failure !== undefined) this.#hooks.onIssue(run, toErrorRecord(run.failure, 'ERR_JOURNAL_WRITE'))
   }
 
-  /** A finished run that every destination has closed; what still comes of it opens its journal again. */
+  /**
+   * A finished run that every destination has closed; what still comes of it opens its journal again. One that late
+   * points have opened by now stays: they must not meet a second writer.
+   */
   removeRun(number: number): void {
     const run = this.runs.get(number)
-    if (!run) return
+    if (!run || run.isReopened) return
+    for (const lane of this.#lanes.values()) lane.removeRun(number)
     this.#finished.set(number, run.order)
     this.runs.delete(number)
   }
@@ -226,6 +230,13 @@ export class Drain implements LaneOwner {
     producer.stage.closeRows()
     const issue = producer.check(pushed)
     if (issue) this.#hooks.onIssue(producer.run, issue)
+  }
+
+  /** @internal LaneOwner */
+  unreadable(run: DrainRun): void {
+    const message =
+      'something that was logged is no record and was counted as lost: a defect in tracelet, please report it'
+    this.#hooks.onIssue(run, { code: 'ERR_LAW', message })
   }
 
   /** @internal LaneOwner */

@@ -8,8 +8,9 @@ import { Parking } from '../pipeline/parking/parking.ts'
 import { requestFlush, ring, untilFlushed } from '../ring/doorbell.ts'
 import { isControl, MIN_LANE_SLOTS } from '../ring/layout.ts'
 import { disabledAttachedRun } from './disabled-run.ts'
+import { type FlushOptions, flushTimeoutMs } from './end.ts'
 import { Issues } from './issues.ts'
-import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
+import { RunLogger } from './logger.ts'
 import { MediaLog } from './media/media-log.ts'
 import { RunProducer } from './producer.ts'
 import { ThreadLane, type ThreadLaneOptions } from './thread-lane.ts'
@@ -119,7 +120,7 @@ export class AttachedRun extends RunLogger {
   /** Everything this thread logged so far is in the journal when this resolves; false when the time was up first. */
   async flush(options: FlushOptions = {}): Promise<boolean> {
     this.mark()
-    const deadlineAt = monotonicNow() + (options.timeoutMs ?? DEFAULT_FLUSH_TIMEOUT_MS)
+    const deadlineAt = monotonicNow() + flushTimeoutMs(options, (issue) => issues.report(issue))
     const isTaken = await this.#parking.untilEmpty(deadlineAt)
     const ticket = requestFlush(this.#control)
     const isJournaled = await untilFlushed(this.#control, ticket, deadlineAt - monotonicNow())

@@ -14,12 +14,6 @@ import type { Metric } from './metric.ts'
 import type { LogPlace, RunProducer } from './producer.ts'
 import { logParams, type Params, setTags, type Tags } from './records.ts'
 
-export const DEFAULT_FLUSH_TIMEOUT_MS = 30_000
-export interface FlushOptions {
-  /** Longest wait for the journal; default 30 s. */
-  readonly timeoutMs?: number
-}
-
 export class RunLogger {
   /** @internal */
   protected readonly producer: RunProducer

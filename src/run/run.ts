@@ -6,10 +6,11 @@ import type { ErrorRecord } from '../core/errors.ts'
 import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
 import type { DestinationNews } from '../pipeline/destination-stats.ts'
 import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
+import { type FinishOptions, type FlushOptions, flushTimeoutMs, resolveEnd } from './end.ts'
 import type { Engine } from './engine.ts'
 import type { RunHandle } from './handle.ts'
 import { type Issues, say } from './issues.ts'
-import { DEFAULT_FLUSH_TIMEOUT_MS, type FlushOptions, RunLogger } from './logger.ts'
+import { RunLogger } from './logger.ts'
 import { MediaLog } from './media/media-log.ts'
 import { Parked } from './parked.ts'
 import { RunProducer } from './producer.ts'
@@ -29,11 +30,6 @@ export interface RunPlan {
   /** Names of the destinations that nothing is sent to before `tracelet sync`. */
   readonly offline: readonly string[]
   readonly onFinished: () => void
-}
-
-export interface FinishOptions {
-  /** Longest wait for the backends; default the run's `finishDeadlineMs`. The rest stays in the journal. */
-  readonly deadlineMs?: number
 }
 
 export class Run extends RunLogger implements AsyncDisposable {
@@ -115,7 +111,7 @@ export class Run extends RunLogger implements AsyncDisposable {
    */
   async flush(options: FlushOptions = {}): Promise<Stats> {
     this.mark()
-    const deadlineAt = monotonicNow() + (options.timeoutMs ?? DEFAULT_FLUSH_TIMEOUT_MS)
+    const deadlineAt = monotonicNow() + flushTimeoutMs(options, (issue) => this.#plan.issues.report(issue))
     await this.#engine.keepAlive(async () => {
       if (this.#parked.any) {
         await this.#engine.parking.untilEmpty(deadlineAt)
@@ -129,12 +125,14 @@ export class Run extends RunLogger implements AsyncDisposable {
   /**
    * Ends the run: journals everything, delivers until the deadline, closes the backends. What is pending then
    * stays in the journal, and the command that sends it is printed. Calling it again gives the same answer.
-   * @param outcome default 'finished'
+   * @param outcome default 'finished'; what is none of the three is reported as ERR_OPTION, and the run is 'finished'
    */
   finish(outcome: RunOutcome = 'finished', options: FinishOptions = {}): Promise<Stats> {
-    this.#finishing ??= this.#engine.keepAlive(() =>
-      this.#finish(outcome, options.deadlineMs ?? this.#plan.finishDeadlineMs),
-    )
+    this.#finishing ??= this.#engine.keepAlive(() => {
+      const { finishDeadlineMs, issues } = this.#plan
+      const end = resolveEnd(outcome, options, finishDeadlineMs, (issue) => issues.report(issue))
+      return this.#finish(end.outcome, end.deadlineMs)
+    })
     return this.#finishing
   }
 

@@ -10,12 +10,13 @@ import { takeGuard } from '../pipeline/store/guard.ts'
 import { type Backend, isInJournal, resolveBackends, toRunDestination } from './backends.ts'
 import { describeRun, newRunInfo } from './describe-run.ts'
 import { disabledRun } from './disabled-run.ts'
+import type { FinishOptions } from './end.ts'
 import { Engine } from './engine.ts'
 import { type IssueHandler, Issues } from './issues.ts'
 import { RUN_OPTIONS } from './options.ts'
 import { watchProcessEnd } from './process-end.ts'
 import type { Params, Tags } from './records.ts'
-import { type FinishOptions, Run } from './run.ts'
+import { Run } from './run.ts'
 
 export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'parent'> {
   /** Where the run lands; default the local store and TensorBoard event files. */

@@ -4,6 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { createCounters, RUN, runCounters } from '../../src/core/counters.ts'
 import { Drain } from '../../src/pipeline/drain.ts'
 import type { RunOrder, SeriesDefinition } from '../../src/pipeline/messages.ts'
@@ -11,7 +14,7 @@ import { Descriptors } from '../../src/pipeline/store/descriptors.ts'
 import { createRunFolder } from '../../src/pipeline/store/folder.ts'
 import { Syncer } from '../../src/pipeline/store/syncer.ts'
 import { LaneWriter } from '../../src/ring/lane-writer.ts'
-import { CONTROL, createControl, createLane, LANE } from '../../src/ring/layout.ts'
+import { CONTROL, createControl, createLane, LANE, LANE_RECORD } from '../../src/ring/layout.ts'
 import { RunProducer } from '../../src/run/producer.ts'
 import { Random, SEED } from '../random.ts'
 import { readJournal } from '../run/journaled.ts'
@@ -26,6 +29,7 @@ class Spine {
   readonly producer: RunProducer
   readonly definitions: SeriesDefinition[] = []
   onDefinitions = () => {}
+  onIssue = (message: string): void => assert.fail(message)
   logged = 0
   readonly #order: RunOrder
   readonly #syncer = new Syncer<never>()
@@ -79,7 +83,7 @@ class Spine {
       onAppend: () => {},
       onFinish: () => {},
       onOrphans: (points) => assert.fail(`${points} points of nobody`),
-      onIssue: (_, issue) => assert.fail(issue.message),
+      onIssue: (_, issue) => this.onIssue(issue.message),
     })
     drain.addRun(this.#order, epoch > 1)
     drain.addLane(this.lane)
@@ -276,4 +280,57 @@ test('a late point of a finished run whose lane was forgotten opens its journal 
   journalAll(drain, 10)
   spine.assertOnce('late points stand behind the others')
   assert.equal(runCounters(spine.counters)[RUN.late], 2)
+})
+
+test('bytes that are no record are counted as lost and told; what comes before and after them is journaled', (context) => {
+  const spine = new Spine(context)
+  const told: string[] = []
+  spine.onIssue = (message) => told.push(message)
+  const drain = spine.newDrain()
+  spine.log(3)
+  spine.producer.lane.pushRecord(LANE_RECORD.record, 1, 0, Uint8Array.of(1, 2, 3))
+  spine.log(3)
+  journalAll(drain, 1)
+  spine.assertOnce('around it')
+  assert.equal(runCounters(spine.counters)[RUN.recordsLostDisk], 1)
+  assert.deepEqual(
+    told.map((message) => /is no record/.test(message)),
+    [true],
+  )
+})
+
+test('what a finished run held is let go of, though its lane lives on; late points still find their way', async (context) => {
+  const spine = new Spine(context)
+  const drain = spine.newDrain()
+  spine.log(3)
+  spine.producer.finish(1)
+  for (let now = 1; now < 4; now++) drain.pass(now)
+  const held = new WeakRef(drain.runs.get(1)!)
+  drain.removeRun(1)
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  await turn()
+  collect()
+  assert.equal(held.deref(), undefined)
+  spine.log(2)
+  // every point that the producer counts came out, in two parts
+  spine.producer.mark()
+  journalAll(drain, 10)
+  spine.assertOnce('late points stand behind the others')
+  assert.equal(runCounters(spine.counters)[RUN.late], 2)
+})
+
+test('a run that late points have opened again before it was removed meets no second writer', (context) => {
+  const spine = new Spine(context)
+  const drain = spine.newDrain()
+  spine.log(3)
+  spine.producer.finish(1)
+  for (let now = 1; now < 4; now++) drain.pass(now)
+  spine.log(2)
+  drain.pass(4)
+  drain.removeRun(1)
+  spine.log(2)
+  journalAll(drain, 10)
+  spine.assertOnce('all late points are in one journal')
+  assert.equal(runCounters(spine.counters)[RUN.late], 4)
 })
