@@ -2,11 +2,12 @@
 import type { ErrorRecord } from '../core/errors.ts'
 import type { RunRecord } from '../core/types.ts'
 import type { Snapshot } from '../pipeline/parking/messages.ts'
+import { attempt } from './attempt.ts'
 import { type Dataset, defineMetric, logDataset, type MetricOptions, setNotes } from './descriptions.ts'
 import { type ArtifactOptions, logArtifact, logModel, type ModelOptions } from './media/artifact.ts'
 import type { FigureInput } from './media/figure.ts'
 import type { HistogramInput } from './media/histogram.ts'
-import { captioned, type ImageInput } from './media/image.ts'
+import type { ImageInput } from './media/image.ts'
 import type { MediaLog } from './media/media-log.ts'
 import type { MediaPlace } from './media/place.ts'
 import type { TableInput } from './media/table.ts'
@@ -51,17 +52,17 @@ export class RunLogger {
 
   /** Hyperparameters; nested objects become `optimizer.lr`, secrets `[REDACTED:…]`. */
   logParams(params: Params): void {
-    logParams(this.producer, params, this.#report)
+    attempt('logParams', this.#report, () => logParams(this.producer, params, this.#report))
   }
 
   /** Words, or words with values; a later value replaces an earlier one. */
   setTags(tags: Tags): void {
-    setTags(this.producer, tags, this.#report)
+    attempt('setTags', this.#report, () => setTags(this.producer, tags, this.#report))
   }
 
   /** The run's description, Markdown; a later one replaces it. */
   setNotes(markdown: string): void {
-    setNotes(this.producer, markdown, this.#report)
+    attempt('setNotes', this.#report, () => setNotes(this.producer, markdown, this.#report))
   }
 
   /**
@@ -69,12 +70,12 @@ export class RunLogger {
    * @param name of a series; one that ends in `*` means all series that begin so. A later definition replaces it.
    */
   defineMetric(name: string, options?: MetricOptions): void {
-    defineMetric(this.producer, name, options, this.#report)
+    attempt('defineMetric', this.#report, () => defineMetric(this.producer, name, options, this.#report))
   }
 
   /** A dataset that the run reads. Its content is not copied; `logArtifact` does that. */
   logDataset(dataset: Dataset): void {
-    logDataset(this.producer, dataset, this.#report)
+    attempt('logDataset', this.#report, () => logDataset(this.producer, dataset, this.#report))
   }
 
   /** A text, such as a generated sample; up to 256 MiB. */
@@ -106,7 +107,7 @@ export class RunLogger {
     image: ImageInput,
     place: MediaPlace & { readonly caption?: string | undefined } = {},
   ): void {
-    this.#media.images(name, [captioned(image, place.caption)], place)
+    this.#media.image(name, image, place)
   }
 
   /** Several images of one name and step, such as a batch of samples. */

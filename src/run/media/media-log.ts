@@ -1,16 +1,17 @@
 /** Everything a producer logs that is larger than a point: checked, copied, and sent through its lane or parked. */
 import { monotonicNow } from '../../core/clock.ts'
 import { PRODUCER, RUN, runCounters } from '../../core/counters.ts'
-import { type ErrorRecord, TraceletError } from '../../core/errors.ts'
+import type { ErrorRecord } from '../../core/errors.ts'
 import { PLOTLY_TYPE } from '../../core/media-types.ts'
 import type { LoggedImage, RunRecord } from '../../core/types.ts'
 import type { Content, FilesJob, ParkedRun, Snapshot } from '../../pipeline/parking/messages.ts'
 import { BLOB_TO_BE, fitsParking, recordName } from '../../pipeline/parking/parked-record.ts'
-import type { Parking } from '../../pipeline/parking/parking.ts'
+import { MAX_PARKED_BYTES, type Parking } from '../../pipeline/parking/parking.ts'
+import { attempt } from '../attempt.ts'
 import { describe, type RunProducer } from '../producer.ts'
 import { type FigureInput, isImageFigure, toPlotlyJson } from './figure.ts'
 import { type HistogramInput, toHistogram } from './histogram.ts'
-import { type ImageInput, type TakenImage, takeImage } from './image.ts'
+import { captioned, type ImageInput, type TakenImage, takeImage } from './image.ts'
 import { isErrorRecord } from './numbers.ts'
 import { type MediaPlace, Places } from './place.ts'
 import { toPrCurve } from './pr-curve.ts'
@@ -90,31 +91,48 @@ export class MediaLog {
     })
   }
 
+  /** @param place `caption` stands over an image's own */
+  image(
+    name: string,
+    image: ImageInput,
+    place: MediaPlace & { readonly caption?: string | undefined },
+  ): void {
+    this.#attempt('logImage', () => this.#images(name, [captioned(image, place.caption)], place))
+  }
+
   images(name: string, images: readonly ImageInput[], place: MediaPlace): void {
     this.#attempt('logImages', () => {
       if (!Array.isArray(images) || images.length === 0)
         return refused('logImages() takes an array of at least one image')
-      const taken: TakenImage[] = []
-      for (const image of images) {
-        const one = takeImage(image)
-        if ('code' in one) return one
-        taken.push(one)
-      }
-      const placed = this.#places.place(name, place)
-      if ('code' in placed) return placed
-      const list = taken.map(
-        ({ width, height, caption }): LoggedImage => ({
-          image: BLOB_TO_BE,
-          width,
-          height,
-          ...(caption !== undefined && { caption }),
-        }),
-      )
-      return this.#park(
-        { ...placed, kind: 'images', images: list },
-        taken.map(({ content }) => content),
-      )
+      return this.#images(name, images, place)
     })
+  }
+
+  #images(name: string, images: readonly ImageInput[], place: MediaPlace): ErrorRecord | undefined {
+    const taken: TakenImage[] = []
+    let bytes = 0
+    for (const image of images) {
+      const one = takeImage(image)
+      if ('code' in one) return one
+      taken.push(one)
+      bytes += one.bytes
+      // copies of what cannot wait anyway would only take memory
+      if (bytes > MAX_PARKED_BYTES) return tooLarge(images.length)
+    }
+    const placed = this.#places.place(name, place)
+    if ('code' in placed) return placed
+    const list = taken.map(
+      ({ width, height, caption }): LoggedImage => ({
+        image: BLOB_TO_BE,
+        width,
+        height,
+        ...(caption !== undefined && { caption }),
+      }),
+    )
+    return this.#park(
+      { ...placed, kind: 'images', images: list },
+      taken.map(({ content }) => content),
+    )
   }
 
   table(name: string, input: TableInput, place: MediaPlace): void {
@@ -198,16 +216,8 @@ export class MediaLog {
     return issue && { code: issue.code, message: `${recordName(record)} is lost: ${issue.message}` }
   }
 
-  /** What goes wrong in data of the caller's costs this call only. */
   #attempt(call: string, work: () => ErrorRecord | undefined): void {
-    let issue: ErrorRecord | undefined
-    try {
-      issue = work()
-    } catch (error) {
-      if (error instanceof TraceletError) issue = { code: error.code, message: error.message }
-      else issue = refused(`${call}() could not take what it was given: ${String((error as Error)?.message)}`)
-    }
-    if (issue) this.#tell(issue)
+    attempt(call, (issue) => this.#tell(issue), work)
   }
 }
 
@@ -216,6 +226,12 @@ function refused(message: string): ErrorRecord {
 }
 function about(name: unknown, { code, message }: ErrorRecord): ErrorRecord {
   return { code, message: `'${String(name).slice(0, 100)}': ${message}` }
+}
+function tooLarge(count: number): ErrorRecord {
+  return {
+    code: 'ERR_VALUE_TOO_LONG',
+    message: `${count} images take more than the ${MAX_PARKED_BYTES} bytes that can wait to be kept; log fewer at once`,
+  }
 }
 function tooLong(record: RunRecord): ErrorRecord {
   return {
