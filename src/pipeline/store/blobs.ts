@@ -55,7 +55,9 @@ export class BlobStore {
     mkdirSync(this.#folder, { recursive: true, mode: FOLDER_MODE })
     const own = unfinishedPrefix()
     for (const name of readdirSync(this.#folder)) {
-      if (name.startsWith(UNFINISHED) && !name.startsWith(own)) rmSync(join(this.#folder, name))
+      // another thread of this process may be clearing up too
+      if (name.startsWith(UNFINISHED) && !name.startsWith(own))
+        rmSync(join(this.#folder, name), { force: true })
     }
     if (this.#isDurable) syncFolder(runFolder)
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import {
   closeSync,
   ftruncateSync,
@@ -14,9 +15,10 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
 import { blobPath } from '../../../src/core/blob-path.ts'
 import type { BlobRef } from '../../../src/core/types.ts'
 import { BlobStore, COPY_BYTES, unfinishedPath } from '../../../src/pipeline/store/blobs.ts'
@@ -160,6 +162,34 @@ test('what a process that died left unfinished is removed, what this one is writ
     filesOf(folder).map((name) => join(folder, 'blobs', name)),
     [own],
   )
+})
+
+test('two threads that clear up after a process that died do not disturb each other', async (context) => {
+  const folder = temporaryFolder(context)
+  new BlobStore(folder, 'process')
+  for (let i = 0; i < 2000; i++) writeFileSync(join(folder, 'blobs', `tmp-1.7-0.${i}`), '')
+  const store = new URL(`../../../src/pipeline/store/blobs${extname(import.meta.url)}`, import.meta.url).href
+  const go = new Int32Array(new SharedArrayBuffer(4))
+  const program = `
+    const { parentPort, workerData } = require('node:worker_threads')
+    import(workerData.store).then(({ BlobStore }) => {
+      parentPort.postMessage('ready')
+      Atomics.wait(workerData.go, 0, 0)
+      new BlobStore(workerData.folder, 'process')
+    })`
+  const workers = [1, 2].map(() => new Worker(program, { eval: true, workerData: { store, go, folder } }))
+  const ends = workers.map(
+    (worker) =>
+      new Promise((resolve, reject) => {
+        worker.once('error', reject)
+        worker.once('exit', resolve)
+      }),
+  )
+  await Promise.all(workers.map((worker) => once(worker, 'message')))
+  Atomics.store(go, 0, 1)
+  Atomics.notify(go, 0)
+  assert.deepEqual(await Promise.all(ends), [0, 0])
+  assert.deepEqual(filesOf(folder), [])
 })
 
 test('a full disk is an error of the system and leaves nothing', {
