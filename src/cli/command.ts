@@ -65,6 +65,9 @@ export function rootFolder(values: Readonly<Record<string, unknown>>): string {
 /** The command line is wrong: told without a stack, with exit code 2. */
 export class UsageError extends Error {}
 
+/** What a command needs is not there; told without a stack, with exit code 1. */
+export class CommandError extends Error {}
+
 /** The one word that a command is about. @throws UsageError */
 export function onlyWord(command: string, words: readonly string[], what: string): string {
   const [word] = words

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { TraceletError } from '../core/errors.ts'
 import { nearest } from '../core/options.ts'
 import { VERSION } from '../core/version.ts'
-import { type Command, EXIT, EXIT_WORDS, UsageError } from './command.ts'
+import { type Command, CommandError, EXIT, EXIT_WORDS, UsageError } from './command.ts'
 import { COMMANDS } from './commands.ts'
 import { plain } from './text.ts'
 
@@ -51,9 +51,10 @@ function endWithReader({ outlivesReader }: Command): void {
 
 function parse(command: Command, args: readonly string[]) {
   const options = { ...command.options, help: HELP_OPTION }
-  const unknown = args.find(
-    (arg) => arg.startsWith('--') && arg !== '--' && !Object.hasOwn(options, optionName(arg)),
-  )
+  const end = args.indexOf('--')
+  const unknown = args
+    .slice(0, end < 0 ? args.length : end)
+    .find((arg) => arg.startsWith('--') && !Object.hasOwn(options, optionName(arg)))
   if (unknown !== undefined) {
     const near = nearest(optionName(unknown), Object.keys(options))
     throw new UsageError(
@@ -124,16 +125,22 @@ function exitWords(exits: Readonly<Record<number, string>>): string {
     .join(', ')
 }
 
-/** Usage and foreseen errors without a stack; anything else is a defect and keeps its own. */
+/** Usage, foreseen errors and those of the file system without a stack; anything else is a defect and keeps its own. */
 function tell(error: unknown): number {
-  if (error instanceof UsageError) {
-    process.stderr.write(`tracelet: ${plain(error.message)}\n`)
-    return EXIT.usage
-  }
-  if (error instanceof TraceletError)
-    process.stderr.write(`tracelet: ${error.code}: ${plain(error.message)}\n`)
-  else process.stderr.write(`tracelet: ${error instanceof Error ? error.stack : String(error)}\n`)
-  return EXIT.failed
+  const words =
+    error instanceof TraceletError
+      ? `${error.code}: ${error.message}`
+      : error instanceof UsageError || error instanceof CommandError || isSystemError(error)
+        ? error.message
+        : undefined
+  const said = words === undefined ? (error instanceof Error ? error.stack : String(error)) : plain(words)
+  process.stderr.write(`tracelet: ${said}\n`)
+  return error instanceof UsageError ? EXIT.usage : EXIT.failed
+}
+
+/** The system has refused something: no permission, no room, no such file. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error
 }
 
 function print(text: string): number {

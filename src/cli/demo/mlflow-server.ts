@@ -5,6 +5,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { CommandError } from '../command.ts'
 import { hasEnded, launchFree, launchKept, stopLaunched } from './kept-process.ts'
 import { pythonEnvironment } from './python-environment.ts'
 
@@ -78,7 +79,9 @@ async function untilHealthy(uri: string, child: ChildProcess, log: string): Prom
     const ended = hasEnded(child)
     if (ended || performance.now() > deadline) {
       const tail = readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n')
-      throw new Error(`the MLflow server ${ended ? 'ended' : 'does not answer'}; ${log} ends with:\n${tail}`)
+      throw new CommandError(
+        `the MLflow server ${ended ? 'ended' : 'does not answer'}; ${log} ends with:\n${tail}`,
+      )
     }
     await sleep(150)
   }
@@ -103,6 +106,6 @@ async function freePort(): Promise<number> {
   const address = server.address()
   server.close()
   await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no loopback port')
+  if (address === null || typeof address === 'string') throw new CommandError('no loopback port')
   return address.port
 }

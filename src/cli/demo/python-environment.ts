@@ -3,6 +3,7 @@ import { execFile, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { CommandError } from '../command.ts'
 
 const CANDIDATES = ['python3.11', 'python3.12', 'python3.10', 'python3', 'python']
 const OLDEST_MINOR = 10
@@ -13,7 +14,7 @@ const run = promisify(execFile)
  * @param requirement as pip takes it: `mlflow==3.17.2`
  * @param onProgress packages found so far
  * @returns path of its interpreter
- * @throws Error when there is no usable Python, or pip fails
+ * @throws CommandError when there is no usable Python, or pip fails
  */
 export async function pythonEnvironment(
   folder: string,
@@ -48,7 +49,7 @@ async function findPython(): Promise<string> {
       // Not there, or without venv: the next one.
     }
   }
-  throw new Error(
+  throw new CommandError(
     `no Python 3.${OLDEST_MINOR} or later with its venv module found (looked for ${CANDIDATES.join(', ')}); ` +
       'or name a server: --mlflow-uri http://…',
   )
@@ -72,5 +73,7 @@ async function install(
   pip.stderr.on('data', (text: Buffer) => (problems += text))
   const code = await new Promise((resolve, reject) => pip.on('error', reject).on('close', resolve))
   if (code === 0) return
-  throw new Error(`pip could not install ${requirement}: ${problems.trim().split('\n').slice(-3).join(' ')}`)
+  throw new CommandError(
+    `pip could not install ${requirement}: ${problems.trim().split('\n').slice(-3).join(' ')}`,
+  )
 }
