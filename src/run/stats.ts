@@ -19,7 +19,11 @@ export function readStats(
   const lostDisk = run[RUN.lostDisk]!
   const journaled = run[RUN.journaled]!
   const coalesced = run[RUN.coalesced]!
-  const records = { journaled: run[RUN.recordsJournaled]!, lostDisk: run[RUN.recordsLostDisk]! }
+  const recordsJournaled = run[RUN.recordsJournaled]!
+  const recordsLost = run[RUN.recordsLostDisk]! + sum(PRODUCER.recordsLost)
+  const unparked = sum(PRODUCER.recordsUnparked)
+  const recordsParked = sum(PRODUCER.recordsParked) - unparked
+  const recordsAccepted = sum(PRODUCER.recordsAccepted)
   const late = run[RUN.late]!
   const laneFull = sum(PRODUCER.lostLaneFull)
   const accepted = sum(PRODUCER.accepted)
@@ -34,10 +38,11 @@ export function readStats(
     refused: sum(PRODUCER.refused),
     late,
     records: {
-      accepted: sum(PRODUCER.recordsAccepted),
-      parked: sum(PRODUCER.recordsParked) - sum(PRODUCER.recordsUnparked),
-      journaled: records.journaled,
-      lost: sum(PRODUCER.recordsLost) + records.lostDisk,
+      accepted: recordsAccepted,
+      // one is settled a moment after it was journaled or counted as lost
+      parked: Math.max(0, Math.min(recordsParked, recordsAccepted - recordsJournaled - recordsLost)),
+      journaled: recordsJournaled,
+      lost: recordsLost,
     },
     stalls,
     unsyncedMs: unsyncedSince === 0 ? 0 : monotonicNow() - unsyncedSince,

@@ -130,10 +130,12 @@ class ParkingThread {
     let issue: ErrorRecord | undefined = run.isOver ? OVER : undefined
     try {
       if (!issue) {
-        const blobs: BlobRef[] = job.contents.map((content) =>
-          run.store.put('pixels' in content ? encodePng(content.pixels) : content.bytes, content.type),
-        )
-        run.beat()
+        const blobs: BlobRef[] = job.contents.map((content) => {
+          run.beat()
+          const bytes = 'pixels' in content ? encodePng(content.pixels) : content.bytes
+          run.beat()
+          return run.store.put(bytes, content.type)
+        })
         issue = run.isOver ? OVER : run.put(withBlobs(job.record, blobs))
       }
     } catch (error) {

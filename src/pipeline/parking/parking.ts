@@ -11,7 +11,15 @@ import {
   Worker,
 } from 'node:worker_threads'
 import { monotonicNow } from '../../core/clock.ts'
-import { PRODUCER, PRODUCERS, producerCounters, takeProducer } from '../../core/counters.ts'
+import {
+  PARKED_COUNTED,
+  PRODUCER,
+  PRODUCERS,
+  producerCounters,
+  RUN,
+  runCounters,
+  takeProducer,
+} from '../../core/counters.ts'
 import type { ErrorRecord } from '../../core/errors.ts'
 import { workerEnvironment, workerUrl } from '../worker-url.ts'
 import { FREED_BYTES, LEDGER, LEDGER_BYTES, takeIssue } from './ledger.ts'
@@ -40,8 +48,9 @@ export interface ParkingOptions {
 interface Pending {
   readonly job: number
   readonly what: string
-  /** The parking thread's block in the counters of the job's run. */
+  /** The parking thread's block in the counters of the job's run, and the run's own. */
   readonly counts: Float64Array
+  readonly sums: Float64Array
   readonly settle: ((snapshot: Snapshot) => void) | undefined
 }
 
@@ -108,6 +117,7 @@ export class Parking {
       job: living.given[job.class],
       what: recordName(job.record),
       counts: producerCounters(run.counters, producer),
+      sums: runCounters(run.counters),
       settle,
     })
     return undefined
@@ -143,6 +153,7 @@ export class Parking {
 
   /** The run is finished. */
   forget(run: number): void {
+    this.#producers.delete(run)
     if (this.#living?.runs.delete(run)) this.#post(this.#living, { type: 'forget', run })
   }
 
@@ -238,8 +249,9 @@ export class Parking {
     const lost: string[] = []
     for (const jobClass of ['media', 'files'] as const satisfies JobClass[]) {
       const done = Atomics.load(living.words, LEDGER[jobClass])
-      for (const { job, what, counts, settle } of living.pending[jobClass].splice(0)) {
-        if (job > done) {
+      for (const { job, what, counts, sums, settle } of living.pending[jobClass].splice(0)) {
+        // the run's owner may have counted it by now
+        if (job > done && sums[RUN.parkedUntil] !== PARKED_COUNTED) {
           counts[PRODUCER.recordsLost]!++
           counts[PRODUCER.recordsUnparked]!++
           lost.push(what)
