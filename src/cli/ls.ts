@@ -47,14 +47,12 @@ export const lsCommand: Command = {
     const states = chosenStates(values.state as string[] | undefined)
     const limit =
       values.limit === undefined ? Infinity : wholeNumber(values.limit as string, 'limit', 1, MAX_LIMIT)
-    const runs = listRuns(rootFolder(values), {
-      project: values.project as string | undefined,
-      states,
-      limit,
-    })
-    process.stdout.write(
-      values.json === true ? `${jsonText(runs.map(toJson))}\n` : formatRuns(runs, terminalColumns()),
-    )
+    const root = rootFolder(values)
+    const project = values.project as string | undefined
+    const runs = listRuns(root, { project, states, limit })
+    if (values.json === true) process.stdout.write(`${jsonText(runs.map(toJson))}\n`)
+    else if (runs.length === 0) process.stdout.write(`no such runs under ${plain(root)}\n`)
+    else process.stdout.write(formatRuns(runs, terminalColumns()))
     return runs.some(isUnreadable) ? EXIT.failed : EXIT.ok
   },
 }
@@ -94,7 +92,9 @@ export function listRuns(
 
 export function chosenStates(given: readonly string[] | undefined): RunState[] | undefined {
   if (given === undefined) return undefined
-  return words(given).map((word) => {
+  const states = words(given)
+  if (states.length === 0) throw new UsageError(`--state names no state; there are ${RUN_STATES.join(', ')}`)
+  return states.map((word) => {
     const state = RUN_STATES.find((one) => one === word)
     if (state === undefined)
       throw new UsageError(`--state must be one of ${RUN_STATES.join(', ')}, but is '${plain(word)}'`)
@@ -104,10 +104,11 @@ export function chosenStates(given: readonly string[] | undefined): RunState[] |
 
 const HEADER = ['run', 'name', 'project', 'experiment', 'state', 'started', 'points', 'pending']
 const STATE_COLUMN = 4
+/** Left out in a narrow terminal, in this order: experiment, project, name, started, points. */
+const SPARE_COLUMNS = [3, 2, 1, 5, 6]
 
 /** @param columns of the terminal, if it is one */
-export function formatRuns(runs: readonly (Overview | Unreadable)[], columns: number | undefined): string {
-  if (runs.length === 0) return 'no runs\n'
+function formatRuns(runs: readonly (Overview | Unreadable)[], columns: number | undefined): string {
   const colours = palette()
   const readable = runs.filter((run): run is Overview => !isUnreadable(run))
   const rows = readable.map((run) => [
@@ -124,10 +125,16 @@ export function formatRuns(runs: readonly (Overview | Unreadable)[], columns: nu
     rows.length === 0
       ? []
       : alignedTable([HEADER, ...rows], '', {
-          left: [1, 2, 3, STATE_COLUMN, 5, 7, 0],
+          left: [0, 1, 2, 3, STATE_COLUMN, 5, 7],
+          firm: [0, STATE_COLUMN, 5],
+          spare: SPARE_COLUMNS,
           columns,
           paint: (cell, row, column) =>
-            row === 0 ? colours.dim(cell) : column === STATE_COLUMN ? statePaint(colours, cell)(cell) : cell,
+            row === 0
+              ? colours.dim(cell)
+              : column === STATE_COLUMN
+                ? statePaint(colours, rows[row - 1]![column]!)(cell)
+                : cell,
         })
   const bad = runs.filter(isUnreadable).map(({ folder, error }) => {
     return colours.red(plain(`${folder}: ${error.code}: ${error.message}`))
@@ -136,10 +143,9 @@ export function formatRuns(runs: readonly (Overview | Unreadable)[], columns: nu
 }
 
 export function statePaint(colours: ReturnType<typeof palette>, state: string): Paint {
-  const word = state.trim()
-  if (word === 'running') return colours.cyan
-  if (word === 'finished') return colours.green
-  return word === 'killed' ? colours.yellow : colours.red
+  if (state === 'running') return colours.cyan
+  if (state === 'finished') return colours.green
+  return state === 'killed' ? colours.yellow : colours.red
 }
 
 /** `mlflow 1,200  wandb 3`; 0 when everybody has everything. */

@@ -1,4 +1,5 @@
 /** One line at the foot of a terminal: how much is done, how fast, how long it will take. */
+import { CLEAR_LINE } from './terminal.ts'
 import { bytes, count, fit } from './text.ts'
 
 /** As much of a terminal as the bar needs; `process.stdout` is one. */
@@ -13,7 +14,6 @@ const BAR_COLUMNS = 24
 /** Before it a rate is chance. */
 const FIRST_RATE_MS = 250
 const DEFAULT_COLUMNS = 80
-const CLEAR_LINE = '\r\x1b[K'
 
 /** Says nothing where the output is not a terminal. */
 export class ProgressBar {

@@ -5,6 +5,7 @@
 import type { DestinationStats, Stats } from '../core/types.ts'
 import { duration } from './progress.ts'
 import { alignedTable } from './table.ts'
+import { count, plain } from './text.ts'
 
 export interface ReportInput {
   readonly runId: string
@@ -30,7 +31,7 @@ export function formatReport({ runId, stats, cost, places }: ReportInput): strin
   if (cost) lines.push(...costLines(cost, stats.accepted), '')
   const title = lawHolds(stats) ? 'every point is accounted for' : 'THE SUMS DO NOT ADD UP (ERR_LAW)'
   lines.push(title, ...pointTables(stats), '')
-  lines.push('records: parameters, tags, state', ...recordTables(stats))
+  lines.push('records: parameters, texts, images, files, …', ...recordTables(stats))
   const troubles = troubleLines(runId, stats)
   if (troubles.length > 0) lines.push('', ...troubles)
   if (places.length > 0) {
@@ -45,7 +46,7 @@ export function lawHolds(stats: Stats): boolean {
   const { records, before, journaled } = stats
   return (
     runHolds(stats) &&
-    records.accepted === records.journaled + records.lost &&
+    records.accepted === records.parked + records.journaled + records.lost &&
     Object.values(stats.destinations).every(
       (sums) =>
         sumOf(sums) === before.points + journaled &&
@@ -106,7 +107,7 @@ export function destinationTable(
     const sums = sumsOf(destination)
     const { delivered, filtered, rejected, corrupt, pending } = sums
     return [
-      name,
+      plain(name),
       ...[journaled, delivered, filtered, rejected, corrupt, pending].map(count),
       mark(sumOf(sums) === journaled),
     ]
@@ -118,6 +119,9 @@ export function destinationTable(
 function troubleLines(runId: string, stats: Stats): string[] {
   const lines: string[] = []
   if (stats.refused > 0) lines.push(`${count(stats.refused)} values were refused by log()`)
+  const { parked, lost } = stats.records
+  if (parked > 0) lines.push(`${count(parked)} records are still being copied`)
+  if (lost > 0) lines.push(`${count(lost)} records are lost; the reasons were said when it happened`)
   if (stats.late > 0) lines.push(`${count(stats.late)} points came after finish()`)
   for (const [name, destination] of Object.entries(stats.destinations)) {
     const pending = destination.pending + destination.records.pending
@@ -141,10 +145,6 @@ function sumOf({ delivered, filtered, rejected, corrupt, pending }: Sums): numbe
 
 function mark(holds: boolean): string {
   return holds ? '✓' : '✗'
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en')
 }
 
 function nanoseconds(ns: number): string {

@@ -1,11 +1,14 @@
 /** What is being waited for: one changing line in a terminal, else a line on stderr whenever it becomes another. */
-const CLEAR_LINE = '\r\x1b[K'
+import { CLEAR_LINE, terminalColumns } from './terminal.ts'
+import { fit } from './text.ts'
 
 export class StatusLine {
   #shown = ''
 
   show(text: string): void {
-    if (process.stdout.isTTY) process.stdout.write(`${CLEAR_LINE}${text} …`)
+    const columns = terminalColumns()
+    // a line that wraps could not be taken away
+    if (columns !== undefined) process.stdout.write(`${CLEAR_LINE}${fit(`${text} …`, columns - 1)}`)
     // A log of a pipe needs no line per package.
     else if (firstWords(text) !== firstWords(this.#shown)) process.stderr.write(`${text} …\n`)
     this.#shown = text

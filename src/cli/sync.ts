@@ -73,7 +73,7 @@ export const syncCommand: Command = {
       }
     }
     if (isJson) process.stdout.write(`${jsonText({ complete: isComplete, runs: results })}\n`)
-    else if (folders.length === 0) process.stdout.write('no runs\n')
+    else if (folders.length === 0) process.stdout.write(`no runs under ${plain(dir)}\n`)
     return isComplete ? EXIT.ok : EXIT.failed
   },
 }

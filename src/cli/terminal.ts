@@ -7,6 +7,9 @@ export function terminalColumns(): number | undefined {
   return process.stdout.columns || 80
 }
 
+/** Takes away the line that the cursor is in. */
+export const CLEAR_LINE = '\r\x1b[K'
+
 export type Paint = (text: string) => string
 export interface Palette {
   readonly bold: Paint

@@ -52,7 +52,8 @@ test('projects, states and a number of runs can be chosen', async (context) => {
   assert.equal(wrong.code, 2)
   assert.match(wrong.stderr, /--state must be one of running, died/)
   const empty = await tracelet(join(root, 'nothing'), 'ls')
-  assert.deepEqual([empty.code, empty.stdout], [0, 'no runs\n'])
+  assert.deepEqual([empty.code, empty.stdout], [0, `no such runs under ${join(root, 'nothing')}\n`])
+  assert.equal((await tracelet(root, 'ls', '--state', ',')).code, 2)
 })
 
 test('a run whose process was killed has died, and one that lives is running', async (context) => {
@@ -109,6 +110,19 @@ test('a thousand runs are listed within seconds', async (context) => {
   // more than the pipe holds, so that its end is met while there is more to write
   const closed = await traceletIntoClosedPipe(root, 'ls', '--json')
   assert.deepEqual(closed, { code: 0, stderr: '' })
+})
+
+test('a narrow terminal shows the whole id, the state and what is pending', async (context) => {
+  const root = temporaryFolder(context)
+  const runId = '20261123-141845-qkgh56'
+  await finishedRun(root, runId, { name: WIDE_NAME, project: 'a-project', expName: 'an-experiment' })
+  const shown = await inTerminal(context, root, ['ls'], { columns: 42 })
+  if (shown === undefined) return
+  assert.deepEqual(shown.lines.slice(0, 2), [
+    'run                     state     pending',
+    `${runId}  finished  0`,
+  ])
+  assert.ok(shown.screen.includes(`${ESC}[32mfinished`))
 })
 
 test('a terminal shows colours unless NO_COLOR is set, and no line is wider than it', async (context) => {

@@ -35,7 +35,7 @@ test('the report is a table of sums, each with its mark', () => {
       '  local      52,500       52,500           0           0          0          0  ✓',
       '  mlflow     52,500       52,000           0           0          0        500  ✓',
       '',
-      'records: parameters, tags, state',
+      'records: parameters, texts, images, files, …',
       '          journaled  = delivered  + filtered  + rejected  + corrupt  + pending',
       '  local           4            4           0           0          0          0  ✓',
       '  mlflow          4            4           0           0          0          0  ✓',
@@ -74,6 +74,13 @@ test('refused, late and rejected points are said in words', () => {
   assert.match(report, /^3 values were refused by log\(\)$/m)
   assert.match(report, /^4 points came after finish\(\)$/m)
   assert.match(report, /^a refused 2; reasons are in dead-letters\.jsonl/m)
+})
+
+test('a record that is still being copied is accounted for, and said', () => {
+  const stats = statsOf({ local: {} })
+  const parked = { ...stats, records: { ...stats.records, accepted: 6, parked: 2 } }
+  assert.equal(lawHolds(parked), true)
+  assert.match(formatReport({ runId: 'a', stats: parked, places: [] }), /^2 records are still being copied$/m)
 })
 
 test('a report without costs or places leaves them out', () => {

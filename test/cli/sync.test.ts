@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { after, type TestContext, test } from 'node:test'
+import { width } from '../../src/cli/text.ts'
 import { startLogging } from '../../src/index.ts'
 import { FakeMlflow } from '../sinks/mlflow/fake-server.ts'
 import { readEvents } from '../sinks/tensorboard/read-events.ts'
 import { tracelet } from './run-cli.ts'
-import { CTRL_C, inTerminal } from './terminal.ts'
+import { CTRL_C, ESC, inTerminal } from './terminal.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'tracelet-sync-'))
 after(() => rmSync(root, { recursive: true, force: true }))
@@ -48,7 +49,8 @@ test('--all goes through every run, --destination leaves the others alone', asyn
   assert.match(all.stdout, /^run left$/m)
   assert.doesNotMatch(all.stdout, /tensorboard/)
   const empty = await tracelet(join(root, 'nothing'), 'sync', '--all')
-  assert.deepEqual([empty.code, empty.stdout], [0, 'no runs\n'])
+  assert.equal(empty.code, 0)
+  assert.match(empty.stdout, /^no runs under \//)
 })
 
 test('a run or a destination that is not there is an error with a suggestion', async () => {
@@ -83,6 +85,15 @@ test('--json is one document, whatever happens to one of the runs', async () => 
     ['ERR_JOURNAL_FORMAT', 'left'],
   )
   assert.equal(runs[1].destinations.tensorboard.delivered, 500)
+})
+
+test('what is being done fits a narrow terminal and goes when it is done', async (context) => {
+  const shown = await inTerminal(context, root, ['sync', 'left'], { columns: 30 })
+  if (shown === undefined) return
+  assert.equal(shown.code, 0, shown.screen)
+  const [first] = shown.screen.split('\r')[1]!.split('\n')
+  assert.match(first!, /delivering /)
+  assert.ok(width(first!.replace(`${ESC}[K`, '')) < 30, first)
 })
 
 test('a terminal shows how much has been sent, how fast and what is left; a pipe shows none of it', async (context) => {

@@ -31,3 +31,26 @@ test('a painted cell keeps its place', () => {
   })
   assert.equal(painted[0], '\x1b[2mrun   \x1b[22m  \x1b[2mpoints\x1b[22m')
 })
+
+test('a number is never cut, and columns that can be spared go first', () => {
+  const rows = [
+    ['a', '123456', 'text'],
+    ['b', '7', 'more'],
+  ]
+  assert.deepEqual(alignedTable(rows, '', { columns: 6 }), ['a    …', 'b    7'])
+  assert.deepEqual(alignedTable(rows, '', { columns: 10, left: [0, 2], spare: [1] }), ['a  text', 'b  more'])
+  assert.deepEqual(alignedTable(rows, '', { columns: 80, left: [0, 2], spare: [1] }), [
+    'a  123456  text',
+    'b       7  more',
+  ])
+})
+
+test('one very long text does not make every line as long, and is whole where there is no terminal', () => {
+  const long = 'x'.repeat(4096)
+  const [first, second] = alignedTable([
+    [long, '1'],
+    ['b', '2'],
+  ])
+  assert.equal(first, `${long}  1`)
+  assert.ok(second!.length < 200, `${second!.length}`)
+})

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path'
 import type { Run, Stats } from '../../index.ts'
 import { startLogging } from '../../index.ts'
 import { RUN_OPTIONS } from '../../run/options.ts'
+import { DeliveryProgress } from '../delivery-progress.ts'
 import { ProgressBar } from '../progress.ts'
 import { formatReport, isDelivered, lawHolds } from '../report.ts'
 import { StatusLine } from '../status-line.ts'
@@ -27,7 +28,6 @@ export const DEMO_STEPS = DEFAULT_TRAINING.steps
 
 /** Time for MLflow to take what the loop has logged: its server is slower than the loop. */
 const FINISH_DEADLINE_MS = 120_000
-const PENDING_POLL_MS = 100
 
 /** @returns whether the sums hold and everything was delivered */
 export async function runDemo(options: DemoOptions): Promise<boolean> {
@@ -89,19 +89,12 @@ async function trainAndLog(options: DemoOptions, uri: string | undefined, status
 
 /** Ends the run, showing what is still on its way. */
 async function finish(run: Run): Promise<Stats> {
-  const { accepted, destinations } = run.stats()
-  const bar = new ProgressBar('delivering', accepted * Object.keys(destinations).length, 'points')
-  const poll = setInterval(() => {
-    const settled = Object.values(run.stats().destinations).map(
-      ({ delivered, filtered, rejected, corrupt }) => delivered + filtered + rejected + corrupt,
-    )
-    bar.update(settled.reduce((sum, points) => sum + points, 0))
-  }, PENDING_POLL_MS)
+  const progress = new DeliveryProgress(process.stdout)
+  progress.start(() => run.stats().destinations)
   try {
     return await run.finish()
   } finally {
-    clearInterval(poll)
-    bar.clear()
+    progress.stop()
   }
 }
 

@@ -5,7 +5,7 @@ import { isInJournal, type Overview } from '../overview.ts'
 import { duration } from '../progress.ts'
 import { alignedTable } from '../table.ts'
 import { type Palette, palette } from '../terminal.ts'
-import { bytes, count, dateTime, fit, padEnd, plain, plainLines, value, width } from '../text.ts'
+import { bytes, count, dateTime, fit, plain, plainLines, value } from '../text.ts'
 import type { Curve } from './curve.ts'
 import { plotLines } from './plot.ts'
 import { kindsOf, type RunContent, summaryValue } from './read-run.ts'
@@ -124,10 +124,8 @@ function notesLines(notes: string): string[] {
 }
 
 /** Names and values, each value on its name's line. */
-function pairLines(pairs: readonly (readonly string[])[], columns = Infinity): string[] {
-  const widest = Math.max(0, ...pairs.map(([name]) => width(name!)))
-  const names = Math.min(widest, Math.max(10, Math.floor(columns / 2)))
-  return pairs.map(([name, text]) => fit(`${INDENT}${padEnd(fit(name!, names), names)}  ${text}`, columns))
+function pairLines(pairs: readonly (readonly string[])[], columns?: number): string[] {
+  return alignedTable(pairs, INDENT, { left: [0, 1], columns })
 }
 
 function itemLines({ items }: RunContent, columns: number | undefined, colours: Palette): string[] {
