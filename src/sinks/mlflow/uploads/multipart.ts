@@ -2,6 +2,9 @@
  * A large file in parts, straight to the store behind the server, where that store can do so (S3 and its like):
  * `mpu/create` gives an address for each part, good for an hour; the parts go there without our credentials;
  * `mpu/complete` makes them one file. Nothing is seen of it before, and a part that is sent again replaces itself.
+ *
+ * An address is a credential, so none is written down, and MLflow gives no second one for a part: while the process
+ * lives an upload goes on where it was, after a crash it is given up and begun anew.
  */
 import type { HttpClient, Refusal } from '../../http.ts'
 import type { MlflowApi } from '../api.ts'
@@ -11,8 +14,7 @@ import type { Content, PartsState, Transfer } from './store.ts'
 const ROUTE = '/api/2.0/mlflow-artifacts/mpu/'
 /** S3: at least 5 MiB, except the last, and at most 10,000 parts. */
 const MIN_PART_BYTES = 16 * 1024 * 1024
-/** Their addresses must stand in a record's state, 64 KiB. */
-const MAX_PARTS = 40
+const MAX_PARTS = 1000
 /** The addresses of an older upload are taken for dead, some time before they are. */
 const FRESH_MS = 50 * 60_000
 const UNSUPPORTED: ReadonlySet<number> = new Set([404, 405, 501])
@@ -28,10 +30,11 @@ interface PartFile {
 
 export class MultipartUpload {
   readonly #api: MlflowApi
+  readonly #openStore: OpenStore
   /** Whether the server says that its store takes parts; unknown before the first large file. */
   #supported: boolean | undefined
-
-  readonly #openStore: OpenStore
+  /** Paths of files that took longer than their addresses were good for: they go in one piece. */
+  readonly #tooSlow = new Set<string>()
 
   constructor(api: MlflowApi, openStore: OpenStore) {
     this.#api = api
@@ -46,7 +49,7 @@ export class MultipartUpload {
   ): Promise<Refusal | undefined | 'unsupported'> {
     const supported = await this.#isSupported(transfer.signal)
     if (typeof supported === 'object') return supported
-    if (!supported) return 'unsupported'
+    if (!supported || this.#tooSlow.has(path)) return 'unsupported'
     const begun = await this.#begin(path, content, transfer)
     if (begun === 'unsupported' || 'status' in begun) return begun
     const http = this.#openStore(new URL(begun.parts[0]!.url).origin)
@@ -76,8 +79,9 @@ export class MultipartUpload {
       const answer = await sendPart(http, part, { location: content.location, from, bytes }, transfer)
       if ('reason' in answer) {
         if (answer.dead) {
-          transfer.keepParts?.(undefined)
+          if (isOld(state)) this.#tooSlow.add(path)
           await this.#abort(path, state.uploadId, transfer.signal)
+          transfer.keepParts?.(undefined)
         }
         return { status: 'retry', reason: answer.reason }
       }
@@ -105,9 +109,9 @@ export class MultipartUpload {
     transfer: Transfer,
   ): Promise<PartsState | Refusal | 'unsupported'> {
     const known = transfer.parts
-    const age = known ? Date.now() - known.since : 0
-    if (known && age >= 0 && age < FRESH_MS && fits(known, content.size)) return known
-    if (known) await this.#abort(path, known.uploadId, transfer.signal)
+    if (known && !isOld(known) && fits(known, content.size)) return known
+    const over = known?.uploadId ?? transfer.abandoned
+    if (over !== undefined) await this.#abort(path, over, transfer.signal)
     const partBytes = Math.max(MIN_PART_BYTES, Math.ceil(content.size / MAX_PARTS))
     const count = Math.ceil(content.size / partBytes)
     const since = Date.now()
@@ -179,8 +183,13 @@ async function sendPart(
   return { reason, dead: reply.code < 500 && reply.code !== 429 && reply.code !== 408 }
 }
 
+function isOld({ since }: PartsState): boolean {
+  const age = Date.now() - since
+  return age < 0 || age >= FRESH_MS
+}
+
 function fits(state: PartsState, size: number): boolean {
-  const numbers = state.parts.every((part, i) => part.number === i + 1 && typeof part.url === 'string')
+  const numbers = state.parts.every((part, i) => part.number === i + 1 && URL.canParse(part.url))
   return numbers && state.partBytes > 0 && state.parts.length === Math.ceil(size / state.partBytes)
 }
 

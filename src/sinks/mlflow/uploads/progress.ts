@@ -2,22 +2,21 @@
 import type { Upload } from '../../../core/types.ts'
 import type { PartsState } from './store.ts'
 
+/** Stands in a cursor, which is a file: nothing in it is secret. */
 export interface RecordState {
   /** The logged model made for the record, and where its files go. */
   readonly modelId?: string
   readonly modelUri?: string
   /** Version of the registered model. */
   readonly version?: string
-  /** Parts of large files under way, by path. */
-  readonly parts?: Readonly<Record<string, PartsState>>
+  /** Ids of uploads in parts that were begun and are not over, by path. */
+  readonly begun?: Readonly<Record<string, string>>
 }
-
-/** Of the contract's 64 KiB; parts that do not fit are known only while the process lives. */
-const MAX_STATE_CHARS = 60_000
 
 export class Progress {
   readonly seq: number
   #state: RecordState
+  readonly #parts = new Map<string, PartsState>()
   readonly #underWay = new Map<string, Promise<unknown>>()
 
   constructor({ seq, state }: Upload) {
@@ -31,10 +30,7 @@ export class Progress {
 
   /** As an answer or `keep` carries it. */
   kept(): Readonly<Record<string, unknown>> | undefined {
-    const { parts, ...rest } = this.#state
-    const whole = parts && Object.keys(parts).length > 0 ? this.#state : rest
-    const fits = JSON.stringify(whole).length <= MAX_STATE_CHARS ? whole : rest
-    return Object.keys(fits).length > 0 ? { ...fits } : undefined
+    return Object.keys(this.#state).length > 0 ? { ...this.#state } : undefined
   }
 
   set(more: Partial<RecordState>, upload: Upload): void {
@@ -53,8 +49,18 @@ export class Progress {
     }
   }
 
+  parts(path: string): PartsState | undefined {
+    return this.#parts.get(path)
+  }
+
   setParts(path: string, parts: PartsState | undefined, upload: Upload): void {
-    const { [path]: _old, ...others } = this.#state.parts ?? {}
-    this.set({ parts: parts ? { ...others, [path]: parts } : others }, upload)
+    if (parts === undefined) this.#parts.delete(path)
+    else this.#parts.set(path, parts)
+    if (this.#state.begun?.[path] === parts?.uploadId) return
+    const { [path]: _over, ...others } = this.#state.begun ?? {}
+    const begun = parts ? { ...others, [path]: parts.uploadId } : others
+    const { begun: _old, ...rest } = this.#state
+    this.#state = Object.keys(begun).length > 0 ? { ...rest, begun } : rest
+    upload.keep(this.kept())
   }
 }

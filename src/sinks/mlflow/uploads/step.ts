@@ -40,7 +40,8 @@ export function put(
     signal,
     // What is made at the end of a record is none of its files.
     sent: (bytes) => upload.sent(upload.file ? bytes * share : 0),
-    parts: progress.state.parts?.[path],
+    parts: progress.parts(path),
+    abandoned: progress.state.begun?.[path],
     keepParts: (parts) => progress.setParts(path, parts, upload),
   })
 }

@@ -7,11 +7,14 @@ export type Content = { readonly type: string } & (
   | { readonly location: string; readonly size: number }
 )
 
-/** Parts of a large file that have arrived; JSON, kept with the record's state. */
+/**
+ * Parts of a large file, as far as they have arrived. Only ever in memory: whoever has the address of a part may
+ * write to the store.
+ */
 export interface PartsState {
   readonly uploadId: string
   readonly partBytes: number
-  /** Where each part goes, good for an hour, and its answer once it is there. */
+  /** Where each part goes, good for an hour, and its answer once it is there: '' where a store gives none. */
   readonly parts: readonly {
     readonly number: number
     readonly url: string
@@ -26,8 +29,10 @@ export interface Transfer {
   readonly signal: AbortSignal
   /** So many more bytes have gone out. */
   readonly sent: (bytes: number) => void
-  /** What an earlier attempt at this path has reached. */
+  /** What an earlier attempt of this process at this path has reached. */
   readonly parts?: PartsState | undefined
+  /** Upload of an earlier process that was never completed: its parts are to be given up. */
+  readonly abandoned?: string | undefined
   /** Keeps it; undefined when it is over. */
   readonly keepParts?: (parts: PartsState | undefined) => void
 }
