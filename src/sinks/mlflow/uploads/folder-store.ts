@@ -5,8 +5,8 @@
  * is put there first, and only if the server sees it is the folder taken for the same.
  */
 import { createReadStream, createWriteStream } from 'node:fs'
-import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { access, mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises'
+import { dirname, isAbsolute, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import type { Refusal } from '../../http.ts'
@@ -18,7 +18,8 @@ const READ_BYTES = 1024 * 1024
 
 /** The folder that an artifact URI names on the machine of the server; undefined when it names something else. */
 export function folderOf(uri: string): string | undefined {
-  if (uri.startsWith('/') || /^[A-Za-z]:[\\/]/.test(uri)) return uri
+  // Another system's absolute path would be taken for one below the working directory.
+  if (/^(\/|[A-Za-z]:[\\/])/.test(uri)) return isAbsolute(uri) ? uri : undefined
   if (!uri.startsWith('file:')) return undefined
   try {
     return fileURLToPath(uri)
@@ -39,23 +40,49 @@ export async function isSharedFolder(
   signal: AbortSignal,
 ): Promise<boolean | Refusal> {
   const name = `.tracelet-${token}`
+  let made: string | undefined
   try {
     // `<root>/<experiment>/<run>/artifacts`: the server makes the last three, the root must be there.
     await access(dirname(dirname(dirname(folder))))
-    await mkdir(folder, { recursive: true })
+    made = await mkdir(folder, { recursive: true })
     await writeFile(join(folder, name), '')
-  } catch {
-    return false
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException
+    return NOT_OURS.has(code) ? false : { status: 'retry', reason: `MLflow's folder ${folder}: ${message}` }
   }
+  let isShared = false
   try {
     const reply = await api.get('artifacts/list', { run_id: runId }, signal)
     if (reply.status === 'refused') return refusalOf(reply)
     const files = reply.status === 'ok' ? ((reply.json.files ?? []) as readonly { path: string }[]) : []
-    return files.some(({ path }) => path === name)
+    isShared = files.some(({ path }) => path === name)
+    return isShared
   } finally {
     await rm(join(folder, name), { force: true })
+    if (!isShared && made !== undefined) await removeEmpty(folder, made)
   }
 }
+
+/** A folder and those above it up to `top`, as far as nothing is in them. */
+async function removeEmpty(folder: string, top: string): Promise<void> {
+  try {
+    for (let at = folder; at.startsWith(top); at = dirname(at)) await rmdir(at)
+  } catch {
+    // Somebody uses it.
+  }
+}
+
+/** Of making a folder: it is not there for us. Anything else, such as a full disk, says nothing and may pass. */
+const NOT_OURS: ReadonlySet<string> = new Set([
+  'ENOENT',
+  'ENOTDIR',
+  'EEXIST',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ELOOP',
+  'ENAMETOOLONG',
+])
 
 export class FolderStore implements ArtifactStore {
   readonly #folder: string
@@ -104,12 +131,15 @@ async function copy(content: Content, target: string, { signal, sent }: Transfer
     sent(content.bytes.length)
     return
   }
+  let copied = 0
   const counted = async function* (chunks: AsyncIterable<Buffer>) {
     for await (const chunk of chunks) {
+      copied += chunk.length
       sent(chunk.length)
       yield chunk
     }
   }
   const from = createReadStream(content.location, { highWaterMark: READ_BYTES })
   await pipeline(from, counted, createWriteStream(target), { signal })
+  if (copied !== content.size) throw new Error(`${content.location} changed while it was copied`)
 }
