@@ -2,8 +2,10 @@
  * Names and paths of the user → paths of artifacts that every MLflow server stores as they are. Pure.
  *
  * A server decodes a path until it stops changing, refuses `#`, `..` and absolute paths, drops a `?` at the end and
- * escapes control characters; Windows servers have no `:` and no `\`; file systems hold 255 bytes a segment.
- * A segment that is none of this stays as it is. Any other becomes readable and carries its hash; no two share one.
+ * escapes control characters; Windows servers have no `:` and no `\`; file systems hold 255 bytes a segment, S3
+ * 1024 in all, of which a name, a path below it and what stands before them each have a part.
+ * A segment that is none of this stays as it is. Any other, and a path that is too long as a whole, becomes readable
+ * and carries its hash; no two share one.
  *
  *   a/b.txt             a/b.txt
  *   50%#.csv            50__-3f1c….csv        hash of the segment: 16 hex digits, before the ending
@@ -11,6 +13,7 @@
 import { createHash } from 'node:crypto'
 
 const MAX_SEGMENT_BYTES = 255
+const MAX_PATH_BYTES = 450
 const HASH_CHARS = 16
 const BAD = /[\p{Cc}\p{Cs}#%?;:\\/]/gu
 const LOOKS_MAPPED = /-[0-9a-f]{16}(\.[A-Za-z0-9]{1,8})?$/
@@ -24,10 +27,9 @@ export interface MappedPath {
 
 /** @param maxBytes most bytes of a segment, where something is to be added to it */
 export function mapPath(given: string, maxBytes = MAX_SEGMENT_BYTES): MappedPath {
-  const path = given
-    .split('/')
-    .map((segment) => mapSegment(segment, maxBytes))
-    .join('/')
+  const segments = given.split('/').map((segment) => mapSegment(segment, maxBytes))
+  const whole = segments.join('/')
+  const path = Buffer.byteLength(whole) <= MAX_PATH_BYTES ? whole : hashedSegment(given, maxBytes)
   return { path, mapped: path !== given }
 }
 

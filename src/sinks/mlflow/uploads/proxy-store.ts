@@ -70,7 +70,7 @@ export class ProxyStore implements ArtifactStore {
       }
     }
     const hint = 'is the disk or quota of its artifact store full?'
-    return { ...reply.refusal, reason: `${reply.refusal.reason} (storing '${path}': ${hint})` }
+    return { ...reply.refusal, reason: `${reply.refusal.reason} (storing '${path.slice(0, 200)}': ${hint})` }
   }
 
   /** Undefined when it cannot be told. */

@@ -62,6 +62,15 @@ describe('paths of artifacts at MLflow', () => {
     assert.ok(seen.size > 10_000)
   })
 
+  it('are as long as a store can hold them, in all', () => {
+    const long = [`${'a/'.repeat(2000)}end.txt`, `${'a/'.repeat(2001)}end.txt`, `${'ü/'.repeat(200)}x`]
+    const paths = long.map((path) => mapPath(path).path)
+    for (const path of paths) assert.ok(Buffer.byteLength(path) <= 450, path)
+    assert.match(paths[0]!, /^a_a_a_.*-[0-9a-f]{16}\.txt$/)
+    assert.equal(new Set(paths).size, paths.length)
+    assert.deepEqual(mapPath(`${'a/'.repeat(224)}b`), { path: `${'a/'.repeat(224)}b`, mapped: false })
+  })
+
   it('keep a readable part and the ending', () => {
     assert.match(mapSegment('50% #1.csv'), /^50_ _1-[0-9a-f]{16}\.csv$/)
     const taken = mapSegment('a#.txt')
