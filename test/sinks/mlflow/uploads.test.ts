@@ -162,6 +162,28 @@ describe('uploads of the MLflow sink', () => {
     assert.ok(result.status === 'split' && result.code === 'ERR_UNSUPPORTED', JSON.stringify(result))
   })
 
+  it('gives up no model because something before the server says for a while that nothing is there', async () => {
+    const sink = await opened()
+    const isApi = ({ route }: FakeRequest) => route === 'logged-models/search' || route === 'runs/get'
+    for (let i = 0; i < 2; i++) fake.failNext(answer(404, 'default backend - 404'), isApi)
+    const result = last(await uploadRecord(sink, run.folder, modelOf(), 1))
+    assert.ok(result.status === 'blocked' && result.code === 'ERR_SERVER', JSON.stringify(result))
+    assert.equal(last(await uploadRecord(sink, run.folder, modelOf(), 1)).status, 'accepted')
+  })
+
+  it('puts what it says of a model beside the files of the model, never over one', async () => {
+    const files = [
+      { path: 'tracelet.json', blob: blob('mine') },
+      { path: 'far', uri: 's3://bucket/far', bytes: 7 },
+    ]
+    await uploadRecord(await opened(), run.folder, modelOf({ files }), 1)
+    const [model] = fake.artifacts.models.values()
+    const { MLmodel: _, ...stored } = fake.artifacts.below(`1/models/${model!.id}/artifacts`)
+    assert.equal(stored['tracelet.json'], 'mine')
+    const beside = Object.keys(stored).find((path) => /^tracelet-[0-9a-f]{16}\.json$/.test(path))
+    assert.deepEqual(JSON.parse(stored[beside!]!), { references: [files[1]] })
+  })
+
   it('waits for a target that is full or down, and gives up only what it will never take', async () => {
     const sink = await opened()
     const invalid = JSON.stringify({ error_code: 'INVALID_PARAMETER_VALUE', message: 'Invalid path' })
@@ -276,11 +298,7 @@ describe('uploads of the MLflow sink', () => {
     const sink = await opened()
     assert.equal(last(await uploadRecord(sink, run.folder, artifactOf('data', 'a'), 1)).status, 'accepted')
     assert.deepEqual(files(), { 'data/a': 'of a' })
-    const here = readdirSync(fake.artifactRoot, { recursive: true, withFileTypes: true })
-    assert.deepEqual(
-      here.filter((entry) => entry.isFile()),
-      [],
-    )
+    assert.deepEqual(readdirSync(fake.artifactRoot), [])
     const empty: RunRecord = { ...artifactOf('none'), files: [{ path: 'e', blob: blob('') }] } as RunRecord
     const refused = last(await uploadRecord(sink, run.folder, empty, 2))
     assert.ok(refused.status === 'split' && /mlflow server --serve-artifacts/.test(refused.reason))

@@ -3,6 +3,7 @@ import type { Refusal } from '../../http.ts'
 import type { ApiReply } from '../api.ts'
 import { fitText, MAX_TAG_CHARS } from '../encode.ts'
 import { answerOf, getRun } from '../remote-run.ts'
+import type { OpenedRun } from '../send-entries.ts'
 import type { ModelRecord } from './model.ts'
 import { mapSegment } from './paths.ts'
 import type { UploadContext } from './step.ts'
@@ -61,7 +62,7 @@ export async function findOrCreateModel(
   const reply = await remote.api.call('POST', ROUTE, body, signal)
   if (reply.status !== 'ok') {
     if (reply.status === 'refused' && reply.unclear) unclearCreates.add(tag)
-    return modelAnswer(reply)
+    return modelAnswer(reply, remote, signal)
   }
   const created = toModel(reply.json.model as ModelJson)
   if (!unclearCreates.has(tag)) return created
@@ -81,7 +82,7 @@ export async function setStatus(
   signal: AbortSignal,
 ): Promise<Refusal | undefined> {
   const reply = await remote.api.call('PATCH', `${ROUTE}/${id}`, { model_id: id, status }, signal)
-  return reply.status === 'ok' ? undefined : modelAnswer(reply)
+  return reply.status === 'ok' ? undefined : modelAnswer(reply, remote, signal)
 }
 
 /** Names the model among the outputs of the run; MLflow refuses one that is there already. */
@@ -96,16 +97,23 @@ export async function linkOutput(
   if (run.found.outputs?.model_outputs?.some(({ model_id }) => model_id === id)) return undefined
   const body = { run_id: remote.runId, models: [{ model_id: id, step }] }
   const reply = await remote.api.post('runs/outputs', body, signal)
-  return reply.status === 'ok' ? undefined : modelAnswer(reply)
+  return reply.status === 'ok' ? undefined : modelAnswer(reply, remote, signal)
 }
 
-/** Servers before MLflow 3 know none of these calls. */
-export function modelAnswer(reply: ApiReply): Refusal {
-  if (reply.status === 'refused' && (reply.code === 404 || reply.code === 405)) {
-    const reason = 'this MLflow server has no logged models, which came with MLflow 3: update it'
-    return { status: 'split', code: 'ERR_UNSUPPORTED', reason }
-  }
-  return answerOf(reply)
+/**
+ * Servers before MLflow 3 know none of these calls. But if nothing of the API is there, it is what stands before the
+ * server that answers, and nothing is given up.
+ */
+export async function modelAnswer(
+  reply: ApiReply,
+  { api, runId }: OpenedRun,
+  signal: AbortSignal,
+): Promise<Refusal> {
+  if (reply.status !== 'refused' || (reply.code !== 404 && reply.code !== 405)) return answerOf(reply)
+  const run = await getRun(api, runId, signal)
+  if ('refusal' in run) return run.refusal
+  const reason = 'this MLflow server has no logged models, which came with MLflow 3: update it'
+  return { status: 'split', code: 'ERR_UNSUPPORTED', reason }
 }
 
 /** Those of a tag, in an order that never changes. */
@@ -120,7 +128,7 @@ async function findModels(
     max_results: 10,
   }
   const reply = await remote.api.call('POST', `${ROUTE}/search`, body, signal)
-  if (reply.status !== 'ok') return modelAnswer(reply)
+  if (reply.status !== 'ok') return modelAnswer(reply, remote, signal)
   const found = ((reply.json.models ?? []) as readonly ModelJson[]).map(toModel)
   return [...found].sort((a, b) => (a.id < b.id ? -1 : 1))
 }

@@ -10,7 +10,7 @@ import type { Refusal } from '../../http.ts'
 import { referencesOf } from './artifact.ts'
 import { findOrCreateModel, type LoggedModel, linkOutput, setStatus } from './logged-model.ts'
 import { modelFile } from './model-file.ts'
-import { mapPath } from './paths.ts'
+import { hashedSegment, mapPath } from './paths.ts'
 import { registerModel } from './registry.ts'
 import { contentOf, done, jsonContent, put, type Step, type UploadContext } from './step.ts'
 
@@ -33,7 +33,7 @@ export async function uploadModel(
     return done(refusal, step)
   }
   const beside = besideOf(upload.files)
-  let refusal = beside && (await put(store, 'tracelet.json', jsonContent(beside), step))
+  let refusal = beside && (await put(store, besideName(upload.files), jsonContent(beside), step))
   if (refusal === undefined && !upload.files.some(({ path }) => path === 'MLmodel')) {
     refusal = await put(store, 'MLmodel', modelFile(record, model, context), step)
   }
@@ -62,6 +62,12 @@ async function modelOf(
 
 export function uploadTag({ run }: UploadContext, seq: number): string {
   return `${run.nonce}-${seq}`
+}
+
+/** Not one of the model's own. */
+function besideName(files: readonly StoredFile[]): string {
+  const name = 'tracelet.json'
+  return files.some(({ path }) => path === name) ? hashedSegment(name) : name
 }
 
 function besideOf(files: readonly StoredFile[]) {

@@ -3,6 +3,7 @@ import type { Refusal } from '../../http.ts'
 import { queryText } from '../api.ts'
 import { fitText, MAX_TAG_CHARS } from '../encode.ts'
 import { isFault } from '../remote-run.ts'
+import type { OpenedRun } from '../send-entries.ts'
 import { modelAnswer, UPLOAD_TAG } from './logged-model.ts'
 import { type ModelRecord, uploadTag } from './model.ts'
 import type { Step, UploadContext } from './step.ts'
@@ -19,11 +20,13 @@ export async function registerModel(
   context: UploadContext,
   { upload, progress, signal }: Step,
 ): Promise<Refusal | undefined> {
-  const { api } = context.remote
+  const { remote } = context
+  const { api } = remote
   let { version } = progress.state
   if (version === undefined) {
     const registered = await api.post('registered-models/create', { name }, signal)
-    if (registered.status !== 'ok' && !isFault(registered, 'exists')) return modelAnswer(registered)
+    if (registered.status !== 'ok' && !isFault(registered, 'exists'))
+      return modelAnswer(registered, remote, signal)
     const made = await findOrCreateVersion(record, name, modelId, context, {
       tag: uploadTag(context, upload.seq),
       signal,
@@ -34,7 +37,7 @@ export async function registerModel(
   }
   for (const alias of record.aliases ?? []) {
     const reply = await api.post('registered-models/alias', { name, alias, version }, signal)
-    if (reply.status !== 'ok') return modelAnswer(reply)
+    if (reply.status !== 'ok') return modelAnswer(reply, remote, signal)
   }
   return undefined
 }
@@ -47,7 +50,7 @@ async function findOrCreateVersion(
   { tag, signal }: { readonly tag: string; readonly signal: AbortSignal },
 ): Promise<string | Refusal> {
   const { api, runId } = remote
-  const find = () => findVersions(api, runId, tag, signal)
+  const find = () => findVersions(remote, tag, signal)
   const existing = await find()
   if ('status' in existing) return existing
   if (existing[0]) return existing[0].version
@@ -62,7 +65,7 @@ async function findOrCreateVersion(
   const reply = await api.post('model-versions/create', body, signal)
   if (reply.status !== 'ok') {
     if (reply.status === 'refused' && reply.unclear) unclearCreates.add(tag)
-    return modelAnswer(reply)
+    return modelAnswer(reply, remote, signal)
   }
   const created = String((reply.json.model_version as { version: string | number }).version)
   if (!unclearCreates.has(tag)) return created
@@ -89,15 +92,14 @@ interface VersionJson {
 
 /** Those of a tag, the first made first. */
 async function findVersions(
-  api: UploadContext['remote']['api'],
-  runId: string,
+  remote: OpenedRun,
   tag: string,
   signal: AbortSignal,
 ): Promise<readonly { readonly name: string; readonly version: string }[] | Refusal> {
-  const filter = `run_id = '${runId}' and tags.\`${UPLOAD_TAG}\` = '${tag}'`
+  const filter = `run_id = '${remote.runId}' and tags.\`${UPLOAD_TAG}\` = '${tag}'`
   const query = queryText({ filter, max_results: 10 })
-  const reply = await api.call('GET', `${ROUTE}model-versions/search?${query}`, undefined, signal)
-  if (reply.status !== 'ok') return modelAnswer(reply)
+  const reply = await remote.api.call('GET', `${ROUTE}model-versions/search?${query}`, undefined, signal)
+  if (reply.status !== 'ok') return modelAnswer(reply, remote, signal)
   const found = (reply.json.model_versions ?? []) as readonly VersionJson[]
   return found
     .map(({ name, version }) => ({ name, version: String(version) }))
