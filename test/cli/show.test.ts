@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { seriesAxis } from '../../src/cli/show/axis.ts'
 import { Curve } from '../../src/cli/show/curve.ts'
 import { plotLines } from '../../src/cli/show/plot.ts'
 import { width } from '../../src/cli/text.ts'
@@ -138,6 +139,41 @@ test('a plot goes from the first to the last step and from the least to the grea
   assert.doesNotMatch(plotLines(huge.buckets, { columns: 40, rows: 3 }).join(''), /NaN|Infinity/)
 })
 
+test('a plot honours the axis that was defined, in the context of the series', async (context) => {
+  const root = temporaryFolder(context)
+  const run = startLogging({ dir: root, runId: 'axes', backend: 'local' })
+  run.defineMetric('val/*', { axis: 'epoch' })
+  run.defineMetric('lost', { axis: 'never-logged' })
+  for (let step = 0; step < 100; step++) {
+    if (step === 5) run.log({ 'val/acc': 1000 }, { step: 1 })
+    // the axis may stand behind what it is the axis of
+    if (step % 10 === 9) run.log({ 'val/acc': step, epoch: (step + 1) / 40 }, { step })
+    run.log({ lost: step }, { step })
+  }
+  run.log({ 'val/acc': 3, epoch: 100 }, { step: 1, context: 'test' })
+  run.log({ 'val/acc': 4, epoch: 200 }, { step: 2, context: 'test' })
+  await run.finish()
+  const { stdout } = await tracelet(root, 'show', 'axes')
+  const plot = (title: string) => stdout.split(`\n  ${title}\n`)[1]!.split('\n').slice(0, 7)
+  assert.match(plot('val/acc').at(-1)!, /^ +epoch 0\.25 +2\.5$/)
+  // what came before the axis had a value has no place on it
+  assert.match(plot('val/acc')[0]!, /^ +99 ┤/)
+  assert.match(plot('val/acc [test]').at(-1)!, /^ +epoch 100 +200$/)
+  assert.match(plot('epoch').at(-1)!, /^ +step 9 +99$/)
+  assert.match(plot('lost').at(-1)!, /^ +step 0 +99$/)
+  const { series } = JSON.parse((await tracelet(root, 'show', 'axes', '--json')).stdout)
+  assert.equal(series.find(({ name }: { name: string }) => name === 'val/acc').axis, 'epoch')
+})
+
+test('an axis says at each step what its series had by then', () => {
+  const step = Float64Array.from([5, 1, 5, 9, 7])
+  const axis = seriesAxis('x', { step, value: Float64Array.from([50, 10, 51, Number.NaN, 70]) })
+  assert.deepEqual(
+    [0, 1, 4, 5, 6, 7, 9, 100].map((at) => axis.at(at)),
+    [undefined, 10, 10, 51, 51, 70, 70, 70],
+  )
+})
+
 test('a curve of any length is sketched in bounded memory, no extreme left out', (context) => {
   context.diagnostic(`seed ${SEED}`)
   const random = new Random()
@@ -153,8 +189,8 @@ test('a curve of any length is sketched in bounded memory, no extreme left out',
     Math.max(...curve.buckets.map(({ max }) => max)),
     values.reduce((a, b) => Math.max(a, b)),
   )
-  assert.equal(curve.buckets.at(-1)!.lastStep, values.length - 1)
+  assert.equal(curve.buckets.at(-1)!.lastX, values.length - 1)
   for (const [at, bucket] of curve.buckets.entries()) {
-    if (at > 0) assert.equal(bucket.firstStep, curve.buckets[at - 1]!.lastStep + 1)
+    if (at > 0) assert.equal(bucket.firstX, curve.buckets[at - 1]!.lastX + 1)
   }
 })

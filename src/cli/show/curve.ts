@@ -1,12 +1,14 @@
 /** The shape of a series in bounded memory, for a plot: finite values only. */
 
+import { type Axis, STEPS } from './axis.ts'
+
 /** Twice the columns of a wide plot: more could not be seen. */
 const MAX_BUCKETS = 512
 
 /** So many consecutive points: where they lie and how far they reach. */
 export interface Bucket {
-  readonly firstStep: number
-  readonly lastStep: number
+  readonly firstX: number
+  readonly lastX: number
   readonly min: number
   readonly max: number
 }
@@ -14,18 +16,22 @@ export interface Bucket {
 export class Curve {
   readonly name: string
   readonly context: string
+  readonly axis: Axis
   #buckets: Bucket[] = []
   /** Points in each bucket but the one that is being filled. */
   #perBucket = 1
   #filled = 0
 
-  constructor(name: string, context: string) {
+  constructor(name: string, context: string, axis: Axis = STEPS) {
     this.name = name
     this.context = context
+    this.axis = axis
   }
 
   add(step: number, value: number): void {
-    if (Number.isFinite(value)) this.#sketch({ firstStep: step, lastStep: step, min: value, max: value })
+    if (!Number.isFinite(value)) return
+    const x = this.axis.at(step)
+    if (x !== undefined) this.#sketch({ firstX: x, lastX: x, min: value, max: value })
   }
 
   /** In the order of logging. */
@@ -56,8 +62,8 @@ export class Curve {
 
 function join(a: Bucket, b: Bucket): Bucket {
   return {
-    firstStep: Math.min(a.firstStep, b.firstStep),
-    lastStep: Math.max(a.lastStep, b.lastStep),
+    firstX: Math.min(a.firstX, b.firstX),
+    lastX: Math.max(a.lastX, b.lastX),
     min: Math.min(a.min, b.min),
     max: Math.max(a.max, b.max),
   }

@@ -110,7 +110,7 @@ function plots(curves: readonly Curve[], layout: ShowLayout, colours: Palette): 
   const chosen = layout.isChoice ? curves : curves.slice(0, MAX_PLOTS)
   const columns = Math.min(layout.columns ?? 80, MAX_PLOT_COLUMNS) - INDENT.length - 1
   const lines = chosen.flatMap((curve) => {
-    const plot = plotLines(curve.buckets, { columns, rows: PLOT_ROWS })
+    const plot = plotLines(curve.buckets, { columns, rows: PLOT_ROWS, axis: curve.axis.name })
     const title = fit(seriesName(curve), columns)
     return plot.length === 0 ? [] : ['', INDENT + colours.bold(title), ...plot.map((line) => INDENT + line)]
   })

@@ -1,5 +1,5 @@
 /** A curve in braille characters: 2 × 4 dots each (Unicode 28xx). Pure. */
-import { count, padStart, value, width } from '../text.ts'
+import { count, fit, padStart, plain, value, width } from '../text.ts'
 import type { Bucket } from './curve.ts'
 
 const BLANK = 0x2800
@@ -17,15 +17,17 @@ export interface PlotSize {
   readonly columns: number
   /** Lines of the curve; one more tells the steps. */
   readonly rows: number
+  /** Name of the series from left to right; absent for steps. */
+  readonly axis?: string | undefined
 }
 
 /** No lines for a curve without a finite value. */
-export function plotLines(buckets: readonly Bucket[], { columns, rows }: PlotSize): string[] {
+export function plotLines(buckets: readonly Bucket[], { columns, rows, axis }: PlotSize): string[] {
   if (buckets.length === 0) return []
   const x = rangeOf(
     buckets,
-    (one) => one.firstStep,
-    (one) => one.lastStep,
+    (one) => one.firstX,
+    (one) => one.lastX,
   )
   const y = rangeOf(
     buckets,
@@ -40,9 +42,16 @@ export function plotLines(buckets: readonly Bucket[], { columns, rows }: PlotSiz
     const label = row === 0 ? labels[0]! : row === rows - 1 && y.min < y.max ? labels[1]! : ''
     return `${padStart(label, labelWidth)} ┤${line}`.trimEnd()
   })
-  const [from, to] = [count(x.min), x.min === x.max ? '' : count(x.max)]
-  const steps = `step ${from}${padStart(to, Math.max(to.length + 1, canvas.columns - from.length - 5))}`
-  return [...lines, `${' '.repeat(labelWidth + 2)}${steps.trimEnd()}`]
+  return [...lines, `${' '.repeat(labelWidth + 2)}${axisLine(x, axis, canvas.columns)}`]
+}
+
+/** `step 0        1,000` */
+function axisLine({ min, max }: Range, axis: string | undefined, columns: number): string {
+  const number = axis === undefined ? count : value
+  const word = fit(plain(axis ?? 'step'), Math.max(4, Math.floor(columns / 3)))
+  const from = `${word} ${number(min)}`
+  const to = min === max ? '' : number(max)
+  return `${from}${padStart(to, Math.max(to.length + 1, columns - width(from)))}`.trimEnd()
 }
 
 interface Range {
@@ -69,17 +78,17 @@ function share(at: number, { min, max }: Range): number {
 }
 
 function draw(canvas: Canvas, buckets: readonly Bucket[], x: Range, y: Range): void {
-  const column = (step: number) => Math.round(share(step, x) * (canvas.columns * 2 - 1))
+  const column = (at: number) => Math.round(share(at, x) * (canvas.columns * 2 - 1))
   const row = (at: number) => Math.round((1 - share(at, y)) * (canvas.rows * 4 - 1))
   let before: Bucket | undefined
   for (const bucket of buckets) {
-    const [left, right] = [column(bucket.firstStep), column(bucket.lastStep)]
+    const [left, right] = [column(bucket.firstX), column(bucket.lastX)]
     for (let at = left; at <= right; at++) canvas.vertical(at, row(bucket.max), row(bucket.min))
-    // a run that was resumed from an earlier step begins a line of its own
-    if (before !== undefined && bucket.firstStep >= before.lastStep) {
+    // a run that was resumed from an earlier step begins a line of its own, as does an axis that falls
+    if (before !== undefined && bucket.firstX >= before.lastX) {
       const from = before.min / 2 + before.max / 2
       const to = bucket.min / 2 + bucket.max / 2
-      canvas.line(column(before.lastStep), row(from), left, row(to))
+      canvas.line(column(before.lastX), row(from), left, row(to))
     }
     before = bucket
   }

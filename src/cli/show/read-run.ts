@@ -1,8 +1,17 @@
 /** Everything that `tracelet show` tells of a run's journal, gathered in one pass and in bounded memory. */
 import { FILE_LIST_TYPE } from '../../core/media-types.ts'
-import type { FileList, MetricSummary, ParamValue, RunRecord, UnknownRecord } from '../../core/types.ts'
+import type {
+  FileList,
+  MetricSummary,
+  ParamValue,
+  RunRecord,
+  Series,
+  UnknownRecord,
+} from '../../core/types.ts'
 import type { SeriesSummary } from '../../index.ts'
 import { openJournal } from '../../pipeline/journal/reader.ts'
+import { fitsPattern } from '../series-pattern.ts'
+import type { Axis } from './axis.ts'
 import { Curve } from './curve.ts'
 
 export type MetricDefinition = Extract<RunRecord, { kind: 'metric' }>
@@ -32,8 +41,11 @@ export interface RunContent {
   readonly corrupt: { readonly points: number; readonly records: number }
 }
 
-/** @throws TraceletError ERR_JOURNAL_FORMAT, ERR_HISTORY_GONE */
-export function readContent(folder: string): RunContent {
+/**
+ * @param axisOf what the plot of a series has from left to right
+ * @throws TraceletError ERR_JOURNAL_FORMAT, ERR_HISTORY_GONE
+ */
+export function readContent(folder: string, axisOf: (series: Series) => Axis): RunContent {
   const curves: Curve[] = []
   const params = new Map<string, ParamValue>()
   const tags = new Map<string, string>()
@@ -71,8 +83,8 @@ export function readContent(folder: string): RunContent {
           const id = series[i]!
           let curve = curves[id]
           if (curve === undefined) {
-            const { name, context } = reader.series(id)
-            curve = curves[id] = new Curve(name, context)
+            const described = reader.series(id)
+            curve = curves[id] = new Curve(described.name, described.context, axisOf(described))
           }
           curve.add(step[i]!, value[i]!)
         }
@@ -100,11 +112,7 @@ export function kindsOf(
   { name, shown }: SeriesSummary,
   definitions: readonly MetricDefinition[],
 ): readonly MetricSummary[] {
-  const isDefined = definitions.some(
-    (one) =>
-      one.summary !== undefined &&
-      (one.name.endsWith('*') ? name.startsWith(one.name.slice(0, -1)) : one.name === name),
-  )
+  const isDefined = definitions.some((one) => one.summary !== undefined && fitsPattern(one.name, name))
   return isDefined ? shown : DEFAULT_SUMMARY
 }
 

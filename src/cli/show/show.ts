@@ -12,8 +12,10 @@ import {
   UsageError,
 } from '../command.ts'
 import { type Overview, overviewOf } from '../overview.ts'
+import { fitsPattern } from '../series-pattern.ts'
 import { terminalColumns } from '../terminal.ts'
 import { jsonText, plain } from '../text.ts'
+import { axesOf, STEPS } from './axis.ts'
 import { formatShown } from './format.ts'
 import { kindsOf, type RunContent, readContent, summaryValue } from './read-run.ts'
 
@@ -39,21 +41,19 @@ export const showCommand: Command = {
     const run = openRun(word, { dir: rootFolder(values), project: values.project as string | undefined })
     const { folder } = run.info
     const overview = overviewOf(folder)
-    const content = readContent(folder)
+    const summaries = run.summary()
+    const hasPlots = values['no-plots'] !== true && values.json !== true
+    const content = readContent(folder, hasPlots ? axesOf(run, summaries) : () => STEPS)
     const wanted = values.metric as string[] | undefined
     const shown: Shown = {
       overview,
       content: wanted === undefined ? content : onlySeries(content, wanted),
-      summaries: run.summary(),
+      summaries,
       refusals: refusalsOf(folder),
     }
     if (values.json === true) process.stdout.write(`${jsonText(toJson(shown, wanted !== undefined))}\n`)
     else {
-      const layout = {
-        columns: terminalColumns(),
-        hasPlots: values['no-plots'] !== true,
-        isChoice: wanted !== undefined,
-      }
+      const layout = { columns: terminalColumns(), hasPlots, isChoice: wanted !== undefined }
       process.stdout.write(formatShown(shown, layout))
     }
     return EXIT.ok
@@ -91,15 +91,13 @@ export function refusalsOf(folder: string): Refusal[] {
 
 /** @throws UsageError when a name fits no series */
 function onlySeries(content: RunContent, wanted: readonly string[]): RunContent {
-  const fits = (pattern: string, name: string) =>
-    pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern
   for (const pattern of wanted) {
-    if (!content.curves.some(({ name }) => fits(pattern, name)))
+    if (!content.curves.some(({ name }) => fitsPattern(pattern, name)))
       throw new UsageError(`show: the run has no series '${plain(pattern)}'`)
   }
   return {
     ...content,
-    curves: content.curves.filter(({ name }) => wanted.some((pattern) => fits(pattern, name))),
+    curves: content.curves.filter(({ name }) => wanted.some((pattern) => fitsPattern(pattern, name))),
   }
 }
 
@@ -130,6 +128,7 @@ function toJson(shown: Shown, hasPoints: boolean) {
       ...(summary.context !== '' && { context: summary.context }),
       points: summary.points,
       lastStep: summary.last.step,
+      ...(summary.axis !== undefined && { axis: summary.axis }),
       ...Object.fromEntries(kindsOf(summary, definitions).map((kind) => [kind, summaryValue(summary, kind)])),
       ...(stored && pointsOf(stored.history(summary.name, summary.context))),
     })),

@@ -1,6 +1,7 @@
 /** `tracelet tail`: what is logged, as it is logged, by whichever process. */
 import { openRun } from '../../index.ts'
 import { type Command, DIR_OPTION, EXIT, onlyWord, PROJECT_OPTION, rootFolder } from '../command.ts'
+import { fitsPattern } from '../series-pattern.ts'
 import { palette, terminalColumns } from '../terminal.ts'
 import { fit, jsonText, plain } from '../text.ts'
 import { followRun } from './follow.ts'
@@ -52,7 +53,5 @@ const endWords = {
 } as const
 
 function wantedSeries(patterns: readonly string[] | undefined): ((name: string) => boolean) | undefined {
-  if (patterns === undefined) return undefined
-  return (name) =>
-    patterns.some((one) => (one.endsWith('*') ? name.startsWith(one.slice(0, -1)) : name === one))
+  return patterns && ((name) => patterns.some((pattern) => fitsPattern(pattern, name)))
 }
