@@ -75,7 +75,7 @@ export function disabledRun(info: RunInfo, onFinished: () => void): Run {
 
 /** In another thread. */
 export function disabledAttachedRun({ id }: RunHandle): AttachedRun {
-  const run: PublicOf<AttachedRun> = { ...LOGGER, id, flush: async () => true }
+  const run: PublicOf<AttachedRun> = { ...LOGGER, id, isClosed: false, flush: async () => true }
   return run as AttachedRun
 }
 

@@ -1,7 +1,7 @@
 /** Joining a run from another thread. */
 import { BroadcastChannel } from 'node:worker_threads'
 import { monotonicNow } from '../core/clock.ts'
-import { COUNTERS_MIN_BYTES } from '../core/counters.ts'
+import { COUNTERS_MIN_BYTES, RUN, runCounters } from '../core/counters.ts'
 import { type ErrorRecord, TraceletError } from '../core/errors.ts'
 import type { RunId } from '../core/types.ts'
 import { Parking } from '../pipeline/parking/parking.ts'
@@ -83,6 +83,12 @@ export function attachRun(handle: RunHandle): AttachedRun {
   }
   let run = thread.runs.get(handle.number)
   if (!run) {
+    // a thread may serve runs for days
+    for (const [number, old] of thread.runs) {
+      if (!old.isClosed) continue
+      thread.runs.delete(number)
+      thread.parking.forget(number)
+    }
     run = new AttachedRun(handle, thread.lane, thread.parking)
     thread.runs.set(handle.number, run)
   }
@@ -105,6 +111,7 @@ function isHandle(handle: RunHandle): boolean {
 export class AttachedRun extends RunLogger {
   readonly id: RunId
   readonly #control: Int32Array
+  readonly #sums: Float64Array
   readonly #parking: Parking
 
   /** @internal made by `attachRun` */
@@ -114,7 +121,13 @@ export class AttachedRun extends RunLogger {
     super(producer, report, new MediaLog(producer, handle, parking, report))
     this.id = handle.id
     this.#control = new Int32Array(handle.control)
+    this.#sums = runCounters(handle.counters)
     this.#parking = parking
+  }
+
+  /** @internal whether its owner has finished it */
+  get isClosed(): boolean {
+    return this.#sums[RUN.closed] === 1
   }
 
   /** Everything this thread logged so far is in the journal when this resolves; false when the time was up first. */

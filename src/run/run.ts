@@ -57,6 +57,7 @@ export class Run extends RunLogger implements AsyncDisposable {
     const producer = new RunProducer(writer, order.number, counters, takeSeries, report)
     const { number, durability } = order
     const home = { number, folder: order.run.folder, durability, counters }
+    engine.parking.reserve(home)
     super(producer, report, new MediaLog(producer, home, engine.parking, report))
     this.info = order.run
     this.#engine = engine

@@ -77,6 +77,11 @@ export class Parking {
     this.#options = options
   }
 
+  /** Takes a producer of the run for the parking thread now: other threads may have taken all by its first job. */
+  reserve({ number, counters }: Pick<ParkedRun, 'number' | 'counters'>): void {
+    if (!this.#producers.has(number)) this.#producers.set(number, takeProducer(counters))
+  }
+
   /**
    * Hands a job over; its bytes are transferred. Waits for room as long as a full lane may make a call wait.
    * @param settle called with what became of an artifact, when the event loop turns
@@ -88,7 +93,8 @@ export class Parking {
     transfer: readonly Transferable[],
     settle?: (snapshot: Snapshot) => void,
   ): ErrorRecord | undefined {
-    const producer = this.#producerOf(run)
+    this.reserve(run)
+    const producer = this.#producers.get(run.number)!
     if (producer >= PRODUCERS) {
       return { code: 'ERR_HANDLE', message: `a run takes at most ${PRODUCERS} producers` }
     }
@@ -168,15 +174,6 @@ export class Parking {
   }
   unref(): void {
     if (--this.#refs === 0) this.#living?.port.unref()
-  }
-
-  #producerOf(run: ParkedRun): number {
-    let producer = this.#producers.get(run.number)
-    if (producer === undefined) {
-      producer = takeProducer(run.counters)
-      this.#producers.set(run.number, producer)
-    }
-    return producer
   }
 
   #begin(): Living {
