@@ -91,6 +91,11 @@ export interface Cursor {
   readonly refused?: RefusedFiles
   /** Cursor of uploads only: how many of the sequence numbers below `seq` are points. */
   readonly points?: number
+  /**
+   * Cursor of rows only: the kinds that uploads settle, each from which sequence number on. What rows settled before
+   * a sink had uploads of that kind is not settled again.
+   */
+  readonly uploads?: Readonly<Record<string, number>>
   /** Points and records already settled, by outcome; continues the conservation law after a restart. */
   readonly settled: SettledCounts
   /** The sink's own, opaque, JSON, at most 64 KiB: remote ids, line counts, byte lengths. */

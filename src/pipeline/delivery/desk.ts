@@ -126,7 +126,8 @@ export class Desk {
       onLandmark: wakeUploads,
     }
     const openReader = (fromSeq: number) => openJournal(run.folder, { ...limits, fromSeq })
-    const rows = new Delivery(site, new RowsCargo({ site, openReader, onElsewhere: wakeUploads }))
+    const rowsCargo = new RowsCargo({ site, openReader, onElsewhere: wakeUploads })
+    const rows = new Delivery(site, rowsCargo)
     this.scheduler.add(rows)
     if (!hasUploads) return
     const uploadsSite: DeliverySite = {
@@ -143,6 +144,7 @@ export class Desk {
         journal,
         rowsBlock: site.block,
         rows,
+        kinds: () => rowsCargo.uploads,
         openRecords: (fromSeq) => openRecords(run.folder, { ...limits, fromSeq }),
       }),
     )

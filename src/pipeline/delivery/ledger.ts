@@ -22,6 +22,7 @@ export class Ledger {
   #cursor: Cursor
   #state: SinkState
   #url: string | undefined
+  #uploads: Cursor['uploads']
   #isOnDisk: boolean
   #isDirty = false
   #savedAt = -Infinity
@@ -35,6 +36,7 @@ export class Ledger {
     this.#sums = { ...this.#cursor.settled }
     this.#state = this.#cursor.state
     this.#url = this.#cursor.url
+    this.#uploads = this.#cursor.uploads
     this.#publish()
   }
 
@@ -86,6 +88,16 @@ export class Ledger {
     this.#isDirty = true
   }
 
+  /**
+   * Records of these kinds are settled elsewhere from the cursor on, but for those that have been before.
+   * @returns from which sequence number on
+   */
+  leaveToUploads(kinds: readonly string[]): ReadonlyMap<string, number> {
+    const from = new Map(kinds.map((kind) => [kind, this.#uploads?.[kind] ?? this.#cursor.seq]))
+    this.#uploads = Object.fromEntries(from)
+    return from
+  }
+
   /** Adds what is settled with everything before it. */
   add(sums: Partial<SettledSums>): void {
     addSums(this.#sums, sums)
@@ -102,9 +114,11 @@ export class Ledger {
   save(place: CursorPlace, now: number): void {
     this.#savedAt = now
     const url = this.#url
+    const uploads = this.#uploads
     const cursor: Cursor = {
       ...place,
       ...(url !== undefined && { url }),
+      ...(uploads !== undefined && { uploads }),
       settled: { ...this.#sums },
       state: this.#state,
     }

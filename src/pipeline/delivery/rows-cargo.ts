@@ -15,10 +15,16 @@ export interface RowsOptions {
 
 export class RowsCargo implements Cargo {
   readonly #options: RowsOptions
+  #uploads: ReadonlyMap<string, number> | undefined
   #hasOpened = false
 
   constructor(options: RowsOptions) {
     this.#options = options
+  }
+
+  /** Kinds of records that it leaves to uploads, each from which sequence number on; undefined before it is known. */
+  get uploads(): ReadonlyMap<string, number> | undefined {
+    return this.#uploads
   }
 
   /** Not sequence numbers: a close mark completes a row without one. */
@@ -33,7 +39,10 @@ export class RowsCargo implements Cargo {
     return this.#hasOpened ? Infinity : 'go'
   }
 
-  loaded({ cursor }: Ledger): void {
+  loaded(ledger: Ledger): void {
+    const { cursor } = ledger
+    const { uploads } = this.#options.site.definition.capabilities
+    if (uploads !== undefined) this.#uploads = ledger.leaveToUploads(uploads)
     if (cursor.url !== undefined) this.#tellUrl(cursor.url)
   }
 

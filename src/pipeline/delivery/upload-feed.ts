@@ -17,13 +17,16 @@ export class UploadFeed {
   /** How many of the sequence numbers below `seq` are points. */
   points: number
   readonly #reader: RecordsReader
-  readonly #kinds: ReadonlySet<string>
+  readonly #kinds: ReadonlyMap<string, number>
   readonly #onPassed: (count: number) => void
 
-  /** @param onPassed told how many points and records are not ours */
+  /**
+   * @param kinds to upload, each from which sequence number on
+   * @param onPassed told how many points and records are not ours
+   */
   constructor(
     reader: RecordsReader,
-    kinds: ReadonlySet<string>,
+    kinds: ReadonlyMap<string, number>,
     from: Pick<Cursor, 'seq' | 'points'>,
     onPassed: (count: number) => void,
   ) {
@@ -62,7 +65,7 @@ export class UploadFeed {
   #ours(entry: RecordsEntry): FoundRecord | undefined {
     if (entry.kind !== 'record' || entry.record.kind === 'unknown') return undefined
     const { seq, record } = entry
-    return this.#kinds.has(record.kind) ? { seq, record } : undefined
+    return seq >= (this.#kinds.get(record.kind) ?? Infinity) ? { seq, record } : undefined
   }
 
   /** Points and records of the entry from `seq` on: it may begin before. */

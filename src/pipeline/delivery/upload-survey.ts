@@ -10,7 +10,8 @@ import type { UploadProgress } from './upload-progress.ts'
 const MAX_ENTRIES_PER_LOOK = 128
 
 export interface SurveyParts {
-  readonly kinds: ReadonlySet<string>
+  /** To upload, each from which sequence number on. */
+  readonly kinds: ReadonlyMap<string, number>
   readonly runFolder: string
   readonly progress: UploadProgress
   readonly openRecords: (from: number) => RecordsReader
@@ -41,7 +42,7 @@ export class UploadSurvey {
       this.#seq = this.#reader.seq
       if (entry === undefined) return true
       if (entry.kind !== 'record' || entry.seq < this.#from.seq) continue
-      if (entry.record.kind === 'unknown' || !kinds.has(entry.record.kind)) continue
+      if (entry.record.kind === 'unknown' || entry.seq < (kinds.get(entry.record.kind) ?? Infinity)) continue
       this.lastMet = entry.seq
       this.#count(entry.seq, entry.record)
     }

@@ -34,12 +34,13 @@ export interface UploadsOptions {
   /** The destination's counters: its rows' half first. */
   readonly rowsBlock: Float64Array
   readonly rows: RowsSide
+  /** Kinds of records that rows leave to it, each from which sequence number on; undefined before they know. */
+  kinds(): ReadonlyMap<string, number> | undefined
   openRecords(from: number): RecordsReader
 }
 
 export class UploadsCargo implements Cargo {
   readonly #options: UploadsOptions
-  readonly #kinds: ReadonlySet<string>
   readonly #progress: UploadProgress
   #survey: UploadSurvey | undefined
   /** Growth up to which everything has been looked at. */
@@ -52,9 +53,7 @@ export class UploadsCargo implements Cargo {
 
   constructor(options: UploadsOptions) {
     this.#options = options
-    const { site } = options
-    this.#kinds = new Set(site.definition.capabilities.uploads)
-    this.#progress = new UploadProgress(site.block)
+    this.#progress = new UploadProgress(options.site.block)
   }
 
   /**
@@ -102,7 +101,9 @@ export class UploadsCargo implements Cargo {
     const { ledger } = parts
     const { cursor } = ledger
     const reader = this.#options.openRecords(cursor.seq)
-    const feed = new UploadFeed(reader, this.#kinds, cursor, (elsewhere) => ledger.add({ elsewhere }))
+    const feed = new UploadFeed(reader, this.#options.kinds()!, cursor, (elsewhere) =>
+      ledger.add({ elsewhere }),
+    )
     return new UploadSender({ ...parts, feed, survey: this.#survey!, progress: this.#progress })
   }
 
@@ -112,7 +113,8 @@ export class UploadsCargo implements Cargo {
 
   /** Before the cursor is known. */
   #suspect(now: number): 'some' | 'none' | number {
-    const { rowsBlock, rows } = this.#options
+    const { rowsBlock, rows, kinds } = this.#options
+    if (kinds() === undefined) return 'none'
     if (rowsBlock[DESTINATION.elsewhere]! > 0) return 'some'
     const growth = this.growth()
     if (growth === this.#known) return 'none'
@@ -147,8 +149,8 @@ export class UploadsCargo implements Cargo {
   }
 
   #newSurvey(from: { readonly seq: number; readonly files?: number }): UploadSurvey {
-    const { site, openRecords } = this.#options
-    const parts = { kinds: this.#kinds, runFolder: site.run.folder, progress: this.#progress, openRecords }
+    const { site, kinds, openRecords } = this.#options
+    const parts = { kinds: kinds()!, runFolder: site.run.folder, progress: this.#progress, openRecords }
     return new UploadSurvey(parts, from)
   }
 }

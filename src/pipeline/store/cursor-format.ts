@@ -89,12 +89,23 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
   }
   // The checksum holds, so this is what was saved, if perhaps for another.
   const saved = withDefaults(JSON.parse(content.toString()) as SavedCursor)
-  const { seq, back, rows = [], url = '', files = 0, points = 0, refused, settled } = saved.cursor
+  const {
+    seq,
+    back,
+    rows = [],
+    url = '',
+    files = 0,
+    points = 0,
+    uploads = {},
+    refused,
+    settled,
+  } = saved.cursor
   const isSound =
     isPosition(seq) &&
     isPosition(back) &&
     isPosition(files) &&
     isPosition(points) &&
+    Object.values(uploads).every(isPosition) &&
     typeof url === 'string' &&
     (refused === undefined || (isPosition(refused.count) && Array.isArray(refused.first))) &&
     rows.every(([first, last]) => isPosition(first) && isPosition(last)) &&

@@ -315,14 +315,12 @@ export class Stage {
       }
     }
     const rowsSite = site(this.sink, this.block, this.saved, options.cursor)
-    this.delivery = new Delivery(
-      rowsSite,
-      new RowsCargo({
-        site: rowsSite,
-        openReader: (from) => this.#limited(journal.reader(from)),
-        onElsewhere: () => this.#wakeUploads(),
-      }),
-    )
+    const rowsCargo = new RowsCargo({
+      site: rowsSite,
+      openReader: (from) => this.#limited(journal.reader(from)),
+      onElsewhere: () => this.#wakeUploads(),
+    })
+    this.delivery = new Delivery(rowsSite, rowsCargo)
     if (!hasUploads) return
     const uploadsSite = site(this.uploader, this.uploadsBlock, this.savedUploads, options.uploadsCursor)
     this.uploads = new Delivery(
@@ -332,6 +330,7 @@ export class Stage {
         journal: words,
         rowsBlock: this.block,
         rows: this.delivery,
+        kinds: () => rowsCargo.uploads,
         openRecords: (from) => {
           this.recordReaders++
           return this.#limited(journal.recordsReader(from))

@@ -543,6 +543,47 @@ describe('uploads', () => {
     assert.equal(stage.uploadsCursor.points, 17)
   })
 
+  test('what rows settled before the sink had uploads of that kind is neither uploaded nor counted again', async () => {
+    const journal = new MemoryJournal()
+      .scalars('loss', 10)
+      .record(text('old'))
+      .record(artifact(files(1)))
+      .scalars('loss', 10, 100, 10)
+    const first = new Stage(journal, { folder })
+    await first.finish()
+    assert.equal(first.cursor.settled.recordsFiltered, 2)
+    journal.record(text('new')).record(artifact(files(1, 'g')))
+
+    const second = stageOf(journal, { cursor: first.cursor, capabilities: { uploads: ['artifact'] } })
+    await second.finish()
+    assert.deepEqual(pathsOf(second), ['23:g0', '23:last'])
+    assertConserved(second, 20, 4)
+    assert.deepEqual(countersOf(second).slice(0, 2), [1, 1])
+    journal.record(text('newest')).record(artifact(files(1, 'h')))
+
+    const cursors = { cursor: second.cursor, uploadsCursor: second.uploadsCursor }
+    const third = stageOf(journal, cursors)
+    await third.finish()
+    assert.deepEqual(pathsOf(third), ['24:last', '25:h0', '25:last'])
+    assert.equal(third.closed?.complete, true)
+    assertConserved(third, 20, 6)
+  })
+
+  test('a kill before the first cursor of uploads changes nothing of what is theirs', async () => {
+    const journal = new MemoryJournal().record(text('old'))
+    const first = new Stage(journal, { folder })
+    await first.finish()
+    journal.record(text('new')).scalars('loss', 10)
+    const second = stageOf(journal, { cursor: first.cursor })
+    second.uploader.uploadRule = () => ({ status: 'retry', reason: 'not yet' })
+    await second.finish()
+    assert.equal(second.cursor.seq, 12)
+    const third = stageOf(journal, { cursor: second.cursor })
+    await third.finish()
+    assert.deepEqual(pathsOf(third), ['1:last'])
+    assertConserved(third, 10, 2)
+  })
+
   test('a sink that always throws is told of and costs no record', async () => {
     const journal = new MemoryJournal()
     for (let index = 0; index < 20; index++) journal.record(text(`t${index}`))
