@@ -110,3 +110,15 @@ test('in a terminal Ctrl-C ends it at once; head ends it quietly', async (contex
   if (shown === undefined) return
   assert.deepEqual([shown.code, shown.signal], [null, 'SIGINT'])
 })
+
+test('a long history ends as soon as nobody reads it any more', async (context) => {
+  const root = temporaryFolder(context)
+  const run = startLogging({ dir: root, runId: 'long', backend: 'local' })
+  for (let step = 0; step < 100_000; step++) run.log({ a: step, b: step }, { step })
+  await run.finish()
+  // quiet: it never came to its end
+  assert.deepEqual(await traceletIntoClosedPipe(root, 'tail', 'long', '--from-start'), {
+    code: 0,
+    stderr: '',
+  })
+})

@@ -1,6 +1,6 @@
 /** Follows a run's journal, whichever process writes it, until the run has ended. */
 import { existsSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { JournalEntry, RunOutcome, Series, SeriesId } from '../../core/types.ts'
 import { openJournal } from '../../pipeline/journal/reader.ts'
 import { scanJournal } from '../../pipeline/journal/scan.ts'
@@ -11,6 +11,7 @@ import { isHeld } from '../../pipeline/store/guard-look.ts'
 const POLL_MS = 100
 /** How often a quiet journal's writer is looked for. */
 const GUARD_LOOK_MS = 500
+const ENTRIES_AT_ONCE = 16
 
 export interface FollowOptions {
   readonly fromStart: boolean
@@ -35,7 +36,7 @@ export async function followRun(
   try {
     let lookedAt = -Infinity
     for (;;) {
-      readOn(reader, take)
+      await readOn(reader, take)
       const now = performance.now()
       if (state !== 'running' || now - lookedAt >= GUARD_LOOK_MS) {
         lookedAt = now
@@ -52,7 +53,7 @@ export async function followRun(
   // At rest, what cannot be read at the end is passed over instead of waited for.
   const rest = openJournal(folder, { live: false, fromSeq: reader.seq })
   try {
-    readOn(rest, (entry) => {
+    await readOn(rest, (entry) => {
       if (entry.kind === 'record' && entry.record.kind === 'state') state = entry.record.state
       onEntry(entry, (id) => rest.series(id))
     })
@@ -62,6 +63,14 @@ export async function followRun(
   return state === 'running' ? 'died' : state
 }
 
-function readOn(reader: ReturnType<typeof openJournal>, take: (entry: JournalEntry) => void): void {
-  for (let entry = reader.next(); entry; entry = reader.next()) take(entry)
+/** Gives way to other events at times: a reader that has closed the pipe is heard then. */
+async function readOn(
+  reader: ReturnType<typeof openJournal>,
+  take: (entry: JournalEntry) => void,
+): Promise<void> {
+  let read = 0
+  for (let entry = reader.next(); entry; entry = reader.next()) {
+    take(entry)
+    if (++read % ENTRIES_AT_ONCE === 0) await nextTurn()
+  }
 }

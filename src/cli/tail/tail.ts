@@ -33,10 +33,11 @@ export const tailCommand: Command = {
     const outcome = await followRun(run.info.folder, {
       fromStart: values['from-start'] === true,
       onEntry(entry, describe) {
-        for (const event of eventsOf(entry, describe, wants)) {
+        const lines = eventsOf(entry, describe, wants).map((event) => {
           const line = isJson ? jsonText(event) : fit(eventLine(event), columns)
-          process.stdout.write(`${event.type === 'metrics' || isJson ? line : colours.dim(line)}\n`)
-        }
+          return `${event.type === 'metrics' || isJson ? line : colours.dim(line)}\n`
+        })
+        if (lines.length > 0) process.stdout.write(lines.join(''))
       },
     })
     if (isJson) process.stdout.write(`${jsonText({ type: 'end', state: outcome })}\n`)
