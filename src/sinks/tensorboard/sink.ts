@@ -20,7 +20,7 @@ import { Notices } from './notices.ts'
 import { planOf } from './plan.ts'
 import { probeTensorBoard } from './probe.ts'
 import { BlobError } from './run-blobs.ts'
-import { type SharedTags, TagBook } from './tag.ts'
+import { TagBook, type TagOwners } from './tag.ts'
 
 export const tensorboard = defineSink({
   kind: 'tensorboard',
@@ -63,8 +63,7 @@ interface State {
   readonly bytes: number
   /** Whether the run has its row in the HParams table. */
   readonly hparams: boolean
-  /** Tags of which two kinds of the run claim one. */
-  readonly shared?: SharedTags
+  readonly owners?: TagOwners
 }
 
 class TensorBoardSink implements Sink {
@@ -91,7 +90,7 @@ class TensorBoardSink implements Sink {
       const { file, lostBytes } = await openEventFile(this.#plan, known)
       this.#file = file
       this.#hparams = known?.hparams ?? false
-      this.#tags = new TagBook(known?.shared, (plain, tag) => this.#notices.shared(plain, tag))
+      this.#tags = new TagBook(known?.owners, (plain, tag) => this.#notices.shared(plain, tag))
       this.#encoder = new ScalarEncoder(this.#tags)
       this.#notices.lost(file.name, lostBytes)
       return { status: 'ready', state: this.#state(), url: this.#plan.directory }
@@ -199,9 +198,9 @@ class TensorBoardSink implements Sink {
   }
 
   #state(): State & Record<string, unknown> {
-    const { shared } = this.#tags
+    const { kept: owners } = this.#tags
     const { name, bytes } = this.#opened()
-    return { file: name, bytes, hparams: this.#hparams, ...(shared.length > 0 && { shared }) }
+    return { file: name, bytes, hparams: this.#hparams, ...(owners.length > 0 && { owners }) }
   }
 }
 
@@ -226,13 +225,13 @@ function refusalOf(error: unknown): Refusal {
   return { status: 'blocked', scope: 'run', code: 'ERR_AUTH', reason: message }
 }
 
-function readState(state: SinkState): (SettledFile & Pick<State, 'hparams' | 'shared'>) | undefined {
+function readState(state: SinkState): (SettledFile & Pick<State, 'hparams' | 'owners'>) | undefined {
   if (typeof state?.file !== 'string' || typeof state.bytes !== 'number') return undefined
   return {
     name: basename(state.file),
     bytes: state.bytes,
     hparams: state.hparams === true,
-    ...(Array.isArray(state.shared) && { shared: state.shared as SharedTags }),
+    ...(Array.isArray(state.owners) && { owners: state.owners as TagOwners }),
   }
 }
 

@@ -44,29 +44,33 @@ export function tagOf(name: string, context: string): string {
 /** TensorBoard's plugins: what is shown on one dashboard. */
 export type TagKind = 'scalars' | 'histograms' | 'images' | 'text' | 'pr_curves'
 
-/** Names of one run that were met as two kinds, with the kind that has the plain tag. Kept in the cursor. */
-export type SharedTags = readonly (readonly [tag: string, owner: TagKind])[]
+/** Plain tags of one run, with the kind that has each. Kept in the cursor. */
+export type TagOwners = readonly (readonly [tag: string, owner: TagKind])[]
 
-/** More names than these would not fit into a cursor's state; what lies beyond is decided anew after a restart. */
-const MAX_SHARED_BYTES = 16_384
+/**
+ * More would not fit into a cursor's state. The second half is for names that were met as two kinds: what is shown
+ * under which tag must not change. What lies beyond is decided anew after a restart.
+ */
+const MAX_MET_BYTES = 16_384
+const MAX_KEPT_BYTES = 2 * MAX_MET_BYTES
 
 /** Which kind of a run has which tag: the one that was met first since the run was opened, or in a cursor. */
 export class TagBook {
   readonly #owners: Map<string, TagKind>
-  readonly #shared: (readonly [tag: string, owner: TagKind])[]
+  readonly #kept: (readonly [tag: string, owner: TagKind])[]
   readonly #onShared: (plain: string, tag: string) => void
-  #sharedBytes: number
+  #keptBytes: number
 
   /** @param onShared told of a name at its first tag of a second kind */
-  constructor(shared: SharedTags = [], onShared: (plain: string, tag: string) => void = () => {}) {
-    this.#owners = new Map(shared)
-    this.#shared = [...shared]
-    this.#sharedBytes = Buffer.byteLength(JSON.stringify(shared))
+  constructor(kept: TagOwners = [], onShared: (plain: string, tag: string) => void = () => {}) {
+    this.#owners = new Map(kept)
+    this.#kept = [...kept]
+    this.#keptBytes = Buffer.byteLength(JSON.stringify(kept))
     this.#onShared = onShared
   }
 
-  get shared(): SharedTags {
-    return this.#shared
+  get kept(): TagOwners {
+    return this.#kept
   }
 
   tag(kind: TagKind, name: string, context = ''): string {
@@ -74,23 +78,25 @@ export class TagBook {
     // Only series have contexts.
     if (context !== '') return plain
     const owner = this.#owners.get(plain)
-    if (owner === undefined) this.#owners.set(plain, kind)
+    if (owner === undefined) {
+      this.#owners.set(plain, kind)
+      this.#keep(plain, kind, MAX_MET_BYTES)
+    }
     if (owner === undefined || owner === kind) return plain
     const apart = `${plain} [%${kind}]`
     if (!this.#owners.has(apart)) {
       this.#owners.set(apart, kind)
-      this.#keep(plain, owner)
+      if (!this.#kept.some(([known]) => known === plain)) this.#keep(plain, owner, MAX_KEPT_BYTES)
       this.#onShared(plain, apart)
     }
     return apart
   }
 
-  #keep(tag: string, owner: TagKind): void {
-    if (this.#shared.some(([known]) => known === tag)) return
-    const bytes = Buffer.byteLength(JSON.stringify([tag, owner]))
-    if (this.#sharedBytes + bytes > MAX_SHARED_BYTES) return
-    this.#sharedBytes += bytes
-    this.#shared.push([tag, owner])
+  #keep(tag: string, owner: TagKind, maxBytes: number): void {
+    const bytes = Buffer.byteLength(JSON.stringify([tag, owner])) + 1
+    if (this.#keptBytes + bytes > maxBytes) return
+    this.#keptBytes += bytes
+    this.#kept.push([tag, owner])
   }
 }
 
