@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -10,6 +12,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { overviewOf } from '../../src/cli/overview.ts'
+import { removeRun } from '../../src/cli/prune/remove-run.ts'
 import { openRun, startLogging } from '../../src/index.ts'
 import { takeGuard } from '../../src/pipeline/store/guard.ts'
 import { runProgram, temporaryFolder } from '../run/program.ts'
@@ -155,3 +159,40 @@ test('two prunes at once remove each run once, and what a killed one left goes l
   // young leftovers may be another prune's work under way
   assert.deepEqual(readdirSync(join(root, 'default')), ['.pruned-1-2-gone'])
 })
+
+test('a run that cannot be removed whole is told, and the others are removed', async (context) => {
+  const root = temporaryFolder(context)
+  const folders = [await finishedRun(root, 'stuck'), await finishedRun(root, 'free')]
+  const shut = join(folders[0]!, 'blobs', 'shut')
+  mkdirSync(shut, { recursive: true })
+  writeFileSync(join(shut, 'file'), '')
+  chmodSync(shut, 0o555)
+  const reasons = asSomebody(root, () =>
+    folders.map((folder) => removeRun(overviewOf(folder), () => undefined)),
+  )
+  assert.match(reasons[0] ?? '', /could not be removed: EACCES/)
+  assert.equal(reasons[1], undefined)
+  assert.deepEqual(
+    folders.map((folder) => existsSync(folder)),
+    [false, false],
+  )
+  for (const name of readdirSync(join(root, 'default'))) {
+    assert.match(name, /^\.pruned-.*-stuck$/)
+    chmodSync(join(root, 'default', name, 'blobs', 'shut'), 0o755)
+  }
+})
+
+/** Root may do anything: it becomes somebody who owns the folder. */
+function asSomebody<T>(folder: string, act: () => T): T {
+  if (process.getuid?.() !== 0) return act()
+  const somebody = 65_534
+  for (const path of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+    chownSync(join(folder, path), somebody, somebody)
+  chownSync(folder, somebody, somebody)
+  process.seteuid!(somebody)
+  try {
+    return act()
+  } finally {
+    process.seteuid!(0)
+  }
+}

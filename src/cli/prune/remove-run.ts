@@ -58,9 +58,13 @@ export function removeRun(
   } finally {
     for (const guard of guards) guard.release()
   }
-  // unlinks symbolic links, does not follow them
-  rmSync(hidden, { recursive: true, force: true, maxRetries: 3 })
-  return undefined
+  try {
+    // unlinks symbolic links, does not follow them
+    rmSync(hidden, { recursive: true, force: true, maxRetries: 3 })
+    return undefined
+  } catch (error) {
+    return `some of it could not be removed: ${(error as Error).message}`
+  }
 }
 
 /** Hidden folders that a killed prune left in the folder of a project. */
