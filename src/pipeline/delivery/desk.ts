@@ -11,7 +11,6 @@ import type { DeliveryOrder, DestinationSpec, FromDelivery } from '../messages.t
 import { CursorStore, uploadsName } from '../store/cursor.ts'
 import { appendDeadLetters, type DeadLetter } from '../store/dead-letters.ts'
 import { takeGuard } from '../store/guard.ts'
-import { ClosedTogether } from './closed-together.ts'
 import { Delivery, type DeliverySite } from './deliver.ts'
 import { Account } from './limiter.ts'
 import { loadSinkModule } from './load-sink.ts'
@@ -19,6 +18,7 @@ import { InJournal, Unusable } from './other-destinations.ts'
 import { RowsCargo } from './rows-cargo.ts'
 import { Scheduler } from './scheduler.ts'
 import { Slots } from './slots.ts'
+import { ToldTogether } from './told-together.ts'
 import { UploadsCargo } from './uploads-cargo.ts'
 
 const ACCOUNT_WRITES_PER_RUN = 4
@@ -106,23 +106,23 @@ export class Desk {
     }
     const hasUploads = (definition.capabilities.uploads?.length ?? 0) > 0
     const { tell } = this.#options
-    const together = hasUploads ? new ClosedTogether(tell) : { tell }
+    const together = hasUploads ? new ToldTogether(tell) : { half: () => tell }
     const {
       inFlight,
       accountInFlight = ACCOUNT_WRITES_PER_RUN * inFlight,
       uploadsInFlight = 1,
     } = definition.limits
-    const told = (message: FromDelivery) => together.tell(message)
+    const tellRows = together.half()
     let uploads: Delivery | undefined
     const wakeUploads = () => {
       if (uploads !== undefined) this.scheduler.wake(uploads)
     }
     const site: DeliverySite = {
       ...common,
-      ...this.#keeping(run, name, name, told),
+      ...this.#keeping(run, name, name, tellRows),
       ...this.#sharing(definition, options, '', accountInFlight),
       block: block.subarray(0, CURSOR_WORDS),
-      tell: told,
+      tell: tellRows,
       onLandmark: wakeUploads,
     }
     const openReader = (fromSeq: number) => openJournal(run.folder, { ...limits, fromSeq })
@@ -130,12 +130,13 @@ export class Desk {
     const rows = new Delivery(site, rowsCargo)
     this.scheduler.add(rows)
     if (!hasUploads) return
+    const tellUploads = together.half()
     const uploadsSite: DeliverySite = {
       ...common,
-      ...this.#keeping(run, name, uploadsName(name), told),
+      ...this.#keeping(run, name, uploadsName(name), tellUploads),
       ...this.#sharing(definition, options, ' uploads', ACCOUNT_WRITES_PER_RUN * uploadsInFlight),
       block: block.subarray(CURSOR_WORDS),
-      tell: told,
+      tell: tellUploads,
     }
     uploads = new Delivery(
       uploadsSite,

@@ -22,10 +22,10 @@ import type {
   Upload,
   WriteResult,
 } from '../../../src/core/types.ts'
-import { ClosedTogether } from '../../../src/pipeline/delivery/closed-together.ts'
 import { Delivery, type DeliveryGuard, type DeliverySite } from '../../../src/pipeline/delivery/deliver.ts'
 import { Account } from '../../../src/pipeline/delivery/limiter.ts'
 import { RowsCargo } from '../../../src/pipeline/delivery/rows-cargo.ts'
+import { ToldTogether } from '../../../src/pipeline/delivery/told-together.ts'
 import { UploadsCargo } from '../../../src/pipeline/delivery/uploads-cargo.ts'
 import type { FromDelivery } from '../../../src/pipeline/messages.ts'
 import type { DeadLetter } from '../../../src/pipeline/store/dead-letters.ts'
@@ -262,7 +262,7 @@ export class Stage {
         return sink.asSink()
       },
     })
-    const together = new ClosedTogether((message) => this.told.push(message))
+    const together = new ToldTogether((message) => this.told.push(message))
     const hasUploads = (options.real?.definition ?? scripted(this.sink)).capabilities.uploads !== undefined
     const site = (
       sink: ScriptedSink,
@@ -308,7 +308,7 @@ export class Stage {
         isSuperseded: () => false,
         wake: (delivery) => void this.#woken.add(delivery),
         onLandmark: () => this.#wakeUploads(),
-        tell: (message) => (hasUploads ? together.tell(message) : void this.told.push(message)),
+        tell: hasUploads ? together.half() : (message) => void this.told.push(message),
         now: () => this.now,
         wallNow: () => 1_700_000_000_000,
         random: () => 0.5,

@@ -158,6 +158,24 @@ describe('uploads', () => {
     assert.ok(stage.issues.some(({ severity }) => severity === 'recovered'))
   })
 
+  test('rows that recover do not say so for uploads that are still in trouble', async () => {
+    const journal = new MemoryJournal().record(artifact(files(1))).scalars('loss', 10)
+    const stage = stageOf(journal, { live: true })
+    let isFull = true
+    stage.uploader.uploadRule = () => (isFull ? { status: 'retry', reason: 'full' } : undefined)
+    const severities = () => stage.issues.map(({ severity, message }) => `${severity} ${message}`)
+    await stage.play(() => severities().includes('failing full'))
+    const down: WriteResult = { status: 'retry', reason: 'down' }
+    stage.sink.script = [() => down, () => down]
+    journal.scalars('loss', 10, 100, 10)
+    stage.publish()
+    await stage.play(() => stage.sink.points.length === 20)
+    assert.deepEqual(severities(), ['failing full', 'failing down'])
+    isFull = false
+    await stage.finish()
+    assert.deepEqual(severities().slice(2), ['recovered delivering again'])
+  })
+
   test('it opens once rows have opened the run, with the state they have committed', async () => {
     const journal = new MemoryJournal().record(artifact(files(1))).record(FINISHED)
     const stage = stageOf(journal)
