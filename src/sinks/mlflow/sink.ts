@@ -111,8 +111,7 @@ class MlflowSink implements Sink {
     try {
       api = this.#connect()
     } catch (error) {
-      const reason = error instanceof TraceletError ? error.message : String(error)
-      return { status: 'blocked', scope: 'account', code: 'ERR_OPTION', reason }
+      return cannotConnect(error)
     }
     const known = typeof state?.runId === 'string' ? state.runId : undefined
     const { run } = this.#context
@@ -192,8 +191,12 @@ class MlflowSink implements Sink {
   }
 
   async upload(upload: Upload, signal: AbortSignal): Promise<WriteResult> {
-    this.#uploader ??= this.#createUploader()
-    return this.#uploader.upload(upload, signal)
+    try {
+      this.#uploader ??= this.#createUploader()
+      return await this.#uploader.upload(upload, signal)
+    } catch (error) {
+      return cannotConnect(error)
+    }
   }
 
   async close(): Promise<void> {
@@ -256,4 +259,13 @@ class MlflowSink implements Sink {
     const run = await getRun(api, runId, signal)
     return 'refusal' in run ? run.refusal : { status: 'split', code: 'ERR_REFUSED', reason: reply.reason }
   }
+}
+
+/**
+ * Files of certificates are read when the first connection of a kind is made.
+ * @throws what is none of these
+ */
+function cannotConnect(error: unknown): Extract<WriteResult, { status: 'blocked' }> {
+  if (!(error instanceof TraceletError)) throw error
+  return { status: 'blocked', scope: 'account', code: error.code, reason: error.message }
 }

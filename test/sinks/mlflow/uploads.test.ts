@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -302,6 +302,40 @@ describe('uploads of the MLflow sink', () => {
     const empty: RunRecord = { ...artifactOf('none'), files: [{ path: 'e', blob: blob('') }] } as RunRecord
     const refused = last(await uploadRecord(sink, run.folder, empty, 2))
     assert.ok(refused.status === 'split' && /mlflow server --serve-artifacts/.test(refused.reason))
+  })
+
+  it('has a place of its own for each step of names that look like another’s steps or files', async () => {
+    const sink = await opened()
+    const names = ['a', 'a/step_00000003', 'a/step_00000003.json', 'a.json']
+    const table = (name: string): RunRecord => ({
+      ...{ kind: 'table', name, table: blob(`{"columns":["${name}"],"data":[]}`), columns: 1, rows: 0 },
+      ...PLACE,
+    })
+    const text = (name: string): RunRecord => ({ kind: 'text', name, text: name, ...PLACE })
+    const records = [...names.map(table), ...['b', 'b/step_00000003.txt', 'b.json'].map(text)]
+    for (const [seq, record] of records.entries()) {
+      const answered = last(await uploadRecord(sink, run.folder, record, seq))
+      assert.equal(answered.status, 'accepted', JSON.stringify([record, answered]))
+    }
+    const stored = files()
+    assert.equal(Object.keys(stored).length, 2 * 4 + 3)
+    assert.equal(stored['tables/a/step_00000003.json'], '{"columns":["a"],"data":[]}')
+    assert.equal(stored['texts/b.json/step_00000003.txt'], 'b.json')
+  })
+
+  it('rejects nothing because a certificate file is not there for a while', async () => {
+    const caFile = join(run.folder, 'ca.pem')
+    writeFileSync(caFile, '')
+    const given = { uri: fake.uri, caFile }
+    const options = mlflow.prepare!(resolveOptions(mlflow.options, given, {}, 'test'))
+    const sink = mlflow.create({ run, options, notice: () => {} })
+    sinks.push(sink)
+    assert.equal((await sink.open(undefined, signal)).status, 'ready')
+    rmSync(caFile)
+    const result = last(await uploadRecord(sink, run.folder, artifactOf('data', 'a'), 1))
+    assert.ok(result.status === 'blocked' && result.code === 'ERR_OPTION', JSON.stringify(result))
+    writeFileSync(caFile, '')
+    assert.equal(last(await uploadRecord(sink, run.folder, artifactOf('data', 'a'), 1)).status, 'accepted')
   })
 
   it('keeps beside an artifact what MLflow has no place for', async () => {

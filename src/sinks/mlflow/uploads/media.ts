@@ -34,6 +34,9 @@ const FOLDERS: Readonly<Record<MediaRecord['kind'], string>> = {
 const MAX_PAGE_BYTES = 32 * 1024 * 1024
 /** Room for an ending behind a name. */
 const MAX_NAME_BYTES = 240
+/** How files are called here: the name `a/step_00000001` would be in the way of the first step of `a`. */
+const TAKEN = /^step_-?\d{8,}/
+const TAKEN_OF_TABLES = /^step_-?\d{8,}|\.json$/
 
 export async function uploadMedia(
   record: MediaRecord,
@@ -43,7 +46,8 @@ export async function uploadMedia(
   const { signal } = step
   const store = await context.stores.ofRun(signal)
   if ('status' in store) return store
-  const { path, mapped } = mapPath(record.name, MAX_NAME_BYTES)
+  const taken = record.kind === 'table' ? TAKEN_OF_TABLES : TAKEN
+  const { path, mapped } = mapPath(record.name, MAX_NAME_BYTES, taken)
   const name = `${FOLDERS[record.kind]}/${path}`
   if (mapped) {
     const refusal = await rememberName(context, record.name, name, signal)

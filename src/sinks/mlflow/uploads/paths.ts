@@ -25,9 +25,14 @@ export interface MappedPath {
   readonly mapped: boolean
 }
 
-/** @param maxBytes most bytes of a segment, where something is to be added to it */
-export function mapPath(given: string, maxBytes = MAX_SEGMENT_BYTES): MappedPath {
-  const segments = given.split('/').map((segment) => mapSegment(segment, maxBytes))
+/**
+ * @param maxBytes most bytes of a segment, where something is to be added to it
+ * @param taken what segments must not look like, since others are called so
+ */
+export function mapPath(given: string, maxBytes = MAX_SEGMENT_BYTES, taken?: RegExp): MappedPath {
+  const map = (segment: string) =>
+    taken?.test(segment) ? hashedSegment(segment, maxBytes) : mapSegment(segment, maxBytes)
+  const segments = given.split('/').map(map)
   const whole = segments.join('/')
   const path = Buffer.byteLength(whole) <= MAX_PATH_BYTES ? whole : hashedSegment(given, maxBytes)
   return { path, mapped: path !== given }
