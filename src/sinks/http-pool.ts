@@ -2,6 +2,7 @@
  * Connections shared by all clients of a thread that talk to one origin. The last that closes frees them.
  */
 import { readFileSync } from 'node:fs'
+import { rootCertificates } from 'node:tls'
 import type { Pool } from 'undici'
 import { TraceletError } from '../core/errors.ts'
 
@@ -15,6 +16,8 @@ export interface PoolOptions {
   readonly insecureTls?: boolean | undefined
   /** PEM bundle of certificate authorities, instead of Node's. */
   readonly caFile?: string | undefined
+  /** The same, beside Node's. */
+  readonly moreCaFile?: string | undefined
   /** PEM file with the client's certificate and key. */
   readonly clientCertFile?: string | undefined
 }
@@ -49,6 +52,7 @@ export class PoolShare {
       options.lane ?? '',
       options.insecureTls ?? false,
       options.caFile ?? '',
+      options.moreCaFile ?? '',
       options.clientCertFile ?? '',
     ])
     this.#shared = pools.get(this.#key)
@@ -84,7 +88,8 @@ async function openPool(origin: string, settings: Pool.Options): Promise<Pool> {
   return new Pool(origin, settings)
 }
 
-function poolSettings(options: PoolOptions): Pool.Options {
+/** @throws TraceletError ERR_OPTION when a TLS file cannot be read */
+export function poolSettings(options: PoolOptions): Pool.Options {
   const certificate = options.clientCertFile && pem(options.clientCertFile)
   return {
     connections: options.connections,
@@ -98,6 +103,7 @@ function poolSettings(options: PoolOptions): Pool.Options {
       timeout: CONNECT_TIMEOUT_MS,
       ...(options.insecureTls && { rejectUnauthorized: false }),
       ...(options.caFile && { ca: pem(options.caFile) }),
+      ...(options.moreCaFile && { ca: [...rootCertificates, pem(options.moreCaFile)] }),
       ...(certificate && { cert: certificate, key: certificate }),
     },
   }

@@ -48,6 +48,7 @@ export type Refusal = Extract<WriteResult, { status: 'retry' | 'split' | 'blocke
 
 const READ_BYTES = 256 * 1024
 const MAX_REASON_CHARS = 300
+const MAX_SEARCHED_CHARS = 8192
 const MAX_RETRY_AFTER_MS = 3_600_000
 
 /** Answers that may be about something in the request itself. */
@@ -152,6 +153,7 @@ export class HttpClient {
 
   #failure(error: unknown, signal: AbortSignal): HttpReply {
     if (signal.aborted) return unanswered(true, false, 'given up: the time for it is over')
+    if (error instanceof FileFault) return unanswered(true, false, this.redact(error.message))
     const code = codeOf(error)
     const message = this.redact(error instanceof Error ? error.message || code : String(error))
     const where = this.#options.origin
@@ -176,12 +178,23 @@ function contentOf(body: HttpBody): Buffer | Readable {
   return body.file.bytes === 0 ? Buffer.alloc(0) : Readable.from(readPart(body.file), { objectMode: false })
 }
 
+/** It is we who cannot send, not the server that does not answer. */
+class FileFault extends Error {}
+
+/** @throws FileFault when the file is not there or shorter than it should be */
 async function* readPart({ location, from, bytes, sent }: FilePart): AsyncGenerator<Buffer> {
   const stream = createReadStream(location, { start: from, end: from + bytes - 1, highWaterMark: READ_BYTES })
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    yield chunk
-    sent(chunk.length)
+  let read = 0
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      read += chunk.length
+      yield chunk
+      sent(chunk.length)
+    }
+  } catch (error) {
+    throw new FileFault(`a file cannot be read: ${(error as Error).message}`)
   }
+  if (read < bytes) throw new FileFault(`${location} became shorter while it was sent`)
 }
 
 function unanswered(sent: boolean, needsAction: boolean, reason: string): HttpReply {
@@ -230,7 +243,9 @@ function first(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value
 }
 
-function oneLine(text: string): string {
+function oneLine(whole: string): string {
+  // A page of nothing but '<' would take these patterns the square of its length.
+  const text = whole.slice(0, MAX_SEARCHED_CHARS)
   const title = /<title>([^<]*)<\/title>/i.exec(text)?.[1]
   const plain = title ?? text.replace(/<[^>]*>/g, ' ')
   const line = plain.replace(/[\p{C}\s]+/gu, ' ').trim()

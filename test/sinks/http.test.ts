@@ -6,7 +6,9 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { rootCertificates } from 'node:tls'
 import { HttpClient, type HttpReply, retryAfterMs } from '../../src/sinks/http.ts'
+import { poolSettings } from '../../src/sinks/http-pool.ts'
 
 const SECRET = 'p@ss/wörd'
 const signal = new AbortController().signal
@@ -56,6 +58,25 @@ describe('the HTTP client of sinks', () => {
     assert.equal(connections, 2)
     for (const client of clients) await client.close()
     await clients[0]!.close()
+  })
+
+  it('is not held up by a page without an end of its first tag', async () => {
+    const client = open()
+    const from = performance.now()
+    client.redact('<'.repeat(400_000))
+    assert.ok(performance.now() - from < 1000)
+    await client.close()
+  })
+
+  it('trusts more authorities beside the usual ones where told so', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'tracelet-http-'))
+    const file = join(dir, 'ca.pem')
+    writeFileSync(file, 'ours')
+    const settings = { origin: 'https://store', connections: 1 }
+    const ca = (more: object) => (poolSettings({ ...settings, ...more }).connect as { ca?: unknown }).ca
+    assert.deepEqual(ca({ moreCaFile: file }), [...rootCertificates, 'ours'])
+    assert.deepEqual([ca({ caFile: file }), ca({})], ['ours', undefined])
+    rmSync(dir, { recursive: true })
   })
 
   it('knows when nothing was sent and when something may have been', async () => {
@@ -213,12 +234,13 @@ describe('a file as the body of a request', () => {
   })
 
   it('that is gone or too short is no answer, and never a shorter body that the server takes', async () => {
-    for (const [at, bytes] of [
-      [join(folder, 'absent'), 10],
-      [location, content.length + 1],
+    for (const [at, bytes, reason] of [
+      [join(folder, 'absent'), 10, /^a file cannot be read: ENOENT/],
+      [location, content.length + 1, /became shorter while it was sent$/],
     ] as const) {
       const { reply } = await put(0, bytes, at)
-      assert.equal(reply.status, 'unanswered')
+      assert.ok(reply.status === 'unanswered')
+      assert.match(reply.reason, reason)
       assert.equal(seen, undefined)
     }
     assert.equal((await put(0, 5)).reply.status, 'answered')

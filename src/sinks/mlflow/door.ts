@@ -44,7 +44,8 @@ export class Door {
   uploads(): { readonly http: HttpClient; readonly openStore: (origin: string) => HttpClient } {
     const lane = { connections: UPLOAD_CONNECTIONS, lane: 'uploads' }
     const { insecureTls, caFile } = this.#settings
-    const plain = { headers: { 'user-agent': 'tracelet' }, secrets: [], insecureTls, caFile }
+    // The server's own authority may stand for a store beside it, but a public store has another.
+    const plain = { headers: { 'user-agent': 'tracelet' }, secrets: [], insecureTls, moreCaFile: caFile }
     return {
       http: this.#client({ ...this.#settings, ...lane }),
       openStore: (origin) => new HttpClient({ ...plain, ...lane, origin }),
