@@ -37,6 +37,7 @@ export class Ledger {
     this.#state = this.#cursor.state
     this.#url = this.#cursor.url
     this.#uploads = this.#cursor.uploads
+    block[DESTINATION.seq] = this.#cursor.seq
     this.#publish()
   }
 

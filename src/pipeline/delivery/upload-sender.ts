@@ -26,6 +26,8 @@ export interface UploadSenderParts extends SendingParts {
   readonly feed: UploadFeed
   readonly survey: UploadSurvey
   readonly progress: UploadProgress
+  /** Records that were damaged before they were met, as known at the end of the journal. */
+  readonly damaged: () => number
 }
 
 export class UploadSender implements Sending {
@@ -71,7 +73,9 @@ export class UploadSender implements Sending {
     if (this.#job === undefined && !this.#begin(now)) {
       if (trouble.notBefore > now) return trouble.notBefore
       if (!feed.isAtEnd || !this.#isSurveyed) return now
-      return isEnding ? 'settled' : Infinity
+      if (!isEnding) return Infinity
+      this.#settleDamaged()
+      return 'settled'
     }
     const job = this.#job!
     if (job.isRefused) {
@@ -295,6 +299,13 @@ export class UploadSender implements Sending {
     }
     this.#done({ recordsRejected: 1 })
     return true
+  }
+
+  /** They were passed as what others settle. */
+  #settleDamaged(): void {
+    const { ledger, feed, site, damaged } = this.#parts
+    const count = feed.seq < site.journalSeq() ? 0 : damaged()
+    if (count > 0) ledger.add({ recordsCorrupt: count, elsewhere: -count })
   }
 
   #moved(): void {

@@ -5,6 +5,7 @@
  *      that was committed there: two openings never make two remote runs.
  *  L8  For a run without such records nothing is read, guarded or opened: that there are some is told by what the
  *      rows' delivery has counted as settled elsewhere. Only where that one is far behind it looks itself.
+ *  L9  What rows left to it and nobody has settled when both stand at the end of the journal was damaged in between.
  */
 import { DESTINATION, RUN } from '../../core/counters.ts'
 import type { SinkState } from '../../core/types.ts'
@@ -78,7 +79,8 @@ export class UploadsCargo implements Cargo {
     if (typeof finding === 'number') return finding
     if (finding === 'none') {
       const isLast = isAtRest && (ledger !== undefined || rows.isClosed)
-      return isLast ? 'end' : Infinity
+      if (!isLast) return Infinity
+      if (ledger === undefined || this.#damaged(ledger) === 0) return 'end'
     }
     if (ledger === undefined || rows.remote !== undefined) return 'go'
     return rows.isClosed ? { hopeless: 'the run could not be opened there' } : Infinity
@@ -104,11 +106,25 @@ export class UploadsCargo implements Cargo {
     const feed = new UploadFeed(reader, this.#options.kinds()!, cursor, (elsewhere) =>
       ledger.add({ elsewhere }),
     )
-    return new UploadSender({ ...parts, feed, survey: this.#survey!, progress: this.#progress })
+    return new UploadSender({
+      ...parts,
+      feed,
+      survey: this.#survey!,
+      progress: this.#progress,
+      damaged: () => this.#damaged(ledger),
+    })
   }
 
   rest(): void {
     this.#survey?.rest()
+  }
+
+  /** Records of ours that rows have passed and the journal does not hold any more, for when all others are settled. */
+  #damaged({ sums }: Ledger): number {
+    const { rowsBlock, site } = this.#options
+    if (rowsBlock[DESTINATION.seq]! < site.journalSeq()) return 0
+    const settled = sums.recordsDelivered + sums.recordsRejected + sums.recordsCorrupt
+    return Math.max(0, rowsBlock[DESTINATION.elsewhere]! - settled)
   }
 
   /** Before the cursor is known. */

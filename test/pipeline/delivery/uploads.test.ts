@@ -602,6 +602,32 @@ describe('uploads', () => {
     assertConserved(third, 10, 2)
   })
 
+  for (const isAll of [false, true]) {
+    test(`${isAll ? 'all' : 'some'} records damaged after rows had passed them are counted as damaged in the end`, async () => {
+      const journal = new MemoryJournal()
+        .scalars('loss', 10)
+        .record(artifact(files(1)))
+        .record(text('note'))
+        .record(FINISHED)
+      const first = stageOf(journal)
+      first.uploader.uploadRule = () => ({ status: 'retry', reason: 'not yet' })
+      await first.finish()
+      assert.equal(first.cursor.seq, 13)
+      const damaged = new MemoryJournal().scalars('loss', 10).corrupt(0, isAll ? 2 : 1)
+      if (!isAll) damaged.record(text('note'))
+      damaged.record(FINISHED)
+      for (const kept of [first.uploadsCursor, undefined]) {
+        const second = stageOf(damaged, { cursor: first.cursor, ...(kept && { uploadsCursor: kept }) })
+        await second.finish()
+        assert.equal(second.closed?.complete, true)
+        assert.deepEqual(pathsOf(second), isAll ? [] : ['11:last'])
+        assertConserved(second, 10, 3)
+        const { records } = destinationStats(second.counters, 0, undefined)
+        assert.equal(records.corrupt, isAll ? 2 : 1)
+      }
+    })
+  }
+
   test('a sink that always throws is told of and costs no record', async () => {
     const journal = new MemoryJournal()
     for (let index = 0; index < 20; index++) journal.record(text(`t${index}`))
