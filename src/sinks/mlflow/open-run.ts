@@ -1,6 +1,7 @@
 /** The one run at MLflow that a sink writes to: reopened, found or made, and put below its parent. */
 import type { RunInfo } from '../../core/types.ts'
 import type { MlflowApi } from './api.ts'
+import { createOnce } from './create-once.ts'
 import { encodeEntries } from './encode.ts'
 import {
   createRun,
@@ -11,11 +12,10 @@ import {
   getRun,
   PARENT_TAG,
   type RemoteRun,
+  type RunJson,
+  refusalOf,
   toRemote,
 } from './remote-run.ts'
-
-/** Nonces whose create may be carried out late. Outlives a sink, which is made anew for each attempt to open. */
-const unclearCreates = new Set<string>()
 
 export async function reopenRun(
   api: MlflowApi,
@@ -34,24 +34,21 @@ export async function findOrCreateRun(
 ): Promise<Found<RemoteRun>> {
   const experiment = await findExperiment(api, experimentName, signal)
   if ('refusal' in experiment) return experiment
-  const existing = await findByNonce(api, experiment.found, run.nonce, signal)
-  if ('refusal' in existing) return existing
-  if (existing.found[0]) return { found: existing.found[0] }
   const parent = run.parent && (await findParent(api, experiment.found, run.parent, signal))
   if (parent && 'refusal' in parent) return parent
-  const created = await createRun(api, run, experiment.found, parent ? parent.found : undefined, signal)
-  if ('refusal' in created) {
-    if (created.unclear) unclearCreates.add(run.nonce)
-    return created
-  }
-  if (!unclearCreates.has(run.nonce)) return created
-  // The earlier create may have been carried out late: one run stays, empty ones beside it go.
-  const settled = await findByNonce(api, experiment.found, run.nonce, signal)
-  if ('refusal' in settled) return settled
-  const [kept = created.found, ...late] = settled.found
-  for (const { runId } of late) await api.post('runs/delete', { run_id: runId }, signal)
-  unclearCreates.delete(run.nonce)
-  return { found: kept }
+  const parentId = parent ? parent.found : undefined
+  const made = await createOnce<RemoteRun>({
+    mark: `run ${run.nonce}`,
+    find: async () => {
+      const runs = await findByNonce(api, experiment.found, run.nonce, signal)
+      return 'refusal' in runs ? runs.refusal : runs.found
+    },
+    create: () => createRun(api, run, experiment.found, parentId, signal),
+    made: (answer) => ({ ...toRemote(answer.run as RunJson), parentId }),
+    refusal: refusalOf,
+    remove: ({ runId }) => api.post('runs/delete', { run_id: runId }, signal),
+  })
+  return 'status' in made ? { refusal: made } : { found: made }
 }
 
 /**

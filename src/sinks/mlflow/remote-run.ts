@@ -1,8 +1,6 @@
 /**
- * The run at MLflow: found by our nonce, else created once.
- *
- * MLflow gives run ids itself, so a create whose answer is lost cannot be repeated blindly. Every run is created
- * with the tag `tracelet.nonce`, and looked for by it before each create.
+ * Runs, experiments and parents as MLflow holds them. Every run is created with the tag `tracelet.nonce`, by which it
+ * is found again.
  */
 import type { RunInfo } from '../../core/types.ts'
 import type { Refusal } from '../http.ts'
@@ -24,7 +22,7 @@ export interface RemoteRun {
 }
 export type Found<T> = { readonly found: T } | { readonly refusal: Refusal }
 
-interface RunJson {
+export interface RunJson {
   readonly info: {
     readonly run_id: string
     readonly experiment_id: string
@@ -80,7 +78,7 @@ export async function createRun(
   experimentId: string,
   parentId: string | undefined,
   signal: AbortSignal,
-): Promise<{ readonly found: RemoteRun } | { readonly refusal: Refusal; readonly unclear: boolean }> {
+): Promise<ApiReply> {
   const name = fitText(run.name, MAX_RUN_NAME_CHARS)
   const tags: Record<string, string | undefined> = {
     [NONCE_TAG]: run.nonce,
@@ -102,11 +100,7 @@ export async function createRun(
       .filter((tag): tag is [string, string] => Boolean(tag[1]))
       .map(([key, value]) => ({ key, value: fitText(value, MAX_TAG_CHARS) })),
   }
-  const reply = await api.post('runs/create', body, signal)
-  if (reply.status !== 'ok') {
-    return { refusal: refusalOf(reply), unclear: reply.status === 'refused' && reply.unclear }
-  }
-  return { found: { ...toRemote(reply.json.run as RunJson), parentId } }
+  return api.post('runs/create', body, signal)
 }
 
 /** The run as MLflow holds it; refused when it was deleted. */

@@ -122,6 +122,27 @@ describe('uploads of the MLflow sink', () => {
     assert.equal(fake.artifacts.aliases.get('digits@best'), '1')
   })
 
+  it('keeps one of two also when it cannot look after them at once', async () => {
+    const sink = await opened()
+    fake.failNext({ kind: 'cut' }, ({ route }) => route === 'logged-models')
+    assert.equal(last(await uploadRecord(sink, run.folder, modelOf(), 1)).status, 'retry')
+    let isLate = false
+    let searches = 0
+    fake.failNext({ kind: 'cut' }, ({ route, body }) => {
+      if (route === 'logged-models' && !isLate) fake.artifacts.createModel(body)
+      isLate ||= route === 'logged-models'
+      return route === 'logged-models/search' && ++searches === 2
+    })
+    assert.equal(last(await uploadRecord(sink, run.folder, modelOf(), 1)).status, 'retry')
+    assert.equal(fake.artifacts.models.size, 2)
+    assert.equal(last(await uploadRecord(sink, run.folder, modelOf(), 1)).status, 'accepted')
+    const models = [...fake.artifacts.models.values()]
+    assert.deepEqual(
+      models.map(({ status }) => status),
+      ['LOGGED_MODEL_READY'],
+    )
+  })
+
   it('makes one logged model for files that go out at once', async () => {
     const sink = await opened()
     const record = modelOf()

@@ -1,6 +1,7 @@
 /** Logged models over MLflow's API. */
 import type { Refusal } from '../../http.ts'
 import type { ApiReply } from '../api.ts'
+import { createOnce } from '../create-once.ts'
 import { fitText, MAX_TAG_CHARS } from '../encode.ts'
 import { answerOf, getRun } from '../remote-run.ts'
 import type { OpenedRun } from '../send-entries.ts'
@@ -18,14 +19,11 @@ export const UPLOAD_TAG = 'tracelet.upload'
 const MAX_NAME_BYTES = 250
 /** Beside what no path can have (mlflow/utils/validation.py). */
 const BAD_IN_NAME = /[/:.%"']/gu
-/** Tags of uploads whose create may be carried out late; see `findOrCreateRun`. */
-const unclearCreates = new Set<string>()
 
 interface ModelJson {
   readonly info: {
     readonly model_id: string
     readonly artifact_uri: string
-    readonly creation_timestamp_ms?: number | string
   }
 }
 
@@ -37,9 +35,6 @@ export async function findOrCreateModel(
   signal: AbortSignal,
 ): Promise<LoggedModel | Refusal> {
   const { remote, notices } = context
-  const existing = await findModels(tag, context, signal)
-  if ('status' in existing) return existing
-  if (existing[0]) return existing[0]
   const name = mapSegment(record.name, MAX_NAME_BYTES, BAD_IN_NAME)
   if (name !== record.name)
     notices.tell('model', `MLflow has no model name '${record.name}': stored as '${name}'`)
@@ -59,20 +54,14 @@ export async function findOrCreateModel(
       .filter((entry): entry is [string, string] => Boolean(entry[1]))
       .map(([key, value]) => ({ key, value: fitText(value, MAX_TAG_CHARS) })),
   }
-  const reply = await remote.api.call('POST', ROUTE, body, signal)
-  if (reply.status !== 'ok') {
-    if (reply.status === 'refused' && reply.unclear) unclearCreates.add(tag)
-    return modelAnswer(reply, remote, signal)
-  }
-  const created = toModel(reply.json.model as ModelJson)
-  if (!unclearCreates.has(tag)) return created
-  // The earlier create may have been carried out late: one stays, empty ones beside it go.
-  const settled = await findModels(tag, context, signal)
-  if ('status' in settled) return settled
-  const [kept = created, ...late] = settled
-  for (const { id } of late) await remote.api.call('DELETE', `${ROUTE}/${id}`, undefined, signal)
-  unclearCreates.delete(tag)
-  return kept
+  return createOnce<LoggedModel>({
+    mark: `model ${tag}`,
+    find: () => findModels(tag, context, signal),
+    create: () => remote.api.call('POST', ROUTE, body, signal),
+    made: (answer) => toModel(answer.model as ModelJson),
+    refusal: (reply) => modelAnswer(reply, remote, signal),
+    remove: ({ id }) => remote.api.call('DELETE', `${ROUTE}/${id}`, undefined, signal),
+  })
 }
 
 export async function setStatus(

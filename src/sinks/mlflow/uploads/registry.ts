@@ -1,6 +1,7 @@
 /** Registered models: a version for a logged model, once, and the aliases that it takes over. */
 import type { Refusal } from '../../http.ts'
 import { queryText } from '../api.ts'
+import { createOnce } from '../create-once.ts'
 import { fitText, MAX_TAG_CHARS } from '../encode.ts'
 import { isFault } from '../remote-run.ts'
 import type { OpenedRun } from '../send-entries.ts'
@@ -10,8 +11,6 @@ import type { Step, UploadContext } from './step.ts'
 
 const ROUTE = '/api/2.0/mlflow/'
 const MAX_DESCRIPTION_CHARS = 5000
-/** Tags of uploads whose version may be made late; see `findOrCreateRun`. */
-const unclearCreates = new Set<string>()
 
 export async function registerModel(
   record: ModelRecord,
@@ -31,8 +30,8 @@ export async function registerModel(
       tag: uploadTag(context, upload.seq),
       signal,
     })
-    if (typeof made !== 'string') return made
-    version = made
+    if ('status' in made) return made
+    version = made.version
     progress.set({ version }, upload)
   }
   for (const alias of record.aliases ?? []) {
@@ -48,12 +47,8 @@ async function findOrCreateVersion(
   modelId: string,
   { remote }: UploadContext,
   { tag, signal }: { readonly tag: string; readonly signal: AbortSignal },
-): Promise<string | Refusal> {
+): Promise<Version | Refusal> {
   const { api, runId } = remote
-  const find = () => findVersions(remote, tag, signal)
-  const existing = await find()
-  if ('status' in existing) return existing
-  if (existing[0]) return existing[0].version
   const body = {
     name,
     source: `models:/${modelId}`,
@@ -62,27 +57,19 @@ async function findOrCreateVersion(
     ...(description && { description: fitText(description, MAX_DESCRIPTION_CHARS) }),
     tags: [{ key: UPLOAD_TAG, value: fitText(tag, MAX_TAG_CHARS) }],
   }
-  const reply = await api.post('model-versions/create', body, signal)
-  if (reply.status !== 'ok') {
-    if (reply.status === 'refused' && reply.unclear) unclearCreates.add(tag)
-    return modelAnswer(reply, remote, signal)
-  }
-  const created = String((reply.json.model_version as { version: string | number }).version)
-  if (!unclearCreates.has(tag)) return created
-  // The earlier create may have been carried out late: the first version stays.
-  const settled = await find()
-  if ('status' in settled) return settled
-  const [kept, ...late] = settled
-  for (const other of late) {
-    await api.call(
-      'DELETE',
-      `${ROUTE}model-versions/delete`,
-      { name: other.name, version: other.version },
-      signal,
-    )
-  }
-  unclearCreates.delete(tag)
-  return kept?.version ?? created
+  return createOnce<Version>({
+    mark: `version ${tag}`,
+    find: () => findVersions(remote, tag, signal),
+    create: () => api.post('model-versions/create', body, signal),
+    made: (answer) => toVersion(answer.model_version as VersionJson),
+    refusal: (reply) => modelAnswer(reply, remote, signal),
+    remove: (late) => api.call('DELETE', `${ROUTE}model-versions/delete`, late, signal),
+  })
+}
+
+interface Version {
+  readonly name: string
+  readonly version: string
 }
 
 interface VersionJson {
@@ -95,13 +82,15 @@ async function findVersions(
   remote: OpenedRun,
   tag: string,
   signal: AbortSignal,
-): Promise<readonly { readonly name: string; readonly version: string }[] | Refusal> {
+): Promise<readonly Version[] | Refusal> {
   const filter = `run_id = '${remote.runId}' and tags.\`${UPLOAD_TAG}\` = '${tag}'`
   const query = queryText({ filter, max_results: 10 })
   const reply = await remote.api.call('GET', `${ROUTE}model-versions/search?${query}`, undefined, signal)
   if (reply.status !== 'ok') return modelAnswer(reply, remote, signal)
   const found = (reply.json.model_versions ?? []) as readonly VersionJson[]
-  return found
-    .map(({ name, version }) => ({ name, version: String(version) }))
-    .sort((a, b) => Number(a.version) - Number(b.version))
+  return found.map(toVersion).sort((a, b) => Number(a.version) - Number(b.version))
+}
+
+function toVersion({ name, version }: VersionJson): Version {
+  return { name, version: String(version) }
 }
