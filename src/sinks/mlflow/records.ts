@@ -17,7 +17,7 @@ export interface RecordsContext {
 }
 
 /** The run's description, as MLflow's page shows it. */
-export const NOTE_TAG = 'mlflow.note.content'
+const NOTE_TAG = 'mlflow.note.content'
 /** What a dataset was read for, among the tags of a run's input. */
 const CONTEXT_TAG = 'mlflow.data.context'
 // MLflow's limits of a dataset's texts, in characters (mlflow/utils/validation.py): the last two of its database.

@@ -7,8 +7,8 @@ import type { Refusal } from '../http.ts'
 import type { ApiReply, MlflowApi } from './api.ts'
 import { fitText, MAX_TAG_CHARS } from './encode.ts'
 
-export const NONCE_TAG = 'tracelet.nonce'
-export const RUN_TAG = 'tracelet.run_id'
+const NONCE_TAG = 'tracelet.nonce'
+const RUN_TAG = 'tracelet.run_id'
 export const PARENT_TAG = 'mlflow.parentRunId'
 const MAX_RUN_NAME_CHARS = 250
 

@@ -40,6 +40,8 @@ export class FakeArtifacts {
   readonly outputs = new Map<string, number>()
   /** Inputs of runs, by `run name digest`. */
   readonly inputs = new Map<string, unknown>()
+  /** Of the artifacts of models. */
+  modelRoot = 'mlflow-artifacts:'
   readonly #runs: FakeStore
 
   constructor(runs: FakeStore) {
@@ -87,7 +89,7 @@ export class FakeArtifacts {
       status: 'LOGGED_MODEL_PENDING',
     }
     this.models.set(model.id, model)
-    return { model: modelJson(model) }
+    return { model: this.#modelJson(model) }
   }
 
   searchModels(body: Json): object {
@@ -97,7 +99,7 @@ export class FakeArtifacts {
       ({ experimentId, tags }) =>
         (body.experiment_ids as string[]).includes(experimentId) && tags.get('tracelet.upload') === value,
     )
-    return found.length > 0 ? { models: found.map(modelJson) } : {}
+    return found.length > 0 ? { models: found.map((model) => this.#modelJson(model)) } : {}
   }
 
   changeModel(id: string, body: Json): object {
@@ -105,7 +107,7 @@ export class FakeArtifacts {
     const status = String(body.status)
     if (!STATUSES.includes(status)) throw invalid(`Invalid status ${status}`)
     model.status = status
-    return { model: modelJson(model) }
+    return { model: this.#modelJson(model) }
   }
 
   deleteModel(id: string): object {
@@ -194,6 +196,11 @@ export class FakeArtifacts {
     return {}
   }
 
+  #modelJson({ id, experimentId, name, status }: FakeModel): object {
+    const artifact_uri = `${this.modelRoot}/${experimentId}/models/${id}/artifacts`
+    return { info: { model_id: id, experiment_id: experimentId, name, status, artifact_uri } }
+  }
+
   #model(id: string): FakeModel {
     const model = this.models.get(id)
     if (!model) throw missing(`Logged model with ID '${id}' not found.`)
@@ -207,9 +214,4 @@ const fault = (message: string) => new HtmlFault(message)
 
 function tagMap(tags: unknown): Map<string, string> {
   return new Map(((tags ?? []) as Tags).map(({ key, value }) => [key, value]))
-}
-
-function modelJson({ id, experimentId, name, status }: FakeModel): object {
-  const artifact_uri = `mlflow-artifacts:/${experimentId}/models/${id}/artifacts`
-  return { info: { model_id: id, experiment_id: experimentId, name, status, artifact_uri } }
 }

@@ -359,6 +359,23 @@ describe('uploads of the MLflow sink', () => {
     assert.equal(last(await uploadRecord(sink, run.folder, artifactOf('data', 'a'), 1)).status, 'accepted')
   })
 
+  it('shows and keeps no password that stands in the address of a server’s own store', async () => {
+    fake.artifactRoot = fake.artifacts.modelRoot = 'sftp://ann:hush@store/root'
+    const sink = await opened()
+    const empty = { ...artifactOf('none'), files: [{ path: 'e', blob: blob('') }] } as RunRecord
+    const kept: unknown[] = []
+    for (const record of [empty, modelOf()]) {
+      const steps = { keep: (state: unknown) => kept.push(state) }
+      const refused = last(await uploadRecord(sink, run.folder, record, 1, steps))
+      assert.ok(
+        refused.status === 'split' && /are at sftp:\/\/store\/root/.test(refused.reason),
+        refused.status,
+      )
+      kept.push(refused)
+    }
+    assert.doesNotMatch(JSON.stringify(kept), /hush/)
+  })
+
   it('keeps beside an artifact what MLflow has no place for', async () => {
     const sink = await opened()
     const references = [{ path: 'far', uri: 's3://bucket/far', bytes: 7 }]

@@ -99,7 +99,7 @@ async function putFigure(
   return put(store, path('html'), page, step, figure.bytes / page.bytes.length)
 }
 
-export function endingOf(type: string): string {
+function endingOf(type: string): string {
   const ending = /^image\/(png|jpeg|gif|webp|bmp|svg)/.exec(type)?.[1]
   return ending ?? 'bin'
 }

@@ -12,6 +12,7 @@ import { findOrCreateModel, type LoggedModel, linkOutput, setStatus } from './lo
 import { modelFile } from './model-file.ts'
 import { hashedSegment, mapPath } from './paths.ts'
 import { registerModel } from './registry.ts'
+import { holdsPassword } from './run-store.ts'
 import { contentOf, done, jsonContent, put, type Step, type UploadContext } from './step.ts'
 
 export type ModelRecord = Extract<RunRecord, { kind: 'model' }>
@@ -56,7 +57,9 @@ async function modelOf(
   // Files of one record may go out at once.
   const make = () => findOrCreateModel(record, uploadTag(context, upload.seq), context, signal)
   const model = await progress.once('model', make)
-  if (!('status' in model)) progress.set({ modelId: model.id, modelUri: model.uri }, upload)
+  if (!('status' in model || holdsPassword(model.uri))) {
+    progress.set({ modelId: model.id, modelUri: model.uri }, upload)
+  }
   return model
 }
 

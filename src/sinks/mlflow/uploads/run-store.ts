@@ -53,7 +53,18 @@ export class NoStore implements ArtifactStore {
 /** Rejected, not held: where the artifacts of an experiment go was decided when it was made and does not change. */
 function notServed(path: string, uri: string, what: string): Refusal {
   const reason =
-    `'${path}' cannot be sent: the artifacts of this experiment are at ${uri.slice(0, 200)}, which only the server ` +
+    `'${path}' cannot be sent: the artifacts of this experiment are at ${shown(uri)}, which only the server ` +
     `can write, and without 'mlflow server --serve-artifacts' and an experiment made under it, it ${what}`
   return { status: 'split', code: 'ERR_REFUSED', reason }
+}
+
+/** Such as `sftp://user:password@host/…`: that is the server's, not for a log. */
+const WITH_PASSWORD = /^([^/]*:\/\/)[^/@]*:[^/]*@/
+
+export function holdsPassword(uri: string): boolean {
+  return WITH_PASSWORD.test(uri)
+}
+
+function shown(uri: string): string {
+  return uri.replace(WITH_PASSWORD, '$1').slice(0, 200)
 }
