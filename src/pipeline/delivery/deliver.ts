@@ -83,6 +83,8 @@ export class Delivery {
   #sink: Sink | undefined
   #sender: Sending | undefined
   #hasOpened = false
+  /** As it was parked the last time. */
+  #isSendingInTrouble = false
   #isFinishing = false
   #mustPark = false
   /** The cargo's growth at the last turn. */
@@ -245,7 +247,8 @@ export class Delivery {
     else {
       try {
         this.#startSending(sink)
-        this.#trouble.recovered()
+        // that the run can be opened does not say that what was refused is taken now
+        if (!this.#isSendingInTrouble) this.#trouble.recovered()
         this.#cargo.opened(result, this.#ledger!)
         // A remote run that was made must be known after a crash.
         if (this.#ledger!.isDirty) this.#save(now)
@@ -311,6 +314,7 @@ export class Delivery {
 
   async #park(): Promise<void> {
     const sink = this.#sink
+    if (this.#sender !== undefined) this.#isSendingInTrouble = this.#health.failures > 0
     this.#sender?.seal()
     this.#cargo.rest()
     this.#sender = undefined

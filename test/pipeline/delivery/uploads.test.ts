@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { blobPath } from '../../../src/core/blob-path.ts'
-import { DESTINATION, RUN, runCounters } from '../../../src/core/counters.ts'
+import { DESTINATION, DESTINATION_STATES, RUN, runCounters } from '../../../src/core/counters.ts'
 import { FILE_LIST_TYPE } from '../../../src/core/media-types.ts'
 import type { BlobRef, RunRecord, StoredFile, WriteResult } from '../../../src/core/types.ts'
 import { destinationStats } from '../../../src/pipeline/destination-stats.ts'
@@ -174,6 +174,23 @@ describe('uploads', () => {
     isFull = false
     await stage.finish()
     assert.deepEqual(severities().slice(2), ['recovered delivering again'])
+  })
+
+  test('to be opened anew in its turn is no recovery: what was refused has not been taken yet', async () => {
+    const journal = new MemoryJournal().record(artifact(files(1)))
+    const stage = stageOf(journal, { live: true })
+    let isFull = true
+    stage.uploader.uploadRule = () => (isFull ? { status: 'retry', reason: 'full' } : undefined)
+    const severities = () => stage.issues.map(({ severity }) => severity)
+    await stage.play(() => severities().includes('failing'))
+    stage.uploads!.park()
+    await stage.play(() => stage.uploader.opens === 2 && stage.uploader.mostUnderWay === 1)
+    await stage.play(() => stage.uploadsBlock[DESTINATION.state] === DESTINATION_STATES.indexOf('retrying'))
+    assert.deepEqual(severities(), ['failing'])
+    isFull = false
+    await stage.finish()
+    assert.equal(stage.closed?.complete, true)
+    assert.deepEqual(severities(), ['failing', 'recovered'])
   })
 
   test('it opens once rows have opened the run, with the state they have committed', async () => {
