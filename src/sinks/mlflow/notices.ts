@@ -13,3 +13,10 @@ export class Notices {
     this.#notice('ERR_MAPPED', message)
   }
 }
+
+const MAX_SHOWN_CHARS = 100
+
+/** A name as a message can hold it. */
+export function shown(name: string): string {
+  return name.length > MAX_SHOWN_CHARS ? `${name.slice(0, MAX_SHOWN_CHARS)}…` : name
+}

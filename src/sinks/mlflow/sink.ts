@@ -22,7 +22,7 @@ import type { MlflowApi } from './api.ts'
 import { CONNECTIONS, Door, UPLOAD_CONNECTIONS } from './door.ts'
 import { ENVELOPE_BYTES, encodePoints, pointBytes } from './encode.ts'
 import { KeyBook } from './key-book.ts'
-import { Notices } from './notices.ts'
+import { Notices, shown } from './notices.ts'
 import { findOrCreateRun, linkParent, reopenRun } from './open-run.ts'
 import {
   accountOf,
@@ -100,7 +100,7 @@ class MlflowSink implements Sink {
     this.#keys = new KeyBook((name, key) =>
       this.#notices.tell(
         'name',
-        `MLflow has no such name as '${name}': stored as '${key}', see the run's tags`,
+        `MLflow has no such name as '${shown(name)}': stored as '${key}', see the run's tags`,
       ),
     )
     this.#recordsContext = { keys: this.#keys, notices: this.#notices, datasets: new Map() }

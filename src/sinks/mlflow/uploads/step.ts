@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { RunInfo, Upload, WriteResult } from '../../../core/types.ts'
 import type { Refusal } from '../../http.ts'
 import { fitText, MAX_TAG_CHARS } from '../encode.ts'
-import type { Notices } from '../notices.ts'
+import { type Notices, shown } from '../notices.ts'
 import { type OpenedRun, sendEntries } from '../send-entries.ts'
 import type { Progress } from './progress.ts'
 import type { ArtifactStore, Content } from './store.ts'
@@ -86,7 +86,7 @@ export async function rememberName(
 ): Promise<Refusal | undefined> {
   context.notices.tell(
     'path',
-    `MLflow has no artifact path '${name}': stored as '${path}', see the run's tags`,
+    `MLflow has no artifact path '${shown(name)}': stored as '${path}', see the run's tags`,
   )
   const hash = createHash('sha256').update(name).digest('hex').slice(0, 16)
   return setTag(context, `tracelet.path.${hash}`, JSON.stringify([name, path]), signal)
