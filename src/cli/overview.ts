@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { TraceletError } from '../core/errors.ts'
-import type { DestinationName, RunInfo, RunOutcome, SettledCounts } from '../core/types.ts'
+import type { DestinationName, RunInfo, RunOutcome } from '../core/types.ts'
 import { segmentName } from '../pipeline/journal/format.ts'
 import { listSegments } from '../pipeline/journal/segment-file.ts'
 import { type JournalTail, readTail } from '../pipeline/journal/tail.ts'
@@ -15,7 +15,7 @@ import {
   runInfo,
 } from '../pipeline/store/run-file.ts'
 import { SINKS } from '../sinks/index.ts'
-import { type SavedCursors, savedCursors } from './saved-cursors.ts'
+import { type SavedCursors, savedCursors, settledOf } from './saved-cursors.ts'
 
 /** 'died': it says it runs, and no live process holds it. */
 export type RunState = 'running' | 'died' | RunOutcome
@@ -111,16 +111,11 @@ function stateOf(folder: string, { state }: JournalTail): RunState {
 
 function pendingOf({ points, records }: JournalTail, cursors: SavedCursors, inJournal: boolean): Pending {
   if (inJournal) return { points: 0, records: 0 }
-  const settled = [cursors.rows?.settled, cursors.uploads?.settled]
-  const sum = (pick: (counts: SettledCounts) => number) =>
-    settled.reduce((total, counts) => total + (counts === undefined ? 0 : pick(counts)), 0)
+  const { delivered, filtered, rejected, corrupt, ...of } = settledOf(cursors)
+  const settledRecords = of.recordsDelivered + of.recordsFiltered + of.recordsRejected + of.recordsCorrupt
   // a cursor may be ahead of a journal that a power cut shortened
   return {
-    points: Math.max(0, points - sum((one) => one.delivered + one.filtered + one.rejected + one.corrupt)),
-    records: Math.max(
-      0,
-      records -
-        sum((one) => one.recordsDelivered + one.recordsFiltered + one.recordsRejected + one.recordsCorrupt),
-    ),
+    points: Math.max(0, points - delivered - filtered - rejected - corrupt),
+    records: Math.max(0, records - settledRecords),
   }
 }

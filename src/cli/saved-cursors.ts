@@ -1,5 +1,5 @@
 /** How far a destination got, as its cursors on disk say. */
-import type { Cursor } from '../core/types.ts'
+import type { Cursor, SettledCounts } from '../core/types.ts'
 import { CursorStore, uploadsName } from '../pipeline/store/cursor.ts'
 import type { RunDestination } from '../pipeline/store/run-file.ts'
 
@@ -17,4 +17,20 @@ export function savedCursors(folder: string, { name, address }: RunDestination):
   const read = (store: string) =>
     new CursorStore(folder, store, (issue) => damage.push(issue.message)).load(address)
   return { rows: read(name), uploads: read(uploadsName(name)), damage }
+}
+
+/** What a destination has settled, by its two cursors together. */
+export function settledOf({ rows, uploads }: SavedCursors): Omit<SettledCounts, 'superseded' | 'elsewhere'> {
+  const sum = (pick: (counts: SettledCounts) => number) =>
+    (rows ? pick(rows.settled) : 0) + (uploads ? pick(uploads.settled) : 0)
+  return {
+    delivered: sum((one) => one.delivered),
+    rejected: sum((one) => one.rejected),
+    filtered: sum((one) => one.filtered),
+    corrupt: sum((one) => one.corrupt),
+    recordsDelivered: sum((one) => one.recordsDelivered),
+    recordsRejected: sum((one) => one.recordsRejected),
+    recordsFiltered: sum((one) => one.recordsFiltered),
+    recordsCorrupt: sum((one) => one.recordsCorrupt),
+  }
 }

@@ -3,13 +3,14 @@ import type { MetricSummary } from '../../core/types.ts'
 import { statePaint } from '../ls.ts'
 import { isInJournal, type Overview } from '../overview.ts'
 import { duration } from '../progress.ts'
+import { settledOf } from '../saved-cursors.ts'
 import { alignedTable } from '../table.ts'
 import { type Palette, palette } from '../terminal.ts'
 import { bytes, count, dateTime, fit, plain, plainLines, value } from '../text.ts'
 import type { Curve } from './curve.ts'
 import { plotLines } from './plot.ts'
 import { kindsOf, type RunContent, summaryValue } from './read-run.ts'
-import { chosenSummaries, type Shown, settledOf } from './show.ts'
+import { chosenSummaries, type Shown } from './shown.ts'
 
 export interface ShowLayout {
   /** Of the terminal; undefined where the output is none. */

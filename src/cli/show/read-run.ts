@@ -1,33 +1,13 @@
 /** Everything that `tracelet show` tells of a run's journal, gathered in one pass and in bounded memory. */
-import { FILE_LIST_TYPE } from '../../core/media-types.ts'
-import type {
-  FileList,
-  MetricSummary,
-  ParamValue,
-  RunRecord,
-  Series,
-  UnknownRecord,
-} from '../../core/types.ts'
+import type { MetricSummary, ParamValue, RunRecord, Series, UnknownRecord } from '../../core/types.ts'
 import type { SeriesSummary } from '../../index.ts'
 import { openJournal } from '../../pipeline/journal/reader.ts'
+import { type Item, itemOf } from '../item.ts'
 import { fitsPattern } from '../series-pattern.ts'
 import type { Axis } from './axis.ts'
 import { Curve } from './curve.ts'
 
 export type MetricDefinition = Extract<RunRecord, { kind: 'metric' }>
-
-/** Records of one kind and name, such as the images `samples`. */
-export interface Item {
-  readonly kind: string
-  readonly name: string
-  /** How often it was logged. */
-  readonly times: number
-  readonly lastStep?: number
-  /** What the last one is, in a few words. */
-  readonly what: string
-  /** Of all of them together; the same content may be kept once. */
-  readonly bytes?: number
-}
 
 export interface RunContent {
   readonly curves: readonly Curve[]
@@ -120,56 +100,4 @@ export function kindsOf(
 export function summaryValue(summary: SeriesSummary, kind: MetricSummary): number | undefined {
   if (kind === 'last' || kind === 'best') return summary[kind]?.value
   return summary[kind]
-}
-
-export type OtherRecord = Exclude<RunRecord, { kind: 'params' | 'tags' | 'notes' | 'metric' | 'state' }>
-
-export function itemOf(record: OtherRecord): Item {
-  const { kind, name } = record
-  const step = 'step' in record && record.step !== undefined ? { lastStep: record.step } : {}
-  const item = (what: string, bytes?: number): Item => ({
-    ...{ kind, name, times: 1, ...step, what },
-    ...(bytes !== undefined && { bytes }),
-  })
-  switch (record.kind) {
-    case 'dataset':
-      return item([record.digest, record.source, record.context].filter(Boolean).join(', '))
-    case 'text': {
-      const { text } = record
-      if (typeof text !== 'string') return item('', text.bytes)
-      return item(text.split('\n', 1)[0]!.slice(0, 80), Buffer.byteLength(text))
-    }
-    case 'histogram':
-      return item(`${record.counts.length} bins`)
-    case 'prCurve':
-      return item(`${record.truePositives.length} thresholds`)
-    case 'images': {
-      const [first] = record.images
-      const size = first && first.width > 0 ? `, ${first.width} × ${first.height}` : ''
-      const bytes = record.images.reduce((sum, { image }) => sum + image.bytes, 0)
-      return item(`${record.images.length} ${record.images.length === 1 ? 'image' : 'images'}${size}`, bytes)
-    }
-    case 'table':
-      return item(`${record.rows} rows, ${record.columns} columns`, record.table.bytes)
-    case 'figure':
-      return item(record.figure.type, record.figure.bytes)
-    case 'artifact':
-      return item(`${record.type}${filesOf(record.files)}`, record.bytes)
-    case 'model': {
-      const registered = record.register === undefined ? '' : `, registered as ${record.register}`
-      const aliases = record.aliases?.length ? ` (${record.aliases.join(', ')})` : ''
-      return item(`model${filesOf(record.files)}${registered}${aliases}`, record.bytes)
-    }
-  }
-}
-
-function filesOf(files: FileList): string {
-  if (!Array.isArray(files)) return 'type' in files && files.type === FILE_LIST_TYPE ? ', many files' : ''
-  const references = files.filter((file) => 'uri' in file).length
-  const kept = files.length - references
-  const words = [
-    kept === 0 ? '' : `${kept} ${kept === 1 ? 'file' : 'files'}`,
-    references === 0 ? '' : `${references} ${references === 1 ? 'reference' : 'references'}`,
-  ].filter(Boolean)
-  return words.map((word) => `, ${word}`).join('')
 }

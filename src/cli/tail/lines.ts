@@ -1,6 +1,6 @@
 /** What `tracelet tail` says of an entry of the journal: rows of values, records in a few words. Pure. */
 import type { JournalEntry, RunRecord, Series, SeriesId, UnknownRecord } from '../../core/types.ts'
-import { itemOf } from '../show/read-run.ts'
+import { itemOf } from '../item.ts'
 import { bytes, count, plain, value } from '../text.ts'
 
 /** One line of output. */
