@@ -62,6 +62,17 @@ test('variables are told with their option; unknown ones with what was meant', a
   assert.match(JSON.stringify(wrong.bad), /TRACELET_LANE_SLOTS must be a number/)
 })
 
+test('a backend that does not exist is a fault of what named it', async (context) => {
+  const root = temporaryFolder(context)
+  const byOption = await diagnose(root, {}, '--backend', 'wandb')
+  assert.match(
+    byOption.bad.find(({ what }) => what === 'ERR_BACKEND_UNKNOWN')?.fix ?? '',
+    /^correct --backend/,
+  )
+  const byVariable = await diagnose(root, { TRACELET_BACKEND: 'wandb' })
+  assert.match(byVariable.bad.find(({ what }) => what === 'ERR_BACKEND_UNKNOWN')?.fix ?? '', /the variable/)
+})
+
 test('no secret is ever printed', async (context) => {
   const root = temporaryFolder(context)
   const fake = await FakeMlflow.start({ basicAuth: 'somebody:else' })

@@ -24,9 +24,11 @@ export function readConfiguration(
   chosen: readonly string[] | undefined,
 ): Configuration {
   const findings: Finding[] = []
-  const wrong = (error: unknown) => {
+  const wrong = (
+    error: unknown,
+    fix = 'correct or unset the variable; the table of options is in the README',
+  ) => {
     if (!(error instanceof TraceletError)) throw error
-    const fix = 'correct or unset the variable; the table of options is in the README'
     findings.push({ level: 'fail', what: error.code, seen: error.message, fix })
   }
   try {
@@ -41,7 +43,10 @@ export function readConfiguration(
     const from = chosen ? '--backend' : environment[BACKEND_VARIABLE] ? BACKEND_VARIABLE : 'the default'
     findings.push({ level: 'ok', what: 'backends', seen: `${names} (${from})` })
   } catch (error) {
-    wrong(error)
+    wrong(
+      error,
+      chosen && `correct --backend; a backend is one of ${SINKS.map(({ kind }) => kind).join(', ')}`,
+    )
   }
   const kinds = new Set(backends.map(({ kind }) => kind))
   const tables = [RUN_OPTIONS, ...SINKS.filter(({ kind }) => kinds.has(kind)).map(({ options }) => options)]

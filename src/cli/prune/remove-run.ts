@@ -6,7 +6,6 @@
 import { randomInt } from 'node:crypto'
 import { lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { TraceletError } from '../../core/errors.ts'
 import { uploadsName } from '../../pipeline/store/cursor.ts'
 import { isRunFolder } from '../../pipeline/store/folder.ts'
 import { takeGuard } from '../../pipeline/store/guard.ts'
@@ -53,8 +52,8 @@ export function removeRun(
     renameSync(folder, hidden)
   } catch (error) {
     if (isGone(folder)) return undefined
-    if (error instanceof TraceletError) return error.message
-    return (error as Error).message
+    const { message } = error as Error
+    return message.includes('ENOSPC') ? `${message}; its guard needs some KiB: free them elsewhere` : message
   } finally {
     for (const guard of guards) guard.release()
   }
