@@ -2,13 +2,12 @@
 
 /** Int32 indices, written by the parking thread but for `told`. */
 export const LEDGER = {
-  /** Jobs of each class that were put into the lane or given up. */
+  /** Jobs of that class that were put into the lane or given up; artifacts are answered each. */
   media: 0,
-  files: 1,
   /** Number of the last issue that the user was told, by whichever thread moved it on. */
-  told: 2,
+  told: 1,
   /** Grows with every job that is done; what waits for one waits on it. */
-  changes: 3,
+  changes: 2,
 } as const
 /** Float64 index: bytes of all jobs done. */
 export const FREED_BYTES = 2

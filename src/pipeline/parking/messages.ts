@@ -90,7 +90,8 @@ export type JobClass = Job['class']
 export type ToParking =
   /** Ahead of the run's first job; `producer` is its block in the run's counters. */
   | { readonly type: 'run'; readonly run: ParkedRun; readonly producer: number }
-  | { readonly type: 'job'; readonly job: Job }
+  /** `number` counts the owner's jobs of each class, from 1. */
+  | { readonly type: 'job'; readonly job: Job; readonly number: number }
   /** The run is finished; should a job of it come, 'run' comes before it again. */
   | { readonly type: 'forget'; readonly run: number }
 
@@ -109,9 +110,10 @@ export type Snapshot =
       readonly reason: string
     }
 
-/** parking thread → owner; jobs of a class are answered in their order. */
+/** parking thread → owner */
 export type FromParking =
-  | { readonly type: 'files'; readonly snapshot: Snapshot }
+  /** Of the job of that number: those of one run are answered in their order. */
+  | { readonly type: 'files'; readonly number: number; readonly snapshot: Snapshot }
   /** Numbered from 1 on: see LEDGER.told. */
   | {
       readonly type: 'issue'

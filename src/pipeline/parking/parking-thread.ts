@@ -3,7 +3,8 @@
  * names it into a lane of its own. One producer more, so neither drain nor journal knows of it.
  *
  * K1  A record is put into the lane after its bytes are kept: whatever the journal names is there.
- * K2  Media first, in their order; artifacts one after the other, part by part in between.
+ * K2  Media first, in their order; artifacts part by part in between: those of one run one after the other, those of
+ *     several by turns, so that no run's end waits for another's copy.
  * K3  Every job is settled once: put into the lane, or given up and counted lost with its reason told.
  * K4  Nothing here needs the event loop of the thread that logs.
  */
@@ -26,12 +27,15 @@ import { sayNow } from './say-now.ts'
 
 /** An artifact gets its turn after so many media, should they never end. */
 const MEDIA_IN_A_ROW = 16
+/** Copies at once, each with two open files. */
+const MAX_COPIES = 16
 /** Longest time without a turn of the event loop. */
 const TURN_MS = 50
 /** An owner that has not told the user by then is in a synchronous loop. */
 const TELL_MS = 1000
 
 interface Queued<Kind extends Job> {
+  readonly number: number
   readonly job: Kind
   readonly run: ParkedRun
 }
@@ -47,8 +51,10 @@ class ParkingThread {
   readonly #lane: LaneWriter
   readonly #runs = new Map<number, ParkedRun>()
   readonly #media: Queued<MediaJob>[] = []
-  readonly #files: Queued<FilesJob>[] = []
-  #copy: Copy | undefined
+  /** Of each run, first come first. */
+  readonly #files = new Map<ParkedRun, Queued<FilesJob>[]>()
+  /** At most one of each run; the next in turn first. */
+  readonly #copies: Copy[] = []
   #mediaInARow = 0
   #isWorking = false
   #issues = 0
@@ -101,29 +107,42 @@ class ParkingThread {
       this.#runs.set(message.run.number, new ParkedRun(message.run, message.producer, this.#lane))
     else if (message.type === 'forget') this.#runs.delete(message.run)
     else {
-      const { job } = message
+      const { job, number } = message
       const run = this.#runs.get(job.run)!
-      if (job.class === 'media') this.#media.push({ job, run })
-      else this.#files.push({ job, run })
+      if (job.class === 'media') this.#media.push({ number, job, run })
+      else {
+        const waiting = this.#files.get(run)
+        if (waiting) waiting.push({ number, job, run })
+        else this.#files.set(run, [{ number, job, run }])
+      }
     }
   }
 
   /** False when there is nothing to do. */
   #step(): boolean {
-    if (!this.#copy) {
-      const files = this.#files.shift()
-      if (files) this.#copy = { ...files, steps: takeFiles(files.run, files.job) }
-    }
-    const media = this.#copy && this.#mediaInARow >= MEDIA_IN_A_ROW ? undefined : this.#media.shift()
+    this.#beginCopies()
+    const isFilesTurn = this.#copies.length > 0 && this.#mediaInARow >= MEDIA_IN_A_ROW
+    const media = isFilesTurn ? undefined : this.#media.shift()
     if (media) {
       this.#mediaInARow++
       this.#keepMedia(media)
       return true
     }
     this.#mediaInARow = 0
-    if (!this.#copy) return false
-    this.#goOn(this.#copy)
+    const copy = this.#copies.shift()
+    if (!copy) return false
+    if (!this.#goOn(copy)) this.#copies.push(copy)
     return true
+  }
+
+  #beginCopies(): void {
+    for (const [run, waiting] of this.#files) {
+      if (this.#copies.length >= MAX_COPIES) return
+      if (this.#copies.some((copy) => copy.run === run)) continue
+      const files = waiting.shift()!
+      if (waiting.length === 0) this.#files.delete(run)
+      this.#copies.push({ ...files, steps: takeFiles(run, files.job) })
+    }
   }
 
   #keepMedia({ job, run }: Queued<MediaJob>): void {
@@ -131,9 +150,9 @@ class ParkingThread {
     try {
       if (!issue) {
         const blobs: BlobRef[] = job.contents.map((content) => {
-          run.beat()
+          this.#beat()
           const bytes = 'pixels' in content ? encodePng(content.pixels) : content.bytes
-          run.beat()
+          this.#beat()
           return run.store.put(bytes, content.type)
         })
         issue = run.isOver ? OVER : run.put(withBlobs(job.record, blobs))
@@ -141,41 +160,48 @@ class ParkingThread {
     } catch (error) {
       issue = keepingIssue(error)
     }
-    this.#settle(job, run, issue)
+    if (issue) this.#tell(job, issue)
+    this.#settle(job, run, issue !== undefined)
   }
 
-  #goOn({ job, run, steps }: Copy): void {
+  /** Whether it is at its end. */
+  #goOn({ number, job, run, steps }: Copy): boolean {
     let snapshot: Snapshot | undefined
     let issue: ErrorRecord | undefined
-    run.beat()
+    this.#beat()
     try {
       if (run.isOver) {
         issue = OVER
         steps.return(undefined as never)
       } else {
         const step = steps.next()
-        if (!step.done) return
+        if (!step.done) return false
         snapshot = step.value
         if (snapshot.status === 'failed') issue = { code: snapshot.code, message: snapshot.reason }
       }
     } catch (error) {
       issue = keepingIssue(error)
     }
-    this.#copy = undefined
     if (issue) removeUnfinished(job.files.flatMap(({ from }) => ('clone' in from ? [from.clone] : [])))
     snapshot ??= { status: 'failed', code: issue!.code, reason: issue!.message }
-    this.#post({ type: 'files', snapshot })
-    this.#settle(job, run, issue)
+    // said before it is answered or counted: who has seen that finds the message
+    if (issue) this.#tell(job, issue)
+    this.#post({ type: 'files', number, snapshot })
+    this.#settle(job, run, issue !== undefined)
+    return true
   }
 
-  #settle(job: Job, run: ParkedRun, issue: ErrorRecord | undefined): void {
-    // said before it is counted: who has seen the count finds the message
-    if (issue) this.#tell(job, issue)
-    run.settle(issue !== undefined)
+  #settle(job: Job, run: ParkedRun, isLost: boolean): void {
+    run.settle(isLost)
     this.#freed[FREED_BYTES]! += job.bytes
-    Atomics.add(this.#words, LEDGER[job.class], 1)
+    if (job.class === 'media') Atomics.add(this.#words, LEDGER.media, 1)
     Atomics.add(this.#words, LEDGER.changes, 1)
     Atomics.notify(this.#words, LEDGER.changes)
+  }
+
+  /** Whatever goes on, every run that waits for its turn learns that this thread lives. */
+  #beat(): void {
+    for (const run of this.#runs.values()) run.beat()
   }
 
   #tell(job: Job, { code, message }: ErrorRecord): void {

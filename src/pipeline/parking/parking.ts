@@ -23,7 +23,7 @@ import {
 import type { ErrorRecord } from '../../core/errors.ts'
 import { workerEnvironment, workerUrl } from '../worker-url.ts'
 import { FREED_BYTES, LEDGER, LEDGER_BYTES, takeIssue } from './ledger.ts'
-import type { FromParking, Job, JobClass, ParkedRun, ParkingStart, Snapshot, ToParking } from './messages.ts'
+import type { FromParking, Job, ParkedRun, ParkingStart, Snapshot, ToParking } from './messages.ts'
 import { recordName } from './parked-record.ts'
 
 /** Most bytes that wait in memory to be kept, per thread that logs. */
@@ -46,7 +46,7 @@ export interface ParkingOptions {
 
 /** A job that has not been seen done. */
 interface Pending {
-  readonly job: number
+  readonly number: number
   readonly what: string
   /** The parking thread's block in the counters of the job's run, and the run's own. */
   readonly counts: Float64Array
@@ -116,11 +116,12 @@ export class Parking {
       living.runs.add(run.number)
       this.#post(living, { type: 'run', run, producer })
     }
-    this.#post(living, { type: 'job', job }, transfer)
+    const number = living.given[job.class] + 1
+    this.#post(living, { type: 'job', job, number }, transfer)
     living.given[job.class]++
     living.given.bytes += job.bytes
     living.pending[job.class].push({
-      job: living.given[job.class],
+      number,
       what: recordName(job.record),
       counts: producerCounters(run.counters, producer),
       sums: runCounters(run.counters),
@@ -134,7 +135,7 @@ export class Parking {
     const living = this.#living
     if (!living) return true
     const { media, files } = living.given
-    while (!isDone(living, media, files) && this.#living === living) {
+    while (!this.#isDone(living, media, files) && this.#living === living) {
       if (monotonicNow() >= deadlineAt) return false
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
@@ -149,7 +150,7 @@ export class Parking {
     const { media, files } = living.given
     for (;;) {
       const seen = Atomics.load(living.words, LEDGER.changes)
-      if (isDone(living, media, files)) break
+      if (this.#isDone(living, media, files)) break
       if (monotonicNow() >= deadlineAt) return false
       Atomics.wait(living.words, LEDGER.changes, seen, WAIT_SLICE_MS)
     }
@@ -216,14 +217,25 @@ export class Parking {
     const done = Atomics.load(living.words, LEDGER.media)
     // artifacts are forgotten when their snapshot is heard
     let known = 0
-    while (known < media.length && media[known]!.job <= done) known++
+    while (known < media.length && media[known]!.number <= done) known++
     media.splice(0, known)
   }
 
   #receive(living: Living, message: FromParking): void {
-    if (message.type === 'files') living.pending.files.shift()?.settle?.(message.snapshot)
-    else if (takeIssue(living.words, message.number))
+    if (message.type === 'files') {
+      const { files } = living.pending
+      const index = files.findIndex(({ number }) => number === message.number)
+      if (index >= 0) files.splice(index, 1)[0]!.settle?.(message.snapshot)
+    } else if (takeIssue(living.words, message.number))
       this.#options.report(message.issue, message.key, message.run)
+  }
+
+  /** Whether so many jobs of each class, the first ones, are settled. */
+  #isDone(living: Living, media: number, files: number): boolean {
+    this.#collect(living)
+    const isSettled = (pending: readonly Pending[], count: number) =>
+      !((pending[0]?.number ?? Infinity) <= count)
+    return isSettled(living.pending.media, media) && isSettled(living.pending.files, files)
   }
 
   #makeRoom(living: Living, bytes: number): boolean {
@@ -244,17 +256,15 @@ export class Parking {
   #bury(living: Living, reason: string): void {
     this.#collect(living)
     const lost: string[] = []
-    for (const jobClass of ['media', 'files'] as const satisfies JobClass[]) {
-      const done = Atomics.load(living.words, LEDGER[jobClass])
-      for (const { job, what, counts, sums, settle } of living.pending[jobClass].splice(0)) {
-        // the run's owner may have counted it by now
-        if (job > done && sums[RUN.parkedUntil] !== PARKED_COUNTED) {
-          counts[PRODUCER.recordsLost]!++
-          counts[PRODUCER.recordsUnparked]!++
-          lost.push(what)
-        }
-        settle?.({ status: 'failed', code: 'ERR_JOURNAL_WRITE', reason: `the thread that copies ${reason}` })
+    // what is settled is pending no more
+    for (const { what, counts, sums, settle } of [...living.pending.media, ...living.pending.files]) {
+      // the run's owner may have counted it by now
+      if (sums[RUN.parkedUntil] !== PARKED_COUNTED) {
+        counts[PRODUCER.recordsLost]!++
+        counts[PRODUCER.recordsUnparked]!++
+        lost.push(what)
       }
+      settle?.({ status: 'failed', code: 'ERR_JOURNAL_WRITE', reason: `the thread that copies ${reason}` })
     }
     if (this.#living === living) this.#living = undefined
     living.port.close()
@@ -266,9 +276,4 @@ export class Parking {
   #post(living: Living, message: ToParking, transfer: readonly Transferable[] = []): void {
     living.port.postMessage(message, transfer as Transferable[])
   }
-}
-
-function isDone({ words }: Living, media: number, files: number): boolean {
-  const reached = (word: number, count: number) => ((Atomics.load(words, word) - count) | 0) >= 0
-  return reached(LEDGER.media, media) && reached(LEDGER.files, files)
 }

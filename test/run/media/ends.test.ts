@@ -14,8 +14,8 @@ const MIB = 2 ** 20
 const GIB = 2 ** 30
 
 /** A file that takes long to copy and nothing to make. */
-function large(folder: string, bytes: number): string {
-  const path = join(folder, 'large.bin')
+function large(folder: string, bytes: number, name = 'large.bin'): string {
+  const path = join(folder, name)
   writeFileSync(path, '')
   truncateSync(path, bytes)
   return path
@@ -156,7 +156,11 @@ test('a kill in the middle of a copy leaves no half blob; the next start clears 
       for (let i = 0; i < 20; i++)
         run.logImage('i', { data: new Uint8Array(3000).fill(i), shape: [10, 100, 3] })
       void run.logArtifact(args[0]!)
-      await run.flush({ timeoutMs: 300 })
+      const { readdirSync } = await import('node:fs')
+      const isCopying = () => readdirSync(`${run.info.folder}/blobs`).some((name) => name.startsWith('tmp-'))
+      // the images and the state stand in the journal, the copy has begun
+      while (run.stats().records.journaled < 21 || !isCopying())
+        await new Promise((resolve) => setTimeout(resolve, 10))
       process.stderr.write('copying\n')
       setInterval(() => undefined, 1000)
     },
@@ -317,6 +321,34 @@ test('a drain thread that dies amid images loses none and doubles none', async (
   const steps = recordsOf(run, 'images').map(({ step }) => step)
   assert.deepEqual(steps, [...new Array(200).keys()])
   assert.equal(valuesOf(readJournal(run), 'loss').length, 200)
+})
+
+test("a run's end does not wait for the copy of another run", async (context) => {
+  const folder = temporaryFolder(context)
+  const ended = await runProgram(
+    folder,
+    async ({ startLogging }, { args }) => {
+      const onIssue = () => undefined
+      const long = startLogging({ runId: 'long', onIssue })
+      const copy = long.logArtifact(args[0]!)
+      const short = startLogging({ runId: 'short', onIssue })
+      const snapshots = [short.logArtifact(args[1]!), short.logArtifact(args[1]!, { name: 'again' })]
+      const since = performance.now()
+      const first = await short.finish()
+      const ms = performance.now() - since
+      const second = await long.finish('finished', { deadlineMs: 0 })
+      const results = await Promise.all([...snapshots, copy])
+      process.stdout.write(
+        JSON.stringify({ ms, first, second, results: results.map(({ status }) => status) }),
+      )
+    },
+    [large(folder, 64 * GIB), large(folder, 3 * 2 ** 20, 'small.bin')],
+  )
+  const { ms, first, second, results } = JSON.parse(ended.stdout)
+  assert.deepEqual(results, ['taken', 'taken', 'failed'])
+  assert.deepEqual(first.records, { accepted: 4, parked: 0, journaled: 4, lost: 0 })
+  assert.deepEqual(second.records, { accepted: 3, parked: 0, journaled: 2, lost: 1 })
+  assert.ok(ms < 10_000, `${ms} ms`)
 })
 
 test('images without end do not keep an artifact from being copied', async (context) => {
