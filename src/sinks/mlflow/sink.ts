@@ -44,7 +44,7 @@ import {
 import { deleted, getRun, isFault, type RemoteRun } from './remote-run.ts'
 import type { OpenedRun } from './send-entries.ts'
 import { isStored } from './stored.ts'
-import { Stores } from './uploads/stores.ts'
+import { Stores } from './stores/stores.ts'
 import { UPLOAD_KINDS, Uploader } from './uploads/uploader.ts'
 
 /** MLflow's own limit; reverse proxies and Databricks enforce it, the open-source server does not. */

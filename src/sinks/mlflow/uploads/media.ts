@@ -14,12 +14,12 @@ import { readFile } from 'node:fs/promises'
 import { PLOTLY_TYPE } from '../../../core/media-types.ts'
 import type { BlobRef, Placed, RecordKind, RunRecord, WriteResult } from '../../../core/types.ts'
 import type { Refusal } from '../../http.ts'
+import type { ArtifactStore, Content } from '../stores/store.ts'
 import { histogramPage, prCurvePage } from './charts.ts'
 import { figurePage } from './figure-page.ts'
 import { addLoggedTable } from './logged-tables.ts'
 import { mapPath, stepName } from './paths.ts'
 import { contentOf, done, put, rememberName, type Step, type UploadContext } from './step.ts'
-import type { ArtifactStore, Content } from './store.ts'
 
 export type MediaRecord = Extract<RunRecord, { kind: 'text' | 'histogram' | 'prCurve' | 'figure' | 'table' }>
 const FOLDERS: Readonly<Record<MediaRecord['kind'], string>> = {

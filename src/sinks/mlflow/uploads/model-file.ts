@@ -1,9 +1,9 @@
 /** The file `MLmodel`, by which MLflow's clients and page know a folder for a model. Pure. */
 import { VERSION } from '../../../core/version.ts'
+import type { Content } from '../stores/store.ts'
 import type { LoggedModel } from './logged-model.ts'
 import type { ModelRecord } from './model.ts'
 import type { UploadContext } from './step.ts'
-import type { Content } from './store.ts'
 
 /**
  * YAML, each value as JSON, which is YAML too. No flavour of Python's: nothing there could load the files, and

@@ -7,12 +7,12 @@
  */
 import type { RunRecord, StoredFile, WriteResult } from '../../../core/types.ts'
 import type { Refusal } from '../../http.ts'
+import { holdsPassword } from '../stores/run-store.ts'
 import { referencesOf } from './artifact.ts'
 import { findOrCreateModel, type LoggedModel, linkOutput, setStatus } from './logged-model.ts'
 import { modelFile } from './model-file.ts'
 import { hashedSegment, mapPath } from './paths.ts'
 import { registerModel } from './registry.ts'
-import { holdsPassword } from './run-store.ts'
 import { contentOf, done, jsonContent, put, type Step, type UploadContext } from './step.ts'
 
 export type ModelRecord = Extract<RunRecord, { kind: 'model' }>

@@ -72,11 +72,6 @@ function cutBytes(text: string, maxBytes: number): string {
   return cut
 }
 
-/** Of a path: each segment so that it stands in a URL for itself. */
-export function urlPath(path: string): string {
-  return path.split('/').map(encodeURIComponent).join('/')
-}
-
 /** Steps sort as text: eight digits. */
 export function stepName(step: number): string {
   const digits = String(Math.abs(step)).padStart(8, '0')

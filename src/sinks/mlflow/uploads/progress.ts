@@ -1,6 +1,6 @@
 /** What the steps of one record have reached, shared by those under way at once and kept for after a crash. */
 import type { Upload } from '../../../core/types.ts'
-import type { PartsState } from './store.ts'
+import type { PartsState } from '../stores/store.ts'
 
 /** Stands in a cursor, which is a file: nothing in it is secret. */
 export interface RecordState {

@@ -5,9 +5,9 @@ import type { Refusal } from '../../http.ts'
 import { fitText, MAX_TAG_CHARS } from '../encode.ts'
 import { type Notices, shown } from '../notices.ts'
 import { type OpenedRun, sendEntries } from '../send-entries.ts'
+import type { ArtifactStore, Content } from '../stores/store.ts'
+import type { Stores } from '../stores/stores.ts'
 import type { Progress } from './progress.ts'
-import type { ArtifactStore, Content } from './store.ts'
-import type { Stores } from './stores.ts'
 
 export interface UploadContext {
   readonly run: RunInfo

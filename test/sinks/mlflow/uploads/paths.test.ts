@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { urlPath } from '../../../../src/sinks/mlflow/stores/proxy-store.ts'
 import { imageKey } from '../../../../src/sinks/mlflow/uploads/images.ts'
-import { mapPath, mapSegment, stepName, urlPath } from '../../../../src/sinks/mlflow/uploads/paths.ts'
+import { mapPath, mapSegment, stepName } from '../../../../src/sinks/mlflow/uploads/paths.ts'
 import { Random, SEED } from '../../../random.ts'
 
 const LETTERS = [

@@ -9,7 +9,7 @@ import { after, afterEach, before, beforeEach, describe, it, mock } from 'node:t
 import type { RunRecord, SinkState, Upload } from '../../../../src/core/types.ts'
 import { HttpClient } from '../../../../src/sinks/http.ts'
 import { MlflowApi } from '../../../../src/sinks/mlflow/api.ts'
-import { MultipartUpload } from '../../../../src/sinks/mlflow/uploads/multipart.ts'
+import { MultipartUpload } from '../../../../src/sinks/mlflow/stores/multipart.ts'
 import { Progress } from '../../../../src/sinks/mlflow/uploads/progress.ts'
 
 const MEBIBYTE = 1024 * 1024

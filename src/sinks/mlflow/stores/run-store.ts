@@ -5,8 +5,7 @@
 import type { HttpClient, Refusal } from '../../http.ts'
 import { type MlflowApi, queryText } from '../api.ts'
 import { answerOf } from '../remote-run.ts'
-import { bodyOf } from './proxy-store.ts'
-import { type ArtifactStore, type Content, sizeOf, type Transfer } from './store.ts'
+import { type ArtifactStore, bodyOf, type Content, sizeOf, type Transfer } from './store.ts'
 
 const ROUTE = '/ajax-api/2.0/mlflow/upload-artifact'
 const MAX_BYTES = 10 * 1024 * 1024

@@ -1,5 +1,5 @@
 /** Where artifacts go, whatever it is made of. */
-import type { Refusal } from '../../http.ts'
+import type { HttpBody, Refusal } from '../../http.ts'
 
 /** What is stored: bytes at hand, or a file of the run. */
 export type Content = { readonly type: string } & (
@@ -44,4 +44,10 @@ export interface ArtifactStore {
 
 export function sizeOf(content: Content): number {
   return 'bytes' in content ? content.bytes.length : content.size
+}
+
+export function bodyOf(content: Content, { sent }: Transfer): HttpBody {
+  const type = content.type || 'application/octet-stream'
+  if ('bytes' in content) return { type, bytes: content.bytes }
+  return { type, file: { location: content.location, from: 0, bytes: content.size, sent } }
 }

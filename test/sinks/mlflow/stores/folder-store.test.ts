@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { FolderStore, folderOf } from '../../../../src/sinks/mlflow/uploads/folder-store.ts'
+import { FolderStore, folderOf } from '../../../../src/sinks/mlflow/stores/folder-store.ts'
 
 describe('artifacts in a folder that the server shares with us', () => {
   const dir = mkdtempSync(join(tmpdir(), 'tracelet-folder-store-'))

@@ -1,10 +1,9 @@
 /** Artifacts through the tracking server: `mlflow-artifacts:/…`, one PUT a file, large ones in parts. */
-import type { HttpBody, HttpClient, Refusal } from '../../http.ts'
+import type { HttpClient, Refusal } from '../../http.ts'
 import { type ApiReply, type MlflowApi, queryText } from '../api.ts'
 import { answerOf } from '../remote-run.ts'
 import { MultipartUpload, type OpenStore } from './multipart.ts'
-import { urlPath } from './paths.ts'
-import { type ArtifactStore, type Content, sizeOf, type Transfer } from './store.ts'
+import { type ArtifactStore, bodyOf, type Content, sizeOf, type Transfer } from './store.ts'
 
 const ROUTE = '/api/2.0/mlflow-artifacts/artifacts/'
 /** Below, one request is quicker, and a server spools it without trouble. MLflow's own client: 500 MB. */
@@ -87,10 +86,9 @@ export class ProxyStore implements ArtifactStore {
   }
 }
 
-export function bodyOf(content: Content, { sent }: Transfer): HttpBody {
-  const type = content.type || 'application/octet-stream'
-  if ('bytes' in content) return { type, bytes: content.bytes }
-  return { type, file: { location: content.location, from: 0, bytes: content.size, sent } }
+/** Of a path: each segment so that it stands in a URL for itself. */
+export function urlPath(path: string): string {
+  return path.split('/').map(encodeURIComponent).join('/')
 }
 
 function tooLarge(path: string, content: Content): Refusal {
