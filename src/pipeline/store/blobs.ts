@@ -174,9 +174,15 @@ export function unfinishedPath(runFolder: string): string {
   return join(runFolder, BLOBS_FOLDER, `${unfinishedPrefix()}${threadId}.${unfinishedNumber++}`)
 }
 
-/** Removes files made by `unfinishedPath` that nobody will take over. */
+/** Removes files made by `unfinishedPath` that nobody will take over; the next start removes those that stay. */
 export function removeUnfinished(paths: readonly string[]): void {
-  for (const path of paths) rmSync(path, { force: true })
+  for (const path of paths) {
+    try {
+      rmSync(path, { force: true })
+    } catch {
+      // a disk that fails has been told of by what could not be kept
+    }
+  }
 }
 
 /** Start times tell processes of one pid apart. */

@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import {
   closeSync,
   ftruncateSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -15,13 +16,13 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { extname, join } from 'node:path'
+import { basename, extname, join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { blobPath } from '../../../src/core/blob-path.ts'
 import type { BlobRef } from '../../../src/core/types.ts'
-import { BlobStore, COPY_BYTES, unfinishedPath } from '../../../src/pipeline/store/blobs.ts'
+import { BlobStore, COPY_BYTES, removeUnfinished, unfinishedPath } from '../../../src/pipeline/store/blobs.ts'
 import { Random, SEED } from '../../random.ts'
 import { temporaryFolder } from '../../run/program.ts'
 
@@ -190,6 +191,16 @@ test('two threads that clear up after a process that died do not disturb each ot
   Atomics.notify(go, 0)
   assert.deepEqual(await Promise.all(ends), [0, 0])
   assert.deepEqual(filesOf(folder), [])
+})
+
+test('what cannot be removed does not keep the rest from being removed', (context) => {
+  const folder = temporaryFolder(context)
+  new BlobStore(folder, 'process')
+  const [stuck, file] = [unfinishedPath(folder), unfinishedPath(folder)]
+  mkdirSync(stuck)
+  writeFileSync(file, 'x')
+  removeUnfinished([stuck, file])
+  assert.deepEqual(readdirSync(join(folder, 'blobs')), [basename(stuck)])
 })
 
 test('a full disk is an error of the system and leaves nothing', {
