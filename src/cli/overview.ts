@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { TraceletError } from '../core/errors.ts'
+import { resolveOptions } from '../core/options.ts'
 import type { DestinationName, RunInfo, RunOutcome } from '../core/types.ts'
 import { segmentName } from '../pipeline/journal/format.ts'
 import { listSegments } from '../pipeline/journal/segment-file.ts'
@@ -96,6 +97,25 @@ export function asTraceletError(folder: string, error: unknown): TraceletError {
 /** Whether the journal itself is the destination's store. */
 export function isInJournal({ kind, module }: RunDestination): boolean {
   return module === undefined && SINKS.find((sink) => sink.kind === kind)?.inJournal === true
+}
+
+/**
+ * Whether what a destination got lies outside of the run's folder, so that a copy of the folder does not have it.
+ * Where nobody can say, as of options that only a newer version knows, it does not.
+ */
+export function isElsewhere({ name, kind, module, options }: RunDestination): boolean {
+  const sink = module === undefined ? SINKS.find((one) => one.kind === kind) : undefined
+  if (sink === undefined) return true
+  if (sink.inJournal) return false
+  if (sink.inRunFolder === undefined) return true
+  try {
+    // the options as the run had them: the environment of today must not move it
+    const resolved = resolveOptions(sink.options, options, {}, `backend ${name}`)
+    return !sink.inRunFolder((sink.prepare?.(resolved as never) ?? resolved) as never)
+  } catch (error) {
+    if (error instanceof TraceletError) return false
+    throw error
+  }
 }
 
 /** Wall ms of the last append to the journal, or when the run was opened. */

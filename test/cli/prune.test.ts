@@ -160,6 +160,21 @@ test('two prunes at once remove each run once, and what a killed one left goes l
   assert.deepEqual(readdirSync(join(root, 'default')), ['.pruned-1-2-gone'])
 })
 
+test('a run with options that are not known stays, and the others go', async (context) => {
+  const { root, backend } = folders(context)
+  const strange = await finishedRun(root, 'strange', { backend })
+  await finishedRun(root, 'known', { backend })
+  const file = join(strange, 'run.json')
+  const run = JSON.parse(readFileSync(file, 'utf8'))
+  run.destinations[0].options.ofTomorrow = true
+  writeFileSync(file, JSON.stringify(run))
+  const { code, stdout } = await tracelet(root, 'prune', ...ALL, '--yes')
+  assert.equal(code, 0)
+  assert.match(stdout, /^stays: strange: it is nowhere else/m)
+  assert.match(stdout, /^removed 1 run/m)
+  assert.equal(existsSync(strange), true)
+})
+
 test('a run that cannot be removed whole is told, and the others are removed', async (context) => {
   const root = temporaryFolder(context)
   const folders = [await finishedRun(root, 'stuck'), await finishedRun(root, 'free')]

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { seriesAxis } from '../../src/cli/show/axis.ts'
@@ -119,6 +119,20 @@ test('in a terminal lines fit, headings are bold, and head ends it quietly', asy
     assert.equal(cut.length, shown.lines.length - 1)
     for (const line of cut) assert.ok(width(line) <= columns, `${columns}: ${line}`)
   }
+})
+
+test('a run that was copied is shown where it lies now', async (context) => {
+  const root = temporaryFolder(context)
+  const logDir = join(root, 'logs')
+  const backend = { tensorboard: {}, 'tensorboard:logs': { logDir } }
+  const folder = await finishedRun(root, 'first', { backend })
+  const copy = join(root, 'default', 'moved')
+  cpSync(folder, copy, { recursive: true })
+  const { stdout } = await tracelet(root, 'show', copy, '--no-plots')
+  assert.ok(stdout.includes(`\n  tensorboard: ${copy}\n`), stdout)
+  assert.match(stdout, new RegExp(`^ {2}tensorboard:logs: ${logDir}`, 'm'))
+  const { destinations } = JSON.parse((await tracelet(root, 'show', copy, '--json')).stdout)
+  assert.equal(destinations[0].url, copy)
 })
 
 test('a plot goes from the first to the last step and from the least to the greatest value', () => {

@@ -1,11 +1,8 @@
 /** Which runs may go. Only looks: what it says is looked at again, under the run's guards, before anything is removed. */
 import { lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { resolveOptions } from '../../core/options.ts'
 import { readGuards } from '../../pipeline/store/guard-look.ts'
-import type { RunDestination } from '../../pipeline/store/run-file.ts'
-import { SINKS } from '../../sinks/index.ts'
-import { lastWrittenAt, type Overview, type RunState } from '../overview.ts'
+import { isElsewhere, lastWrittenAt, type Overview, type RunState } from '../overview.ts'
 
 export interface PruneRules {
   readonly states: readonly RunState[]
@@ -29,21 +26,14 @@ export function whyKept(
   if (holder !== undefined) return { reason: `a process holds its guard ${holder.name}` }
   const owed = run.destinations.filter(({ points, records }) => points + records > 0).map(({ name }) => name)
   if (owed.length > 0 && !rules.force) return { reason: `not delivered to ${owed.join(', ')} (--force)` }
-  if (owed.length === 0 && !rules.onlyCopies && !run.destinations.some(isElsewhere)) {
+  if (
+    owed.length === 0 &&
+    !rules.onlyCopies &&
+    !run.destinations.some(({ destination }) => isElsewhere(destination))
+  ) {
     return { reason: 'it is nowhere else (--only-copies)' }
   }
   return undefined
-}
-
-/** Whether what a destination got lies outside of the run's folder. */
-function isElsewhere({ destination }: { readonly destination: RunDestination }): boolean {
-  if (destination.module !== undefined) return true
-  const sink = SINKS.find(({ kind }) => kind === destination.kind)
-  if (sink === undefined) return true
-  if (sink.inJournal) return false
-  // the options as the run had them: the environment of today must not move it
-  const options = resolveOptions(sink.options, destination.options, {}, `backend ${destination.name}`)
-  return sink.inRunFolder?.((sink.prepare?.(options as never) ?? options) as never) !== true
 }
 
 /** Bytes that a folder takes on its disk, links not followed. */

@@ -1,7 +1,7 @@
 /** What `tracelet show` prints. Pure. */
 import type { MetricSummary } from '../../core/types.ts'
 import { statePaint } from '../ls.ts'
-import { isInJournal, type Overview } from '../overview.ts'
+import { isElsewhere, isInJournal, type Overview } from '../overview.ts'
 import { duration } from '../progress.ts'
 import { settledOf } from '../saved-cursors.ts'
 import { alignedTable } from '../table.ts'
@@ -181,8 +181,8 @@ function destinationLines(
   return [...table, ...places, ...reasons, ...hint]
 }
 
-/** What the backend said when it was opened, else where it was told to write. */
+/** What the backend said when it was opened, else where it was told to write; a folder may have moved since. */
 function placeOf({ destination, cursors }: Overview['destinations'][number], folder: string): string {
-  if (isInJournal(destination)) return folder
+  if (!isElsewhere(destination)) return folder
   return cursors.rows?.url || destination.address
 }

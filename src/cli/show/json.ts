@@ -1,5 +1,6 @@
 /** What `tracelet show --json` prints. */
 import { openRun } from '../../index.ts'
+import { isElsewhere } from '../overview.ts'
 import { settledOf } from '../saved-cursors.ts'
 import { kindsOf, summaryValue } from './read-run.ts'
 import { chosenSummaries, type Shown } from './shown.ts'
@@ -35,7 +36,7 @@ export function shownAsJson(shown: Shown, hasPoints: boolean) {
       name,
       kind: destination.kind,
       address: destination.address,
-      ...(cursors.rows?.url !== undefined && { url: cursors.rows.url }),
+      ...(cursors.rows?.url !== undefined && { url: isElsewhere(destination) ? cursors.rows.url : folder }),
       pending: { points, records },
       ...settledOf(cursors),
       refusals: refusals
