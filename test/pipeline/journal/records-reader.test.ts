@@ -6,9 +6,11 @@ import type { RunRecord } from '../../../src/core/types.ts'
 import { FRAME, FRAME_HEADER_BYTES, segmentName } from '../../../src/pipeline/journal/format.ts'
 import {
   type OpenJournalOptions,
+  openJournal,
   openRecords,
   type RecordsReader,
 } from '../../../src/pipeline/journal/reader.ts'
+import { listSegments } from '../../../src/pipeline/journal/segment-file.ts'
 import { Random, SEED } from '../../random.ts'
 import { type Frame, framesOf, isPoint, readBack, Scribe, temporaryFolder } from './scribe.ts'
 
@@ -127,6 +129,45 @@ test('damaged points go unnoticed, damaged records and headers do not', (t) => {
   assert.equal(taken.records.length, records - 1)
   assert.equal(taken.corrupt, 1)
   assert.equal(taken.points, items.length - records)
+})
+
+test(`both readers count the same, whatever is damaged and wherever they begin (seed ${SEED})`, (t) => {
+  const random = new Random()
+  let corrupt = 0
+  for (let round = 0; round < 40; round++) {
+    const folder = temporaryFolder(t)
+    written(folder)
+    const total = takeAll(folder)
+    for (const segment of listSegments(folder)) {
+      const path = join(folder, segmentName(segment))
+      const bytes = readFileSync(path)
+      for (let hits = random.below(4); hits > 0; hits--)
+        bytes[random.below(bytes.length)]! ^= 1 + random.below(255)
+      if (random.next() < 0.1) bytes.fill(0, random.below(bytes.length))
+      writeFileSync(path, bytes)
+    }
+    const fromSeq = random.below(total.points + total.records.length)
+    for (const from of [0, fromSeq]) {
+      const full = openJournal(folder, { live: false, fromSeq: from })
+      const expected: Taken = { records: [], points: 0, corrupt: 0 }
+      for (let entry = full.next(); entry; entry = full.next()) {
+        if (entry.kind === 'record') expected.records.push([entry.seq, entry.record])
+        else if (entry.kind === 'points') expected.points += entry.points.length
+        else if (entry.kind === 'corrupt') {
+          expected.points += entry.points
+          expected.corrupt += entry.records
+        }
+      }
+      full.close()
+      corrupt += expected.corrupt
+      assert.deepEqual(
+        takeAll(folder, { fromSeq: from }),
+        expected,
+        `seed ${SEED}, round ${round}, from ${from}`,
+      )
+    }
+  }
+  assert.ok(corrupt > 0, `seed ${SEED}: no record was damaged`)
 })
 
 test('of frames of points only the headers are read', (t) => {
