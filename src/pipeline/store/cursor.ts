@@ -171,26 +171,6 @@ export function uploadsName(destination: DestinationName): string {
   return `${destination}.uploads`
 }
 
-/** How far a destination has settled a run. */
-export interface DestinationCursors {
-  readonly rows: Cursor | undefined
-  readonly uploads: Cursor | undefined
-}
-
-/**
- * For readers beside the delivery; undefined where nothing has been saved yet, or only damage is left.
- * @param address as it stands in `run.json`
- * @throws TraceletError ERR_JOURNAL_FORMAT when a newer version wrote them
- */
-export function readCursors(
-  folder: string,
-  destination: DestinationName,
-  address: string,
-): DestinationCursors {
-  const read = (name: string) => new CursorStore(folder, name, () => undefined).load(address)
-  return { rows: read(destination), uploads: read(uploadsName(destination)) }
-}
-
 /** Where the cursor of a destination lies; the digits tell apart the addresses that one name has had. */
 export function cursorPath(folder: string, destination: DestinationName, address: string): string {
   const digits = createHash('sha256').update(address).digest('hex').slice(0, 8)

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test'
 import type { DestinationStats, RunRecord } from '../../../src/core/types.ts'
 import { syncRun } from '../../../src/pipeline/delivery/sync-run.ts'
 import type { FromDelivery } from '../../../src/pipeline/messages.ts'
-import { readCursors } from '../../../src/pipeline/store/cursor.ts'
+import { CursorStore, uploadsName } from '../../../src/pipeline/store/cursor.ts'
 import { readDeadLetters } from '../../../src/pipeline/store/dead-letters.ts'
 import { takeGuard } from '../../../src/pipeline/store/guard.ts'
 import { writeBlob } from '../../sinks/blobs.ts'
@@ -169,11 +169,13 @@ describe('syncRun', () => {
     assert.equal(again.destinations.identity?.records.delivered, 4)
     assert.equal(again.destinations.identity?.url, 'fake:/runs/run-a')
     assert.equal(identity.requests, requests)
-    const { rows, uploads } = readCursors(folder.run.folder, 'identity', identity.url)
+    const load = (name: string, { url }: { readonly url: string }) =>
+      new CursorStore(folder.run.folder, name, () => undefined).load(url)
+    const [rows, uploads] = [load('identity', identity), load(uploadsName('identity'), identity)]
     assert.equal(rows?.url, 'fake:/runs/run-a')
     assert.equal(rows?.settled.elsewhere, 2)
     assert.equal(uploads?.settled.recordsDelivered, 2)
-    assert.equal(readCursors(folder.run.folder, 'offset:team', offset.url).uploads, undefined)
+    assert.equal(load(uploadsName('offset:team'), offset), undefined)
     assert.deepEqual(readdirSync(join(folder.run.folder, 'guards')), [])
   })
 

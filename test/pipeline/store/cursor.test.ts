@@ -21,7 +21,6 @@ import {
   CursorStore,
   cursorPath,
   previousPath,
-  readCursors,
   settledFloor,
   uploadsName,
 } from '../../../src/pipeline/store/cursor.ts'
@@ -293,19 +292,25 @@ function cursor(seq: number, state?: Record<string, unknown>): Cursor {
 it('a cursor of uploads keeps its files, its points and the address of the run, and is read beside that of the rows', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tracelet-cursors-'))
   try {
-    assert.deepEqual(readCursors(folder, 'mlflow', ADDRESS), { rows: undefined, uploads: undefined })
+    const load = (name: string, address = ADDRESS) =>
+      new CursorStore(folder, name, () => undefined).load(address)
     const save = (name: string, saved: Cursor) => {
       const store = new CursorStore(folder, name, () => undefined)
       store.load(ADDRESS)
       store.save(saved)
     }
-    const rows: Cursor = { ...cursor(20, { id: 'r' }), url: 'http://there/r' }
+    const rows: Cursor = {
+      ...cursor(20, { id: 'r' }),
+      url: 'http://there/r',
+      uploads: { text: 0, artifact: 7 },
+    }
     const refused = { count: 2, first: [{ path: 'a', code: 'ERR_BLOB', reason: 'gone' }] }
     const uploads: Cursor = { ...cursor(40, { part: 3 }), files: 7, refused, points: 31 }
     save('mlflow', rows)
     save(uploadsName('mlflow'), uploads)
-    assert.deepEqual(readCursors(folder, 'mlflow', ADDRESS), { rows, uploads })
-    assert.deepEqual(readCursors(folder, 'mlflow', 'elsewhere'), { rows: undefined, uploads: undefined })
+    assert.deepEqual(load('mlflow'), rows)
+    assert.deepEqual(load(uploadsName('mlflow')), uploads)
+    assert.equal(load(uploadsName('mlflow'), 'elsewhere'), undefined)
     // uploads may be ahead of the rows; how many of those below are points is theirs to know
     assert.deepEqual(settledFloor(folder), { seq: 40, points: 31 })
   } finally {
