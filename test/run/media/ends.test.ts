@@ -283,13 +283,15 @@ test('a thread that is terminated amid a copy: its loss is counted when the run 
       const run = attachRun(workerData.handle)
       void run.logArtifact(workerData.path)
       run.logText('t', 'long '.repeat(50000))
-      await run.flush({ timeoutMs: 300 })
       parentPort.postMessage('copying')
       setInterval(() => undefined, 1000)
     })`
   const workerData = { handle: run.handle(), path: large(folder, 64 * GIB) }
   const worker = new Worker(code, { eval: true, workerData })
   await new Promise((resolve) => worker.once('message', resolve))
+  // the text and the state stand in the journal, the copy has begun
+  while (run.stats().records.journaled < 2 || unfinishedIn(run.info.folder).length === 0)
+    await new Promise((resolve) => setTimeout(resolve, 10))
   await worker.terminate()
   const stats = await run.finish('finished', { deadlineMs: 500 })
   assert.deepEqual(stats.records, { accepted: 4, parked: 0, journaled: 3, lost: 1 })
