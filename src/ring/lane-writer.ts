@@ -252,8 +252,13 @@ export class LaneWriter {
 
   /** The slow path of a full lane. True when `slots` are free. */
   #makeRoom(slots: number): boolean {
-    // while the clock stands still; when it moves, or is off, the reader may have made room
-    if (this.#skip > 0 && this.#controlF64[CONTROL_F64.clock] === this.#lastClock) {
+    // While the clock stands still; when it moves, or is off, the reader may have made room. A reader that made some
+    // and then hangs moves no clock, so TAIL is looked at too, by a plain load: a hint, at a tenth of an atomic's cost.
+    if (
+      this.#skip > 0 &&
+      this.#controlF64[CONTROL_F64.clock] === this.#lastClock &&
+      this.#words[LANE.tail] === this.#tail
+    ) {
       this.#skip--
       return false
     }

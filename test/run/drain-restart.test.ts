@@ -283,23 +283,27 @@ test('the drain thread hangs on the disk: calls wait at most blockMaxMs, losses 
       closeSync(openSync(args[0]!, 'r+'))
       const { setTimeout: sleep } = await import('node:timers/promises')
       const openers = setInterval(() => closeSync(openSync(args[0]!, 'r+')), 20)
-      await run.flush({ timeoutMs: 20_000 })
+      const { inRing } = await run.flush({ timeoutMs: 20_000 })
       clearInterval(openers)
       await sleep(20)
       // a slow logger, too, notices at once that there is room
       bound.log(step, step / 3 + 5)
       const stats = await run.finish('finished', { deadlineMs: 3000 })
-      process.stdout.write(JSON.stringify({ stats, whileHung, steps: step + 1, longestMs }))
+      process.stdout.write(JSON.stringify({ stats, whileHung, inRing, steps: step + 1, longestMs }))
       // the pipe is no journal: the other run is of no interest any more
       setTimeout(() => process.exit(0), 10)
     },
     [pipe],
   )
   assert.equal(ended.code, 0, ended.stderr)
-  const { stats, whileHung, steps, longestMs } = JSON.parse(ended.stdout) as Told & { whileHung: Stats }
+  const { stats, whileHung, inRing, steps, longestMs } = JSON.parse(ended.stdout) as Told & {
+    whileHung: Stats
+    inRing: number
+  }
   context.diagnostic(`longest call ${longestMs.toFixed(1)} ms; ${whileHung.lost.laneFull} of ${steps} lost`)
   assert.ok(longestMs >= 100 && longestMs < 150 + 100, `a call took ${longestMs} ms`)
   assert.ok(whileHung.lost.laneFull > 0)
+  assert.equal(inRing, 0, 'flush() came to its end')
   assert.equal(stats.accepted, steps)
   assertLaw(stats, ended.stderr)
   const points = readJournal(join(folder, 'default', 'r')).points.get('bound')!
