@@ -13,7 +13,11 @@ import { plain } from './text.ts'
 
 const HELP_OPTION = { type: 'boolean', short: 'h', doc: 'show this help' } as const
 
-process.exitCode = await main(process.argv.slice(2))
+/** Whether the output could not take what was written: a full disk, not a reader that went away. */
+let hasLostOutput = false
+
+const code = await main(process.argv.slice(2))
+process.exitCode = code === EXIT.ok && hasLostOutput ? EXIT.failed : code
 
 async function main(args: readonly string[]): Promise<number> {
   try {
@@ -39,14 +43,22 @@ async function dispatch([word, ...rest]: readonly string[]): Promise<number> {
   return command.run(values, positionals)
 }
 
-/** `tracelet … | head` ends quietly when head has seen enough. */
+/**
+ * `tracelet … | head` ends quietly when head has seen enough. An output that cannot take what is written (a full
+ * disk) is told once; a command that has work to do beside its output goes on with it.
+ */
 function endWithReader({ outlivesReader }: Command): void {
-  for (const output of [process.stdout, process.stderr]) {
-    output.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
-      if (!outlivesReader && output === process.stdout) process.exit(EXIT.ok)
-    })
-  }
+  process.stderr.on('error', () => {})
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE') {
+      if (!outlivesReader) process.exit(EXIT.ok)
+      return
+    }
+    if (!hasLostOutput) process.stderr.write(`tracelet: the output cannot be written: ${message}\n`)
+    hasLostOutput = true
+    process.exitCode = EXIT.failed
+    if (!outlivesReader) process.exit(EXIT.failed)
+  })
 }
 
 function parse(command: Command, args: readonly string[]) {

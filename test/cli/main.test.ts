@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { openRun, startLogging } from '../../src/index.ts'
 import { readEvents } from '../sinks/tensorboard/read-events.ts'
-import { tracelet, traceletWith } from './run-cli.ts'
+import { cliCommand, cliEnvironment, tracelet, traceletWith } from './run-cli.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'tracelet-cli-'))
 after(() => rmSync(root, { recursive: true, force: true }))
@@ -137,4 +138,23 @@ test('a demo without Python says what it looked for, without a stack', async () 
   assert.equal(code, 1)
   assert.match(stderr, /^tracelet: no Python 3\.10 or later .*--mlflow-uri/m)
   assert.doesNotMatch(stderr, /^ +at /m)
+})
+
+test('an output that is full is told without a stack, and what a pipe brings is logged all the same', {
+  skip: !existsSync('/dev/full') && 'no /dev/full',
+}, () => {
+  const into = (line: string, ...args: string[]) =>
+    spawnSync('sh', ['-c', '"$0" "$@" > /dev/full', ...cliCommand(...args)], {
+      input: line,
+      encoding: 'utf8',
+      env: cliEnvironment(root),
+    })
+  const listed = into('', 'ls', '--json')
+  const piped = into('{"loss": 1}\n', 'pipe', '--run-id', 'full-output', '--backend', 'local')
+  for (const { status, stderr } of [listed, piped]) {
+    assert.equal(status, 1)
+    assert.match(stderr, /^tracelet: the output cannot be written: .*ENOSPC/m)
+    assert.doesNotMatch(stderr, /^ +at /m)
+  }
+  assert.equal(openRun('full-output', { dir: root }).state().state, 'finished')
 })
