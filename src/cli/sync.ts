@@ -2,8 +2,8 @@
 import { openRun } from '../index.ts'
 import { type SyncedRun, syncRun } from '../pipeline/delivery/sync-run.ts'
 import type { FromDelivery } from '../pipeline/messages.ts'
+import { say } from '../pipeline/say.ts'
 import { listRunFolders } from '../pipeline/store/folder.ts'
-import { say } from '../run/issues.ts'
 import {
   type Command,
   DIR_OPTION,

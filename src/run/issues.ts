@@ -1,8 +1,8 @@
 /** Tells the user what went wrong: on stderr, or to the handler that a run was given. */
-import { writeSync } from 'node:fs'
 import type { ErrorCode, ErrorRecord } from '../core/errors.ts'
 import { redactText } from '../core/redact.ts'
 import type { DestinationName } from '../core/types.ts'
+import { say } from '../pipeline/say.ts'
 
 const REPEAT_MS = 60_000
 
@@ -96,15 +96,4 @@ export class Issues {
 
 function lineOf({ code, message, destination }: Report): string {
   return `${code}: ${destination === undefined ? '' : `${destination}: `}${message}`
-}
-
-/** One line on stderr, written synchronously: it must appear even when the event loop never turns again. */
-export function say(message: string): void {
-  // names and messages from outside must not steer the terminal
-  const clean = redactText(message).replace(/\p{Cc}+/gu, ' ')
-  try {
-    writeSync(2, `tracelet: ${clean}\n`)
-  } catch {
-    // stderr is closed or full: there is nobody to tell
-  }
 }

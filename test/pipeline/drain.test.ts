@@ -105,6 +105,15 @@ class Spine {
     return { order, producer }
   }
 
+  /** Three points and the end of the run, after which the drain lets go of run and lane. */
+  finishAndForget(drain: Drain): void {
+    this.log(3)
+    this.producer.finish(1)
+    for (let now = 1; now < 4; now++) drain.pass(now)
+    drain.removeRun(1)
+    drain.forgetIdleLanes()
+  }
+
   log(points: number): void {
     for (let i = 0; i < points; i++, this.logged++) {
       const name = this.logged % 40 === 0 ? `new ${this.logged}` : 'loss'
@@ -243,11 +252,7 @@ test('a random life of drains that die, are replaced in time or too late: every 
 test('a lane that was forgotten and comes again leaves finished runs closed: their successor keeps its points', (context) => {
   const spine = new Spine(context)
   const drain = spine.newDrain()
-  spine.log(3)
-  spine.producer.finish(1)
-  for (let now = 1; now < 4; now++) drain.pass(now)
-  drain.removeRun(1)
-  drain.forgetIdleLanes()
+  spine.finishAndForget(drain)
   const { order, producer } = spine.resume(drain)
   drain.addLane(spine.lane)
   for (; spine.logged < 8; spine.logged++) {
@@ -270,11 +275,7 @@ test('a lane that was forgotten and comes again leaves finished runs closed: the
 test('a late point of a finished run whose lane was forgotten opens its journal once more', (context) => {
   const spine = new Spine(context)
   const drain = spine.newDrain()
-  spine.log(3)
-  spine.producer.finish(1)
-  for (let now = 1; now < 4; now++) drain.pass(now)
-  drain.removeRun(1)
-  drain.forgetIdleLanes()
+  spine.finishAndForget(drain)
   drain.addLane(spine.lane)
   spine.log(2)
   journalAll(drain, 10)

@@ -2,7 +2,7 @@
 import { constants } from 'node:os'
 import { TraceletError } from '../../core/errors.ts'
 import { type Run, type RunOutcome, type Stats, startLogging } from '../../index.ts'
-import { say } from '../../run/issues.ts'
+import { say } from '../../pipeline/say.ts'
 import { type Command, EXIT, JSON_OPTION, UsageError } from '../command.ts'
 import { formatReport, isDelivered } from '../report.ts'
 import { Feed } from './feed.ts'

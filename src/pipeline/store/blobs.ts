@@ -5,11 +5,10 @@
  * B2  Equal content is kept once. A file of another size than its content's is replaced.
  * B3  With `durability: 'power'` bytes and names are on the disk when a reference is handed out.
  */
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import {
   closeSync,
   fdatasyncSync,
-  fsyncSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -26,6 +25,7 @@ import { BLOBS_FOLDER, blobPath } from '../../core/blob-path.ts'
 import type { BlobRef } from '../../core/types.ts'
 import { FILE_MODE, FOLDER_MODE } from './folder.ts'
 import { ownIdentity } from './process-identity.ts'
+import { syncFolder } from './sync-folder.ts'
 
 /** Copies go by this much at a time; between two of them the thread does something else. */
 export const COPY_BYTES = 1 << 20
@@ -89,53 +89,38 @@ export class BlobStore {
    * Parts that are all zero are not written, so a sparse file stays small.
    * @param check called when all is read; what it throws is thrown, and there is no blob
    */
-  *copy(source: Source, type: string, check?: () => void): Generator<number, BlobRef> {
-    const beside = unfinishedPath(this.runFolder)
-    let isKept = false
-    try {
-      const fd = openSync(beside, 'wx', FILE_MODE)
-      const hash = createHash('sha256')
-      let bytes = 0
-      try {
-        for (;;) {
-          const part = readPart(source, bytes)
-          if (part.length === 0) break
-          hash.update(part)
-          if (!isZero(part)) writeAll(fd, part, bytes)
-          bytes += part.length
-          yield part.length
-        }
-        check?.()
-        ftruncateSync(fd, bytes)
-        if (this.#isDurable) fdatasyncSync(fd)
-      } finally {
-        closeSync(fd)
-      }
-      const blob = { digest: hash.digest('hex'), bytes, type }
-      this.#keep(beside, blob)
-      isKept = true
-      return blob
-    } finally {
-      if (!isKept) rmSync(beside, { force: true })
-    }
+  copy(source: Source, type: string, check?: () => void): Generator<number, BlobRef> {
+    return this.#keepFilled(unfinishedPath(this.runFolder), 'wx', type, function* (fd, hash) {
+      const bytes = yield* hashed(source, hash, (part, at) => {
+        if (!isZero(part)) writeAll(fd, part, at)
+      })
+      check?.()
+      ftruncateSync(fd, bytes)
+      return bytes
+    })
   }
 
   /** Takes over a file made by `unfinishedPath`, hashing it; yields after each part. Ended early, it removes it. */
-  *adopt(path: string, type: string): Generator<number, BlobRef> {
+  adopt(path: string, type: string): Generator<number, BlobRef> {
+    return this.#keepFilled(path, 'r+', type, (fd, hash) =>
+      hashed({ read: (target, at) => readSync(fd, target, 0, target.length, at) }, hash),
+    )
+  }
+
+  /** @param fill ends with the bytes that the file holds then, all of them hashed */
+  *#keepFilled(
+    path: string,
+    flags: 'wx' | 'r+',
+    type: string,
+    fill: (fd: number, hash: Hash) => Generator<number, number>,
+  ): Generator<number, BlobRef> {
     let isKept = false
     try {
-      const fd = openSync(path, 'r+')
+      const fd = openSync(path, flags, FILE_MODE)
       const hash = createHash('sha256')
-      let bytes = 0
+      let bytes: number
       try {
-        const source: Source = { read: (target, at) => readSync(fd, target, 0, target.length, at) }
-        for (;;) {
-          const part = readPart(source, bytes)
-          if (part.length === 0) break
-          hash.update(part)
-          bytes += part.length
-          yield part.length
-        }
+        bytes = yield* fill(fd, hash)
         if (this.#isDurable) fdatasyncSync(fd)
       } finally {
         closeSync(fd)
@@ -191,6 +176,23 @@ function unfinishedPrefix(): string {
   return `${UNFINISHED}${pid}.${startTime}-`
 }
 
+/** Reads a source to its end, part by part, yielding after each; ends with its length. */
+function* hashed(
+  source: Source,
+  hash: Hash,
+  onPart?: (part: Uint8Array, at: number) => void,
+): Generator<number, number> {
+  let bytes = 0
+  for (;;) {
+    const part = readPart(source, bytes)
+    if (part.length === 0) return bytes
+    hash.update(part)
+    onPart?.(part, bytes)
+    bytes += part.length
+    yield part.length
+  }
+}
+
 /** The next part, whole unless the source ends; good until the next call in this thread. */
 function readPart(source: Source, position: number): Uint8Array {
   buffer ??= new Uint8Array(COPY_BYTES)
@@ -210,14 +212,4 @@ function isZero(part: Uint8Array): boolean {
 
 function writeAll(fd: number, bytes: Uint8Array, position: number): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, position + at)
-}
-
-function syncFolder(folder: string): void {
-  if (process.platform === 'win32') return // Folders cannot be opened there, and need not be synced.
-  const fd = openSync(folder, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
 }

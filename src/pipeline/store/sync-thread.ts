@@ -5,8 +5,9 @@
  * Descriptors are numbers of the whole process; this thread syncs those of its owner and never closes one, since
  * Node closes what a thread opened when that thread ends, whatever the number stands for by then.
  */
-import { closeSync, fdatasyncSync, fsyncSync, openSync } from 'node:fs'
+import { fdatasyncSync } from 'node:fs'
 import { type MessagePort, workerData } from 'node:worker_threads'
+import { syncFolder } from './sync-folder.ts'
 
 /** owner → sync thread */
 export type SyncRequest =
@@ -41,15 +42,5 @@ function perform(request: SyncRequest): string {
     return ''
   } catch (error) {
     return (error as Error).message
-  }
-}
-
-function syncFolder(folder: string): void {
-  if (process.platform === 'win32') return // Folders cannot be opened there, and need not be synced.
-  const fd = openSync(folder, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
   }
 }

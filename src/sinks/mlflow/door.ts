@@ -12,6 +12,25 @@ export const CONNECTIONS = 2
  */
 export const UPLOAD_CONNECTIONS = 4
 
+/** How the tracking server is spoken to: its address, and who we are to it. */
+export function serverSettings(options: MlflowOptions, connections: number): HttpOptions {
+  const { uri, workspace, insecureTls, caFile, clientCertFile } = options
+  const { headers, secrets } = findCredentials(options)
+  return {
+    origin: new URL(uri).origin,
+    connections,
+    headers: {
+      'user-agent': 'tracelet',
+      ...(workspace && { 'x-mlflow-workspace': workspace }),
+      ...headers,
+    },
+    secrets,
+    insecureTls,
+    caFile,
+    clientCertFile,
+  }
+}
+
 export class Door {
   readonly api: MlflowApi
   /** Host and port. */
@@ -21,23 +40,9 @@ export class Door {
 
   /** @throws TraceletError ERR_OPTION when a TLS file cannot be read */
   constructor(options: MlflowOptions) {
-    const { uri, workspace, insecureTls, caFile, clientCertFile } = options
-    const { headers, secrets } = findCredentials(options)
-    this.#settings = {
-      origin: new URL(uri).origin,
-      connections: CONNECTIONS,
-      headers: {
-        'user-agent': 'tracelet',
-        ...(workspace && { 'x-mlflow-workspace': workspace }),
-        ...headers,
-      },
-      secrets,
-      insecureTls,
-      caFile,
-      clientCertFile,
-    }
-    this.host = new URL(uri).host
-    this.api = new MlflowApi(this.#client(this.#settings), uri)
+    this.#settings = serverSettings(options, CONNECTIONS)
+    this.host = new URL(options.uri).host
+    this.api = new MlflowApi(this.#client(this.#settings), options.uri)
   }
 
   /** Ways for content: to the server, and to a store behind it that needs none of our credentials. */

@@ -3,7 +3,7 @@ import { TraceletError } from '../../core/errors.ts'
 import type { Finding } from '../contract.ts'
 import { HttpClient, type HttpReply } from '../http.ts'
 import { MlflowApi } from './api.ts'
-import { findCredentials } from './credentials.ts'
+import { serverSettings } from './door.ts'
 import { type MlflowOptions, prepareOptions } from './options.ts'
 
 const CREDENTIALS_FIX =
@@ -14,7 +14,7 @@ export async function probeMlflow(given: MlflowOptions, signal: AbortSignal): Pr
   let options: MlflowOptions
   try {
     options = prepareOptions(given)
-    client = connect(options)
+    client = new HttpClient(serverSettings(options, 1))
   } catch (error) {
     const seen = error instanceof TraceletError ? error.message : String(error)
     return [{ level: 'fail', what: 'options', seen, fix: 'correct the option or its environment variable' }]
@@ -28,24 +28,6 @@ export async function probeMlflow(given: MlflowOptions, signal: AbortSignal): Pr
   } finally {
     await client.close()
   }
-}
-
-function connect(options: MlflowOptions): HttpClient {
-  const { headers, secrets } = findCredentials(options)
-  const { uri, workspace, insecureTls, caFile, clientCertFile } = options
-  return new HttpClient({
-    origin: new URL(uri).origin,
-    connections: 1,
-    headers: {
-      'user-agent': 'tracelet',
-      ...(workspace && { 'x-mlflow-workspace': workspace }),
-      ...headers,
-    },
-    secrets,
-    insecureTls,
-    caFile,
-    clientCertFile,
-  })
 }
 
 function unreachable(uri: string, { needsAction, reason }: HttpReply & { status: 'unanswered' }): Finding {

@@ -13,6 +13,17 @@ import { bytesOf, contentsOf, recordsOf, unaccounted, unfinishedIn } from './kep
 const MIB = 2 ** 20
 const GIB = 2 ** 30
 
+/** A run whose issues are kept as lines. */
+function startTelling(folder: string) {
+  const told: string[] = []
+  const run = startLogging({
+    backend: 'local',
+    dir: join(folder, 'runs'),
+    onIssue: ({ code, message }) => told.push(`${code}: ${message}`),
+  })
+  return { run, told }
+}
+
 /** A file that takes long to copy and nothing to make. */
 function large(folder: string, bytes: number, name = 'large.bin'): string {
   const path = join(folder, name)
@@ -124,12 +135,7 @@ test('the state is the last record of every run that ends with an image under wa
 
 test('finish() with a deadline gives a long copy up: snapshot, sums and message agree', async (context) => {
   const folder = temporaryFolder(context)
-  const told: string[] = []
-  const run = startLogging({
-    backend: 'local',
-    dir: join(folder, 'runs'),
-    onIssue: ({ code, message }) => told.push(`${code}: ${message}`),
-  })
+  const { run, told } = startTelling(folder)
   const snapshot = run.logArtifact(large(folder, 64 * GIB))
   run.logImage('i', { data: new Uint8Array(12), shape: [2, 2, 3] })
   const since = performance.now()
@@ -271,12 +277,7 @@ test('an attached thread logs images; they are kept when it ends and when it flu
 
 test('a thread that is terminated amid a copy: its loss is counted when the run ends', async (context) => {
   const folder = temporaryFolder(context)
-  const told: string[] = []
-  const run = startLogging({
-    backend: 'local',
-    dir: join(folder, 'runs'),
-    onIssue: ({ code, message }) => told.push(`${code}: ${message}`),
-  })
+  const { run, told } = startTelling(folder)
   const code = `
     const { workerData, parentPort } = require('node:worker_threads')
     import(${JSON.stringify(new URL('../../../src/index.js', import.meta.url).href)}).then(async ({ attachRun }) => {
