@@ -118,7 +118,7 @@ export function logDataset(producer: RunProducer, dataset: Dataset, report: Tell
 }
 
 function send(producer: RunProducer, record: RunRecord, what: string, report: Tell): void {
-  if (producer.fits(record)) return producer.record(record)
+  if (producer.recordIfFits(record)) return
   const message = `${what} does not fit into a record; log it as a text or an artifact, or raise laneSlots`
   report({ code: 'ERR_VALUE_TOO_LONG', message })
 }

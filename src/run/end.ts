@@ -2,7 +2,7 @@
 import type { ErrorRecord } from '../core/errors.ts'
 import type { RunOutcome } from '../core/types.ts'
 
-export const DEFAULT_FLUSH_TIMEOUT_MS = 30_000
+const DEFAULT_FLUSH_TIMEOUT_MS = 30_000
 
 const OUTCOMES: readonly unknown[] = ['finished', 'failed', 'killed'] satisfies RunOutcome[]
 

@@ -141,23 +141,21 @@ export class RunProducer {
     return metric
   }
 
-  fits(record: RunRecord): boolean {
-    return encodeRecord(record).length <= maxRecordBytes(this.lane.capacity)
-  }
-
   /** Puts a record into the lane, behind everything logged so far; a loss is counted. */
   record(record: RunRecord): void {
     this.#pushRecord(encodeRecord(record))
   }
 
+  /** The same for one that may be too long for any lane like this; false, and nothing done, when it is. */
+  recordIfFits(record: RunRecord): boolean {
+    return this.#recordUpTo(maxRecordBytes(this.lane.capacity), record)
+  }
+
   /** The same for a record that is small for the lane; false, and nothing done, when it had better be parked. */
   recordSmall(record: RunRecord): boolean {
-    const bytes = encodeRecord(record)
     const most = maxRecordBytes(this.lane.capacity)
     const small = Math.max(SMALL_MIN_BYTES, Math.min(SMALL_MAX_BYTES, most / 8))
-    if (bytes.length > Math.min(small, most)) return false
-    this.#pushRecord(bytes)
-    return true
+    return this.#recordUpTo(Math.min(small, most), record)
   }
 
   /** Rows logged so far are complete. */
@@ -173,6 +171,13 @@ export class RunProducer {
   refusePoint(name: string, step: unknown, value: unknown): void {
     if (typeof value !== 'number') this.#refuseValue(name, value, 0)
     else this.#refuse('ERR_STEP', stepIssue(step).message, 1)
+  }
+
+  #recordUpTo(mostBytes: number, record: RunRecord): boolean {
+    const bytes = encodeRecord(record)
+    if (bytes.length > mostBytes) return false
+    this.#pushRecord(bytes)
+    return true
   }
 
   #pushRecord(bytes: Uint8Array): void {

@@ -48,7 +48,7 @@ function send<Value>(
   report: (issue: ErrorRecord) => void,
 ): void {
   if (entries.length === 0) return
-  if (producer.fits(toRecord(entries))) return producer.record(toRecord(entries))
+  if (producer.recordIfFits(toRecord(entries))) return
   if (entries.length === 1) {
     const name = entries[0]![0].slice(0, 100)
     return report({

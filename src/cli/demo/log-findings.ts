@@ -8,7 +8,7 @@ import type { DenseLayer } from './network.ts'
 import type { Trained } from './train.ts'
 
 /** Registered under this name where the backend has a registry. */
-export const REGISTERED_MODEL = 'tracelet-demo-digits'
+const REGISTERED_MODEL = 'tracelet-demo-digits'
 const MAX_WORST = 16
 /** The digit whose precision and recall are shown, since it is the one most often mistaken. */
 const HARD_DIGIT = 8

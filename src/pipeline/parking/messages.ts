@@ -84,7 +84,6 @@ export interface FilesJob {
   readonly bytes: number
 }
 export type Job = MediaJob | FilesJob
-export type JobClass = Job['class']
 
 /** owner → parking thread */
 export type ToParking =
