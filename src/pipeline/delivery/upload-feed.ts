@@ -9,6 +9,16 @@ export interface FoundRecord {
   readonly record: RunRecord
 }
 
+/** @param kinds to upload, each from which sequence number on */
+export function recordToUpload(
+  entry: RecordsEntry,
+  kinds: ReadonlyMap<string, number>,
+): FoundRecord | undefined {
+  if (entry.kind !== 'record' || entry.record.kind === 'unknown') return undefined
+  const { seq, record } = entry
+  return seq >= (kinds.get(record.kind) ?? Infinity) ? { seq, record } : undefined
+}
+
 export class UploadFeed {
   /** Whether the last `next` read all that is written. */
   isAtEnd = false
@@ -51,7 +61,7 @@ export class UploadFeed {
       const [points, records] = this.#countsOf(entry)
       this.points += points
       this.seq += points + records
-      found = records > 0 ? this.#ours(entry) : undefined
+      found = records > 0 ? recordToUpload(entry, this.#kinds) : undefined
       if (found === undefined) passed += points + records
     }
     if (passed > 0) this.#onPassed(passed)
@@ -60,12 +70,6 @@ export class UploadFeed {
 
   close(): void {
     this.#reader.close()
-  }
-
-  #ours(entry: RecordsEntry): FoundRecord | undefined {
-    if (entry.kind !== 'record' || entry.record.kind === 'unknown') return undefined
-    const { seq, record } = entry
-    return seq >= (this.#kinds.get(record.kind) ?? Infinity) ? { seq, record } : undefined
   }
 
   /** Points and records of the entry from `seq` on: it may begin before. */

@@ -4,6 +4,7 @@
  */
 import type { Cursor, RunRecord } from '../../core/types.ts'
 import type { RecordsReader } from '../journal/reader.ts'
+import { recordToUpload } from './upload-feed.ts'
 import { filesOf, isStored } from './upload-files.ts'
 import type { UploadProgress } from './upload-progress.ts'
 
@@ -41,10 +42,10 @@ export class UploadSurvey {
       const entry = this.#reader.next()
       this.#seq = this.#reader.seq
       if (entry === undefined) return true
-      if (entry.kind !== 'record' || entry.seq < this.#from.seq) continue
-      if (entry.record.kind === 'unknown' || entry.seq < (kinds.get(entry.record.kind) ?? Infinity)) continue
-      this.lastMet = entry.seq
-      this.#count(entry.seq, entry.record)
+      const found = recordToUpload(entry, kinds)
+      if (found === undefined || found.seq < this.#from.seq) continue
+      this.lastMet = found.seq
+      this.#count(found.seq, found.record)
     }
     return false
   }
