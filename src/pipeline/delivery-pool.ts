@@ -32,7 +32,7 @@ export class DeliveryPool {
 
   constructor(options: DeliveryPoolOptions, onMessage: (message: FromDelivery) => void) {
     this.#piscina = new Piscina({
-      filename: workerUrl('./delivery-thread', import.meta.url).href,
+      filename: workerUrl('./delivery-entry', import.meta.url, 'commonjs').href,
       minThreads: options.threads,
       maxThreads: options.threads,
       concurrentTasksPerWorker: 1,

@@ -7,7 +7,7 @@ import { Desk } from './delivery/desk.ts'
 import type { DeliveryStart } from './delivery-pool.ts'
 import type { FromDelivery, ToDelivery } from './messages.ts'
 
-export default function startDelivery(start: DeliveryStart): void {
+export function startDelivery(start: DeliveryStart): void {
   const { port, epoch } = start
   const control = new Int32Array(start.control)
   const desk = new Desk({

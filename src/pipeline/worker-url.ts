@@ -3,11 +3,13 @@ import { existsSync } from 'node:fs'
 import { TraceletError } from '../core/errors.ts'
 
 /**
- * The module `name` beside the caller, with the caller's own ending: `.ts` when run from source, else `.js`.
+ * The module `name` beside the caller, with the caller's own ending: `.ts` when run from source, else `.js`; with
+ * `.cts` or `.cjs` for CommonJS.
  * @throws TraceletError ERR_UNSUPPORTED where it is not: a bundler has put the caller into a file of its own
  */
-export function workerUrl(name: string, from: string): URL {
-  const url = new URL(name + from.slice(from.lastIndexOf('.')), from)
+export function workerUrl(name: string, from: string, format: 'module' | 'commonjs' = 'module'): URL {
+  const ending = from.slice(from.lastIndexOf('.') + 1)
+  const url = new URL(`${name}.${format === 'commonjs' ? 'c' : ''}${ending}`, from)
   if (existsSync(url)) return url
   throw new TraceletError(
     'ERR_UNSUPPORTED',

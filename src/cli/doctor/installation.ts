@@ -45,8 +45,10 @@ export function nodeFinding(version: string = process.version): Finding {
 }
 
 export async function packageFindings(): Promise<Finding[]> {
-  const ending = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
-  const missing = THREADS.map((name) => new URL(`../../${name}${ending}`, import.meta.url))
+  const ending = import.meta.url.slice(import.meta.url.lastIndexOf('.') + 1)
+  const files = [...THREADS.map((name) => `${name}.${ending}`), `pipeline/delivery-entry.c${ending}`]
+  const missing = files
+    .map((file) => new URL(`../../${file}`, import.meta.url))
     .filter((url) => !existsSync(url))
     .map((url) => fileURLToPath(url))
   const fix = 'install the package again; do not bundle it into another file'

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { monotonicNow } from '../../../src/core/clock.ts'
@@ -10,6 +11,7 @@ import { CURSOR_WORDS, createCounters, DESTINATION, destinationCounters } from '
 import type { FromDelivery, ToDelivery } from '../../../src/pipeline/messages.ts'
 import { workerEnvironment, workerUrl } from '../../../src/pipeline/worker-url.ts'
 import { createControl } from '../../../src/ring/layout.ts'
+import { runProgram, temporaryFolder } from '../../run/program.ts'
 import { writeBlob } from '../../sinks/blobs.ts'
 import { IdentityServer } from '../../sinks/fakes/identity-server.ts'
 import { OffsetServer } from '../../sinks/fakes/offset-server.ts'
@@ -27,7 +29,7 @@ class Thread {
 
   constructor() {
     this.#pool = new Piscina({
-      filename: workerUrl('../../../src/pipeline/delivery-thread', import.meta.url).href,
+      filename: workerUrl('../../../src/pipeline/delivery-entry', import.meta.url, 'commonjs').href,
       minThreads: 1,
       maxThreads: 1,
       atomics: 'disabled',
@@ -216,4 +218,20 @@ describe('the delivery thread', () => {
     }
     assert.equal(offset.gaps + offset.conflicts, 0)
   })
+})
+
+test('a delivery thread may be terminated at any instant of its start', async (context) => {
+  // Node itself aborts the process when that happens while an ES module is linked on behalf of `require`.
+  const entry = workerUrl('../../../src/pipeline/delivery-entry', import.meta.url, 'commonjs')
+  const program = async (_: unknown, { args }: { args: readonly string[] }) => {
+    const { Worker } = await import('node:worker_threads')
+    for (let start = 0; start < 60; start++) {
+      const thread = new Worker(`require(${JSON.stringify(args[0])})({})`, { eval: true })
+      thread.on('error', () => {})
+      await new Promise((resolve) => setTimeout(resolve, 10 + 2 * start))
+      await thread.terminate()
+    }
+  }
+  const ended = await runProgram(temporaryFolder(context), program, [fileURLToPath(entry)])
+  assert.equal(ended.code, 0, ended.stderr)
 })
