@@ -16,7 +16,13 @@ export interface SeenGuard {
    */
   readonly state: 'held' | 'stale' | 'copied' | 'unreadable'
   /** Absent where it cannot be read. */
-  readonly holder?: { readonly pid: number; readonly hostname: string; readonly isElsewhere: boolean }
+  readonly holder?: {
+    readonly pid: number
+    readonly hostname: string
+    readonly isElsewhere: boolean
+    /** Seen to live; of one elsewhere that cannot be seen. */
+    readonly isAlive: boolean
+  }
   /** By this machine's clock: a guess where the guard lies on another. */
   readonly touchedAgoMs: number
 }
@@ -42,6 +48,14 @@ export function isHeld(folder: string, name: GuardName): boolean {
   return readGuards(folder).some((guard) => guard.name === file && guard.state === 'held')
 }
 
+/** Whether the folder is the copy of one whose guard a process of this machine holds still. */
+export function isCopyOfLive(folder: string, name: GuardName): boolean {
+  const file = folderName(name)
+  return readGuards(folder).some(
+    (guard) => guard.name === file && guard.state === 'copied' && guard.holder?.isAlive === true,
+  )
+}
+
 /** Undefined when it has been released meanwhile. */
 function look(name: string, path: string): SeenGuard | undefined {
   let fd: number
@@ -60,6 +74,7 @@ function look(name: string, path: string): SeenGuard | undefined {
       pid: content.pid,
       hostname: content.hostname,
       isElsewhere: liveness === 'elsewhere',
+      isAlive: liveness === 'alive' && content.startTime !== '',
     }
     const isUnsure = liveness === 'elsewhere' || (liveness === 'alive' && content.startTime === '')
     const isAlive = isUnsure ? touchedAgoMs <= FOREIGN_DEAD_MS : liveness === 'alive'
