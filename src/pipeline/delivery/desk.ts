@@ -2,10 +2,9 @@
 import { monotonicNow } from '../../core/clock.ts'
 import { CURSOR_WORDS, destinationCounters, RUN, runCounters } from '../../core/counters.ts'
 import { toErrorRecord } from '../../core/errors.ts'
-import { type Environment, resolveOptions } from '../../core/options.ts'
-import type { DestinationName, RunInfo } from '../../core/types.ts'
+import type { Environment } from '../../core/options.ts'
+import type { Cursor, DestinationName, RunId, RunInfo } from '../../core/types.ts'
 import type { SinkDefinition } from '../../sinks/contract.ts'
-import { findSink } from '../../sinks/index.ts'
 import { openJournal, openRecords } from '../journal/reader.ts'
 import type { DeliveryOrder, DestinationSpec, FromDelivery } from '../messages.ts'
 import { CursorStore, uploadsName } from '../store/cursor.ts'
@@ -13,8 +12,8 @@ import { appendDeadLetters, type DeadLetter } from '../store/dead-letters.ts'
 import { takeGuard } from '../store/guard.ts'
 import { Delivery, type DeliverySite } from './deliver.ts'
 import { Account } from './limiter.ts'
-import { loadSinkModule } from './load-sink.ts'
 import { InJournal, Unusable } from './other-destinations.ts'
+import { loadDefinition, resolveDestination } from './resolve-destination.ts'
 import { RowsCargo } from './rows-cargo.ts'
 import { Scheduler } from './scheduler.ts'
 import { Slots } from './slots.ts'
@@ -33,6 +32,8 @@ export interface DeskOptions {
   readonly isSuperseded?: () => boolean
   /** This thread succeeds one that has ended and may have left its guards. */
   readonly isSuccessor?: boolean
+  /** Told where a delivery begins, under its guard: `store` is the destination's name, or `uploadsName` of it. */
+  readonly onCursor?: (run: RunId, store: string, cursor: Cursor | undefined) => void
 }
 
 export class Desk {
@@ -59,8 +60,7 @@ export class Desk {
     const { run } = order
     const { tell } = this.#options
     try {
-      const definition =
-        spec.module === undefined ? findSink(spec.kind) : await loadSinkModule(spec.module, spec.kind)
+      const definition = await loadDefinition(spec)
       if (definition.inJournal)
         this.scheduler.add(new InJournal(run.id, spec.name, runCounters(order.counters), block, tell))
       else this.#addDeliveries(order, spec, definition, live, block)
@@ -80,16 +80,14 @@ export class Desk {
     const { run } = order
     const { name } = spec
     const { environment, isSuperseded } = this.#options
-    // Resolved ones stay as they are; those for a module could not be resolved before it was loaded.
-    const resolved = resolveOptions(definition.options, spec.options, environment, `backend ${name}`)
-    const options = definition.prepare?.(resolved as never) ?? resolved
+    const { options, address } = resolveDestination(spec, definition, run, environment)
     const journal = runCounters(order.counters)
     const common = {
       run,
       name,
       definition,
       options,
-      address: definition.address(options as never, run),
+      address,
       live,
       journalSeq: () => journal[RUN.seq]!,
       appendLetters: (letters: readonly DeadLetter[]) => appendDeadLetters(run.folder, letters),
@@ -159,11 +157,19 @@ export class Desk {
     name: string,
     tell: (message: FromDelivery) => void,
   ): Pick<DeliverySite, 'cursors' | 'takeGuard'> {
-    const { isSuccessor = false } = this.#options
+    const { isSuccessor = false, onCursor } = this.#options
+    const store = new CursorStore(run.folder, name, (issue) =>
+      tell({ type: 'issue', run: run.id, destination, severity: 'notice', issue }),
+    )
     return {
-      cursors: new CursorStore(run.folder, name, (issue) =>
-        tell({ type: 'issue', run: run.id, destination, severity: 'notice', issue }),
-      ),
+      cursors: {
+        load: (address) => {
+          const cursor = store.load(address)
+          onCursor?.(run.id, name, cursor)
+          return cursor
+        },
+        save: (cursor) => store.save(cursor),
+      },
       takeGuard: () => takeGuard(run.folder, `deliver-${name}`, { replaceOwn: isSuccessor }),
     }
   }

@@ -1,0 +1,35 @@
+/** From what is written down of a destination to what is needed to deliver there. Asks no backend. */
+import { type Environment, resolveOptions } from '../../core/options.ts'
+import type { RunInfo } from '../../core/types.ts'
+import type { SinkDefinition } from '../../sinks/contract.ts'
+import { findSink } from '../../sinks/index.ts'
+import type { DestinationSpec } from '../messages.ts'
+import { loadSinkModule } from './load-sink.ts'
+
+/** @throws TraceletError ERR_BACKEND_UNKNOWN */
+export async function loadDefinition({
+  kind,
+  module,
+}: Pick<DestinationSpec, 'kind' | 'module'>): Promise<SinkDefinition> {
+  return module === undefined ? findSink(kind) : await loadSinkModule(module, kind)
+}
+
+export interface ResolvedDestination {
+  readonly options: Readonly<Record<string, unknown>>
+  readonly address: string
+}
+
+/**
+ * Options that were resolved stay as they are; those for a module could not be before it was loaded.
+ * @throws TraceletError ERR_OPTION
+ */
+export function resolveDestination(
+  { name, options: given }: Pick<DestinationSpec, 'name' | 'options'>,
+  definition: SinkDefinition,
+  run: RunInfo,
+  environment: Environment,
+): ResolvedDestination {
+  const resolved = resolveOptions(definition.options, given, environment, `backend ${name}`)
+  const options = definition.prepare?.(resolved as never) ?? resolved
+  return { options, address: definition.address(options as never, run) }
+}
