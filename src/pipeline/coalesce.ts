@@ -13,14 +13,14 @@
  */
 
 import { MAX_LANE_SLOTS } from '../ring/layout.ts'
+import { LaneSeries } from './lane-series.ts'
 
 /** Changes no slot; tells the compiler that offsets made of it fit 32 bits. */
 const SLOT_RANGE = MAX_LANE_SLOTS - 1
-const FIRST_POINTS = 1024
-/** Room is made for so many points before they are taken. */
+/** Small: a thousand runs that log now and then have a stage each. */
+const FIRST_POINTS = 64
+/** Most points of one turn. */
 const TAKEN_AT_ONCE = 8192
-/** In place of a series: the producer's number stands for none of this run. */
-const NOT_OURS = -1
 
 /** Where points are taken from: slots as the ring lays them out. */
 export interface PointSlots {
@@ -51,13 +51,7 @@ export class PointStage implements StagedPoints {
   length = 0
   series = new Uint32Array(FIRST_POINTS)
   value = new Float64Array(FIRST_POINTS)
-  fragments = {
-    length: 0,
-    step: new Float64Array(FIRST_POINTS),
-    time: new Float64Array(FIRST_POINTS),
-    row: new Uint32Array(FIRST_POINTS),
-    count: new Uint32Array(FIRST_POINTS),
-  }
+  fragments = emptyFragments()
   closed = new Uint32Array(FIRST_POINTS)
   closedLength = 0
   coalesced = 0
@@ -67,12 +61,15 @@ export class PointStage implements StagedPoints {
   #step = Number.NaN
   #time = Number.NaN
   #fragmentFrom = 0
-  /** By the producer's own number of a series. */
-  #seriesOf = new Int32Array(64).fill(NOT_OURS)
+  /** What the producer's own numbers of series mean. */
+  readonly #laneSeries: LaneSeries
+  readonly #owner: number
   /** Counts fragments; stands in #seenIn for each series that the fragment holds, at index #seenAt. */
   #fragment = 0
-  #seenIn = new Int32Array(64)
-  #seenAt = new Uint32Array(64)
+  #seenIn = new Int32Array(16)
+  #seenAt = new Uint32Array(16)
+  /** Of fragments, when it was looked at last. */
+  #fragmentAtRest = 0
   /** The two open rows; a step of NaN where there is none. Fields, not arrays: a row may be a single point. */
   #olderStep = Number.NaN
   #olderRow = 0
@@ -83,9 +80,15 @@ export class PointStage implements StagedPoints {
   /** Monotonic ms of the drain pass under way. */
   passAt = 0
 
-  /** @param nextRow numbers rows within the run, over all its producers */
-  constructor(nextRow: () => number) {
+  /**
+   * @param nextRow numbers rows within the run, over all its producers
+   * @param laneSeries of the lane that the producer writes
+   * @param owner whose series these are there
+   */
+  constructor(nextRow: () => number, laneSeries = new LaneSeries(), owner = laneSeries.takeOwner()) {
     this.#nextRow = nextRow
+    this.#laneSeries = laneSeries
+    this.#owner = owner
   }
 
   get hasOpenRows(): boolean {
@@ -97,12 +100,11 @@ export class PointStage implements StagedPoints {
 
   /** Tells what the producer means by a number of its own. */
   define(local: number, series: number): void {
-    if (local >= this.#seriesOf.length) this.#seriesOf = grown(this.#seriesOf, NOT_OURS, local + 1)
     if (series >= this.#seenIn.length) {
-      this.#seenIn = grown(this.#seenIn, 0, series + 1)
-      this.#seenAt = grown(this.#seenAt, 0, series + 1)
+      this.#seenIn = grown(this.#seenIn, series + 1)
+      this.#seenAt = grown(this.#seenAt, series + 1)
     }
-    this.#seriesOf[local] = series
+    this.#laneSeries.define(local, this.#owner, series)
   }
 
   /**
@@ -111,12 +113,15 @@ export class PointStage implements StagedPoints {
    * @returns how many
    */
   take(slots: PointSlots, from: number, most: number): number {
-    const end = Math.min(most, TAKEN_AT_ONCE)
-    if (this.length + end > this.series.length) this.#growPoints(this.length + end)
+    if (this.length === this.series.length) this.#growPoints()
+    // what the lane holds may be of many runs: no room is made for all of it
+    const end = Math.min(most, TAKEN_AT_ONCE, this.series.length - this.length)
     // everything that a point touches stands in variables of this function: the loop that every point goes through
     const { u32, f64, mask } = slots
     const { series, value } = this
-    const seriesOf = this.#seriesOf
+    const { words, base } = this.#laneSeries
+    const count = words.length >> 1
+    const owner = this.#owner
     const seenIn = this.#seenIn
     const seenAt = this.#seenAt
     let step = this.#step
@@ -126,10 +131,9 @@ export class PointStage implements StagedPoints {
     let taken = 0
     for (; taken < end; taken++) {
       const slot = (from + taken) & mask & SLOT_RANGE
-      const local = u32[slot * 8 + 1]!
-      if (local >= seriesOf.length) break
-      const id = seriesOf[local]!
-      if (id === NOT_OURS) break
+      const local = (u32[slot * 8 + 1]! - base) >>> 0
+      if (local >= count || words[local * 2] !== owner) break
+      const id = words[local * 2 + 1]!
       const slotStep = f64[slot * 4 + 1]!
       const slotTime = f64[slot * 4 + 3]!
       if (slotStep !== step || slotTime !== time) {
@@ -169,6 +173,22 @@ export class PointStage implements StagedPoints {
     this.closedLength = 0
     this.coalesced = 0
     this.#step = Number.NaN
+  }
+
+  /**
+   * Gives the room of a burst back when nothing was logged since the last call. Only while it is empty, now and then.
+   */
+  rest(): void {
+    const isStill = this.#fragment === this.#fragmentAtRest
+    this.#fragmentAtRest = this.#fragment
+    if (!isStill || !this.isEmpty) return
+    const { fragments, closed } = this
+    if (this.series.length > FIRST_POINTS) {
+      this.series = new Uint32Array(FIRST_POINTS)
+      this.value = new Float64Array(FIRST_POINTS)
+    }
+    if (fragments.step.length > FIRST_POINTS) this.fragments = emptyFragments()
+    if (closed.length > FIRST_POINTS) this.closed = new Uint32Array(FIRST_POINTS)
   }
 
   /** Closes rows begun before `before` (monotonic ms), oldest first; all by default. */
@@ -229,9 +249,9 @@ export class PointStage implements StagedPoints {
     this.#fragment = 1
   }
 
-  #growPoints(length: number): void {
-    this.series = grown(this.series, 0, length)
-    this.value = grown(this.value, 0, length)
+  #growPoints(): void {
+    this.series = grown(this.series)
+    this.value = grown(this.value)
   }
   #growFragments(): void {
     const fragments = this.fragments
@@ -242,15 +262,23 @@ export class PointStage implements StagedPoints {
   }
 }
 
+function emptyFragments() {
+  return {
+    length: 0,
+    step: new Float64Array(FIRST_POINTS),
+    time: new Float64Array(FIRST_POINTS),
+    row: new Uint32Array(FIRST_POINTS),
+    count: new Uint32Array(FIRST_POINTS),
+  }
+}
+
 /** A copy with room for at least `length`, by default for one more. */
 function grown<Column extends Uint32Array | Int32Array | Float64Array>(
   column: Column,
-  filler = 0,
   length = column.length + 1,
 ): Column {
   const make = column.constructor as new (length: number) => Column
   const larger = new make(2 ** Math.ceil(Math.log2(length)))
   larger.set(column)
-  if (filler !== 0) larger.fill(filler, column.length)
   return larger
 }

@@ -3,6 +3,7 @@ import type { LaneReader } from '../ring/lane-reader.ts'
 import { CONTROL_BIT, LANE_RECORD } from '../ring/layout.ts'
 import type { Producer } from './drain-producer.ts'
 import type { DrainRun } from './drain-run.ts'
+import { LaneSeries } from './lane-series.ts'
 import type { SeriesDefinition } from './messages.ts'
 
 /** What a lane asks of the drain that reads it. */
@@ -28,8 +29,9 @@ export class DrainLane {
   /** Points and records that nobody here knows: of a run that was finished before the drain thread was replaced. */
   orphans = 0
   readonly #owner: LaneOwner
-  /** Whose series it is, by the lane's number of a series. */
-  readonly #targets: (Producer | undefined)[] = []
+  readonly #series = new LaneSeries()
+  /** By their numbers as owners of series. */
+  readonly #owners: (Producer | undefined)[] = []
 
   constructor(reader: LaneReader, owner: LaneOwner) {
     this.reader = reader
@@ -39,13 +41,13 @@ export class DrainLane {
   /** Takes points up to the next record; returns how many. */
   takePoints(most: number): number {
     const reader = this.reader
-    const targets = this.#targets
+    const owners = this.#owners
     let taken = 0
     while (taken < most) {
       const position = (reader.read + taken) | 0
       const id = reader.u32[(position & reader.mask) * 8 + 1]!
       if (id >= CONTROL_BIT) break
-      const producer = targets[id] ?? this.#owner.recall(this, id)
+      const producer = owners[this.#series.ownerOf(id)] ?? this.#owner.recall(this, id)
       if (producer === undefined) {
         this.orphans++
         taken++
@@ -91,7 +93,6 @@ export class DrainLane {
   define({ local, name, context }: SeriesDefinition, run: DrainRun): Producer {
     const producer = this.#producer(run)
     producer.stage.define(local, run.series(name, context))
-    this.#targets[local] = producer
     return producer
   }
 
@@ -101,15 +102,16 @@ export class DrainLane {
     if (!producer) return
     this.producers.delete(number)
     producer.run.removeProducer(producer)
-    for (let local = 0; local < this.#targets.length; local++)
-      if (this.#targets[local] === producer) this.#targets[local] = undefined
+    this.#owners[producer.owner] = undefined
+    this.#series.giveOwner(producer.owner)
   }
 
   #producer(run: DrainRun): Producer {
     let producer = this.producers.get(run.order.number)
     if (!producer) {
-      producer = run.addProducer(this.reader)
+      producer = run.addProducer(this.reader, this.#series)
       this.producers.set(run.order.number, producer)
+      this.#owners[producer.owner] = producer
     }
     return producer
   }

@@ -2,11 +2,14 @@
 import type { LaneReader } from '../ring/lane-reader.ts'
 import { PointStage } from './coalesce.ts'
 import type { DrainRun } from './drain-run.ts'
+import type { LaneSeries } from './lane-series.ts'
 
 export class Producer {
   readonly run: DrainRun
   readonly lane: LaneReader
   readonly stage: PointStage
+  /** Its number among the owners of the lane's series. */
+  readonly owner: number
   /** Lane positions below it are in the run's journal already: a former drain thread put them there. */
   readonly journaledTo: number
   /** Nothing staged since the last append. */
@@ -15,10 +18,11 @@ export class Producer {
   taken = 0
   readonly #sawAll: boolean
 
-  constructor(run: DrainRun, lane: LaneReader, nextRow: () => number, sawAll: boolean) {
+  constructor(run: DrainRun, lane: LaneReader, series: LaneSeries, nextRow: () => number, sawAll: boolean) {
     this.run = run
     this.lane = lane
-    this.stage = new PointStage(nextRow)
+    this.owner = series.takeOwner()
+    this.stage = new PointStage(nextRow, series, this.owner)
     this.journaledTo = run.journaledPosition(lane.id)
     this.#sawAll = sawAll
   }

@@ -5,6 +5,7 @@ import { TraceletError } from '../core/errors.ts'
 import type { LaneReader } from '../ring/lane-reader.ts'
 import { Producer } from './drain-producer.ts'
 import { type JournalSyncId, JournalWriter } from './journal/writer.ts'
+import type { LaneSeries } from './lane-series.ts'
 import type { RunOrder } from './messages.ts'
 import { settledFloor } from './store/cursor.ts'
 import type { Descriptors } from './store/descriptors.ts'
@@ -87,10 +88,11 @@ export class DrainRun {
     return this.#writer?.lanePositions.get(lane) ?? 0
   }
 
-  addProducer(lane: LaneReader): Producer {
+  /** @param series what the lane's numbers of series mean */
+  addProducer(lane: LaneReader, series: LaneSeries): Producer {
     // of a run that was opened before, others have taken points
     const sawAll = !this.#isInherited && !this.#isReopened
-    const producer = new Producer(this, lane, () => this.#writer?.takeRow() ?? 0, sawAll)
+    const producer = new Producer(this, lane, series, () => this.#writer?.takeRow() ?? 0, sawAll)
     this.producers.push(producer)
     return producer
   }

@@ -275,6 +275,7 @@ export class Drain implements LaneOwner {
       if (touch && !run.isClosed && !run.touchGuard())
         this.#hooks.onIssue(run, toErrorRecord(run.failure, 'ERR_RUN_BUSY'))
       for (const producer of run.producers) {
+        if (producer.isClean) producer.stage.rest()
         if (!producer.stage.hasOpenRows) continue
         producer.stage.closeRows(now - run.order.rowMaxAgeMs)
         if (producer.stage.closedLength > 0 && producer.isClean) this.soil(producer)
