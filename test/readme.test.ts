@@ -52,6 +52,7 @@ const KIND_WORDS: Readonly<Record<RecordKind, string>> = {
   tags: 'tags',
   notes: 'notes',
   state: 'state at the end',
+  rewind: 'going back to a step',
   metric: 'axes and summaries of metrics',
   dataset: 'datasets',
   text: 'texts',

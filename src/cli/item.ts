@@ -15,7 +15,10 @@ export interface Item {
   readonly bytes?: number
 }
 
-export type OtherRecord = Exclude<RunRecord, { kind: 'params' | 'tags' | 'notes' | 'metric' | 'state' }>
+export type OtherRecord = Exclude<
+  RunRecord,
+  { kind: 'params' | 'tags' | 'notes' | 'metric' | 'state' | 'rewind' }
+>
 
 export function itemOf(record: OtherRecord): Item {
   const { kind, name } = record

@@ -55,6 +55,11 @@ export type RunRecord =
       readonly state: 'running' | RunOutcome
       readonly time: WallMs
     }
+  /**
+   * The run goes back: what it logged before this record at `fromStep` or beyond is superseded, in every series and
+   * for everything else that has a step.
+   */
+  | { readonly kind: 'rewind'; readonly fromStep: number; readonly time: WallMs }
   /** The run's description, Markdown; a later one replaces it. */
   | { readonly kind: 'notes'; readonly notes: string }
   /** How a series is to be read. A name may end in `*`: all series that begin so. */

@@ -42,7 +42,7 @@ export function readContent(folder: string, axisOf: (series: Series) => Axis): R
     else if (record.kind === 'notes') notes = record.notes
     else if (record.kind === 'metric') definitions.set(record.name, record)
     else if (record.kind === 'state') stateAt = record.time
-    else if (record.kind !== 'unknown') {
+    else if (record.kind !== 'unknown' && record.kind !== 'rewind') {
       const item = itemOf(record)
       const key = `${item.kind} ${item.name}`
       const before = items.get(key)

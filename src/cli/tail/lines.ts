@@ -13,7 +13,9 @@ export type TailEvent =
       readonly context?: string
       readonly values: Readonly<Record<string, number>>
     }
-  | ({ readonly type: 'params' | 'tags' | 'notes' | 'state' | 'metric' } & Readonly<Record<string, unknown>>)
+  | ({ readonly type: 'params' | 'tags' | 'notes' | 'state' | 'rewind' | 'metric' } & Readonly<
+      Record<string, unknown>
+    >)
   | { readonly type: 'corrupt'; readonly points: number; readonly records: number }
   | ({ readonly type: string } & Readonly<Record<string, unknown>>)
 
@@ -73,6 +75,8 @@ function recordEvent(record: RunRecord | UnknownRecord): TailEvent {
       return { type: 'notes', notes: record.notes }
     case 'state':
       return { type: 'state', state: record.state, time: record.time }
+    case 'rewind':
+      return { type: 'rewind', fromStep: record.fromStep, time: record.time }
     case 'metric': {
       const { kind, ...definition } = record
       return { type: kind, ...definition }
@@ -103,6 +107,8 @@ export function eventLine(event: TailEvent): string {
     return `${type}  ${pairs.map(([name, one]) => `${plain(name)}=${plain(String(one))}`).join('  ')}`
   }
   if (type === 'state') return `the run is ${plain(String(rest.state))}`
+  if (type === 'rewind')
+    return `the run goes back: what follows replaces step ${count(Number(rest.fromStep))} on`
   if (type === 'notes') return `notes  ${plain(String(rest.notes))}`
   if (type === 'corrupt') {
     return `damage: ${count(Number(rest.points))} points and ${count(Number(rest.records))} records are gone`

@@ -13,6 +13,7 @@
  *   prCurve      ×     ×     ×     tp, fp, tn, fn
  *   artifact     ×           ×                                     list       files, all else
  *   model        ×           ×                                     list       files, all else
+ *   rewind             ×     ×
  *
  * Numbers stand in vectors because JSON has no NaN, no infinity and no −0.
  */
@@ -76,6 +77,8 @@ export function toParts(record: ItemRecord): ItemParts {
         ? parts({ name, time }, { ...rest, files })
         : parts({ name, time }, rest, { blobs: [files as BlobRef] })
     }
+    case 'rewind':
+      return parts({ step: record.fromStep, time: record.time }, {})
   }
 }
 
@@ -130,6 +133,8 @@ export function fromParts(kind: ItemKind, item: ItemParts): ItemRecord | undefin
       if (files === undefined || typeof json.bytes !== 'number') return undefined
       return { ...json, kind, name, time, files: files as FileList } as ItemRecord
     }
+    case 'rewind':
+      return Number.isSafeInteger(step) ? { kind, fromStep: step, time } : undefined
   }
 }
 

@@ -34,6 +34,7 @@ const KIND = {
   prCurve: 12,
   artifact: 13,
   model: 14,
+  rewind: 15,
 } as const satisfies Readonly<Record<RunRecord['kind'], number>>
 const ITEM_KINDS = new Map<number, ItemKind>(
   Object.entries(KIND)

@@ -60,6 +60,7 @@ const RECORDS: readonly RunRecord[] = [
     register: 'resnet',
     aliases: ['champion'],
   },
+  { kind: 'rewind', fromStep: -3, time: 1_700_000_000_000.25 },
 ]
 
 test('every kind of item comes back as it was, bit by bit', () => {
