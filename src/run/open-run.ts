@@ -1,9 +1,8 @@
 /** Reading a run back from its folder: the local truth, whatever the backends have. */
-import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { ParamValue, RunInfo, RunOutcome, RunRecord, Series, UnknownRecord } from '../core/types.ts'
 import { openRecords } from '../pipeline/journal/reader.ts'
-import { findRunFolder, RUN_FILE } from '../pipeline/store/folder.ts'
+import { findRunFolder, isRunFolder } from '../pipeline/store/folder.ts'
 import { type RunDestination, readRunFile, runInfo } from '../pipeline/store/run-file.ts'
 import { RUN_OPTIONS } from './options.ts'
 import {
@@ -30,7 +29,7 @@ export interface OpenRunOptions {
  */
 export function openRun(run: string, options: OpenRunOptions = {}): StoredRun {
   const root = resolve(options.dir ?? process.env.TRACELET_DIR ?? RUN_OPTIONS.dir.default)
-  const folder = existsSync(join(run, RUN_FILE)) ? resolve(run) : findRunFolder(root, run, options.project)
+  const folder = isRunFolder(run) ? resolve(run) : findRunFolder(root, run, options.project)
   return new StoredRun(folder)
 }
 

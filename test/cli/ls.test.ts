@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { width } from '../../src/cli/text.ts'
+import { readRunFile, writeRunFile } from '../../src/pipeline/store/run-file.ts'
 import { runProgram, temporaryFolder } from '../run/program.ts'
 import { tracelet, traceletIntoClosedPipe, traceletWith } from './run-cli.ts'
 import { finishedRun, HOSTILE_NAME, WIDE_NAME } from './runs.ts'
@@ -90,13 +91,13 @@ test('a folder that cannot be read is told, and hides no other run', async (cont
 test('a thousand runs are listed within seconds', async (context) => {
   const root = temporaryFolder(context)
   const folder = await finishedRun(root, 'r0000')
-  const file = JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8'))
+  const file = readRunFile(folder)
   for (let i = 1; i < 1000; i++) {
     const id = `r${String(i).padStart(4, '0')}`
     const copy = join(root, 'default', id)
     cpSync(folder, copy, { recursive: true })
     const run = { ...file.run, id, name: id, createdAt: file.run.createdAt + i }
-    writeFileSync(join(copy, 'run.json'), JSON.stringify({ ...file, run }))
+    writeRunFile(copy, { ...file, run })
   }
   const since = performance.now()
   const { stdout, code } = await tracelet(root, 'ls')

@@ -16,6 +16,7 @@ import { overviewOf } from '../../src/cli/overview.ts'
 import { removeRun } from '../../src/cli/prune/remove-run.ts'
 import { openRun, startLogging } from '../../src/index.ts'
 import { takeGuard } from '../../src/pipeline/store/guard.ts'
+import { readRunFile, writeRunFile } from '../../src/pipeline/store/run-file.ts'
 import { runProgram, temporaryFolder } from '../run/program.ts'
 import { tracelet } from './run-cli.ts'
 import { finishedRun } from './runs.ts'
@@ -164,10 +165,12 @@ test('a run with options that are not known stays, and the others go', async (co
   const { root, backend } = folders(context)
   const strange = await finishedRun(root, 'strange', { backend })
   await finishedRun(root, 'known', { backend })
-  const file = join(strange, 'run.json')
-  const run = JSON.parse(readFileSync(file, 'utf8'))
-  run.destinations[0].options.ofTomorrow = true
-  writeFileSync(file, JSON.stringify(run))
+  const file = readRunFile(strange)
+  const destinations = file.destinations.map((one) => ({
+    ...one,
+    options: { ...one.options, ofTomorrow: true },
+  }))
+  writeRunFile(strange, { ...file, destinations })
   const { code, stdout } = await tracelet(root, 'prune', ...ALL, '--yes')
   assert.equal(code, 0)
   assert.match(stdout, /^stays: strange: it is nowhere else/m)

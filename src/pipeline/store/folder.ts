@@ -3,7 +3,7 @@
  * Copying a run's folder moves the run: nothing inside names the place where it lies.
  *
  *   <root>/<project>/<run id>/
- *     run.json                       what the run is and where it goes        (run-file.ts)
+ *     run.json, run.copy.json        what the run is and where it goes, twice (run-file.ts)
  *     journal-00000001.tlj …         everything that was logged               (../journal)
  *     blobs/<2 digits>/<SHA-256>     images, tables, files …, once each       (blobs.ts)
  *     cursors/<name>-<address>.json  how far each destination has got         (cursor.ts)
@@ -34,6 +34,7 @@ import type { RunId } from '../../core/types.ts'
 export const FOLDER_MODE = 0o700
 export const FILE_MODE = 0o600
 export const RUN_FILE = 'run.json'
+export const RUN_COPY_FILE = 'run.copy.json'
 
 const MAX_NAME_BYTES = 100
 const CUT_BYTES = 66
@@ -81,7 +82,7 @@ export function listRunFolders(root: string): string[] {
 }
 
 export function isRunFolder(folder: string): boolean {
-  return existsSync(join(folder, RUN_FILE))
+  return existsSync(join(folder, RUN_FILE)) || existsSync(join(folder, RUN_COPY_FILE))
 }
 
 /**

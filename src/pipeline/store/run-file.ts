@@ -1,18 +1,18 @@
 /**
  * `run.json`: what a run is and where it goes, small and readable, so that `sync` can finish the work on
- * another day or host. Written only by the holder of the run's `writer` guard, always as a whole.
+ * another day or host. Written only by the holder of the run's `writer` guard, always as a whole, and twice: what
+ * stands in it is nowhere else, so one damaged file must not cost it.
  *
  * The points, params, tags and the outcome stand in the journal; `state` here is a hint for listings.
  * It holds no secret: options come here without them, and credentials are found anew where they are needed.
  */
 import { closeSync, fdatasyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { TraceletError } from '../../core/errors.ts'
+import { type ErrorRecord, TraceletError } from '../../core/errors.ts'
 import type { DestinationName, RunInfo, RunOutcome, WallMs } from '../../core/types.ts'
-import { FILE_MODE, RUN_FILE } from './folder.ts'
-
-const FORMAT = 'tracelet-run'
-const VERSION = 1
+import { Damage } from './cursor-format.ts'
+import { FILE_MODE, RUN_COPY_FILE, RUN_FILE } from './folder.ts'
+import { type DecodedRunFile, decodeRunFile, encodeRunFile } from './run-file-format.ts'
 
 /** Identified by name and address together: another address is another destination, with a cursor of its own. */
 export interface RunDestination {
@@ -39,14 +39,18 @@ export interface RunFile {
   readonly destinations: readonly RunDestination[]
 }
 
-/** @throws TraceletError ERR_JOURNAL_WRITE */
+/**
+ * Writes `run.json`, and the same beside it as `run.copy.json`.
+ * @throws TraceletError ERR_JOURNAL_WRITE
+ */
 export function writeRunFile(folder: string, file: RunFile): void {
   const path = join(folder, RUN_FILE)
-  const { folder: _, ...run } = file.run as RunInfo
-  const text = `${JSON.stringify({ format: FORMAT, version: VERSION, ...file, run }, null, 2)}\n`
+  const text = encodeRunFile(file)
   try {
     // Losing the nonce to a power cut would make a second remote run; it is written once or twice in a run.
-    replaceSynced(path, text)
+    replace(path, text, true)
+    // The other is safe by now: whatever a power cut leaves of this one, it is not needed.
+    replace(join(folder, RUN_COPY_FILE), text, false)
   } catch (cause) {
     throw new TraceletError('ERR_JOURNAL_WRITE', `cannot write ${path}: ${(cause as Error).message}`, {
       cause,
@@ -55,46 +59,69 @@ export function writeRunFile(folder: string, file: RunFile): void {
 }
 
 /**
- * @throws TraceletError ERR_RUN_UNKNOWN when there is no such file; ERR_JOURNAL_FORMAT when it is damaged, not
- * ours, or of a newer version
+ * The run's file; where that is damaged or gone, the copy of it.
+ * @param onDamage told of what is damaged although the run can be read (ERR_JOURNAL_DAMAGED)
+ * @throws TraceletError ERR_RUN_UNKNOWN when there is neither; ERR_JOURNAL_FORMAT when both are damaged or not ours,
+ * or a newer version wrote them
  */
-export function readRunFile(folder: string): RunFile {
+export function readRunFile(folder: string, onDamage?: (issue: ErrorRecord) => void): RunFile {
   const path = join(folder, RUN_FILE)
+  const present = read(path)
+  if (present !== undefined && !(present instanceof Damage) && present.isChecked) {
+    tellCopy(folder, onDamage)
+    return present.file
+  }
+  const copy = readCopy(folder)
+  const isSound = copy !== undefined && !(copy instanceof Damage)
+  if (present !== undefined && !(present instanceof Damage)) {
+    // Its checksum may have been lost with more: what has one is believed. A file of before has no copy.
+    return isSound && copy.isChecked ? copy.file : present.file
+  }
+  if (isSound) {
+    const reason = present === undefined ? 'gone' : `damaged (${present.reason})`
+    onDamage?.({
+      code: 'ERR_JOURNAL_DAMAGED',
+      message: `${path} is ${reason}: going on from its copy, the next start of the run writes both`,
+    })
+    return copy.file
+  }
+  if (present === undefined && copy === undefined) {
+    throw new TraceletError('ERR_RUN_UNKNOWN', `${folder} is not the folder of a run: it has no ${RUN_FILE}`)
+  }
+  const reason = present?.reason ?? 'it is gone'
+  const and = copy === undefined ? '' : `; so is its copy: ${copy.reason}`
+  throw new TraceletError('ERR_JOURNAL_FORMAT', `${path} is damaged: ${reason}${and}`)
+}
+
+function tellCopy(folder: string, onDamage: ((issue: ErrorRecord) => void) | undefined): void {
+  if (onDamage === undefined) return
+  const copy = readCopy(folder)
+  if (!(copy instanceof Damage)) return
+  onDamage({
+    code: 'ERR_JOURNAL_DAMAGED',
+    message: `${join(folder, RUN_COPY_FILE)} is damaged (${copy.reason}): the next start of the run writes it again`,
+  })
+}
+
+/** A copy that only a newer version can read says nothing: the file itself decides. */
+function readCopy(folder: string): DecodedRunFile | Damage | undefined {
+  try {
+    return read(join(folder, RUN_COPY_FILE))
+  } catch (error) {
+    if (error instanceof TraceletError) return new Damage(error.message)
+    throw error
+  }
+}
+
+function read(path: string): DecodedRunFile | Damage | undefined {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new TraceletError(
-        'ERR_RUN_UNKNOWN',
-        `${folder} is not the folder of a run: it has no ${RUN_FILE}`,
-      )
-    }
-    throw new TraceletError('ERR_JOURNAL_FORMAT', `cannot read ${path}: ${(cause as Error).message}`, {
-      cause,
-    })
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    return new Damage(`it cannot be read: ${(cause as Error).message}`)
   }
-  let content: unknown
-  try {
-    content = JSON.parse(text)
-  } catch (cause) {
-    throw new TraceletError('ERR_JOURNAL_FORMAT', `${path} is damaged: it is not JSON`, { cause })
-  }
-  if (!isObject(content) || content.format !== FORMAT) {
-    throw new TraceletError('ERR_JOURNAL_FORMAT', `${path} is not a run file of tracelet`)
-  }
-  const { format: _, version, ...file } = content
-  if (typeof version === 'number' && version > VERSION) {
-    throw new TraceletError(
-      'ERR_JOURNAL_FORMAT',
-      `${path} has version ${version}, this tracelet reads up to ${VERSION}: use a newer one`,
-    )
-  }
-  const fault = version === VERSION ? faultOf(file) : 'version'
-  if (fault !== undefined) {
-    throw new TraceletError('ERR_JOURNAL_FORMAT', `${path} is damaged: '${fault}' is missing or wrong`)
-  }
-  return file as unknown as RunFile
+  return decodeRunFile(text, path)
 }
 
 /** What the pipeline knows a run by, wherever its folder lies now. */
@@ -132,50 +159,15 @@ export function latestDestinations(file: RunFile): Map<DestinationName, RunDesti
   return latest
 }
 
-/** A reader, a crash or a power cut finds the old content or the new. */
-function replaceSynced(path: string, text: string): void {
+/** A reader, a crash or (synced) a power cut finds the old content or the new. */
+function replace(path: string, text: string, isSynced: boolean): void {
   const beside = `${path}.tmp`
   const fd = openSync(beside, 'w', FILE_MODE)
   try {
     writeFileSync(fd, text)
-    fdatasyncSync(fd)
+    if (isSynced) fdatasyncSync(fd)
   } finally {
     closeSync(fd)
   }
   renameSync(beside, path)
-}
-
-/** Path of the first part that a version 1 file must have and this one has not; undefined when it is sound. */
-function faultOf(file: Record<string, unknown>): string | undefined {
-  const { run, destinations } = file
-  if (typeof file.tracelet !== 'string') return 'tracelet'
-  if (typeof file.openedAt !== 'number') return 'openedAt'
-  if (typeof file.state !== 'string') return 'state'
-  if (!isObject(run)) return 'run'
-  for (const key of ['id', 'name', 'project', 'experiment', 'nonce']) {
-    if (typeof run[key] !== 'string') return `run.${key}`
-  }
-  if (typeof run.createdAt !== 'number') return 'run.createdAt'
-  for (const key of ['group', 'parent', 'user', 'program']) {
-    if (run[key] !== undefined && typeof run[key] !== 'string') return `run.${key}`
-  }
-  if (!Array.isArray(destinations)) return 'destinations'
-  for (const [index, destination] of destinations.entries()) {
-    if (!isDestination(destination)) return `destinations[${index}]`
-  }
-  return undefined
-}
-
-function isDestination(value: unknown): boolean {
-  return (
-    isObject(value) &&
-    ['name', 'kind', 'address'].every((key) => typeof value[key] === 'string') &&
-    ['addedAt', 'usedAt'].every((key) => typeof value[key] === 'number') &&
-    (value.module === undefined || typeof value.module === 'string') &&
-    isObject(value.options)
-  )
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

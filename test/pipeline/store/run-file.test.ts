@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
+import { crc32 } from 'node:zlib'
 import {
   latestDestinations,
   type RunFile,
@@ -49,10 +50,10 @@ describe('run.json', () => {
     const file = withDestinations(FILE, [MLFLOW, { ...MLFLOW, name: 'own', module: 'file:///own.js' }], 5)
     writeRunFile(folder, file)
     assert.deepEqual(readRunFile(folder), file)
-    assert.deepEqual(readdirSync(folder), ['run.json'])
+    assert.deepEqual(readdirSync(folder).sort(), ['run.copy.json', 'run.json'])
     assert.equal(statSync(join(folder, 'run.json')).mode & 0o777, 0o600)
     const text = readFileSync(join(folder, 'run.json'), 'utf8')
-    assert.match(text, /^\{\n {2}"format": "tracelet-run",\n {2}"version": 1,\n/)
+    assert.match(text, /^\{\n {2}"format": "tracelet-run",\n {2}"version": 1,\n {2}"crc": "[0-9a-f]{8}",\n/)
     assert.ok(text.endsWith('}\n'))
   })
 
@@ -97,17 +98,78 @@ describe('run.json', () => {
     })
   }
 
-  it('that was cut short, is not ours or is missing gives an error that says so', () => {
+  const refused = (message: RegExp) =>
+    assert.throws(() => readRunFile(folder), { code: 'ERR_JOURNAL_FORMAT', message })
+  const put = (name: string, content: string | Buffer) => writeFileSync(join(folder, name), content)
+
+  it('and its copy, both cut short or not ours, give an error that says so; with neither it is no run', () => {
     writeRunFile(folder, FILE)
     const text = readFileSync(join(folder, 'run.json'), 'utf8')
     for (let length = 0; length < text.length - 1; length++) {
-      writeFileSync(join(folder, 'run.json'), text.slice(0, length))
-      assert.throws(() => readRunFile(folder), { code: 'ERR_JOURNAL_FORMAT', message: /damaged/ })
+      put('run.json', text.slice(0, length))
+      put('run.copy.json', text.slice(0, text.length - 2 - length))
+      refused(/damaged.*so is its copy/)
     }
-    writeFileSync(join(folder, 'run.json'), '{"name":"another program"}')
-    assert.throws(() => readRunFile(folder), { code: 'ERR_JOURNAL_FORMAT', message: /not a run file/ })
+    put('run.json', '{"name":"another program"}')
+    refused(/not a run file/)
     rmSync(join(folder, 'run.json'))
+    refused(/run\.json is damaged: it is gone; so is its copy/)
+    rmSync(join(folder, 'run.copy.json'))
     assert.throws(() => readRunFile(folder), { code: 'ERR_RUN_UNKNOWN' })
+  })
+
+  it('is read from its copy, and that is told, whichever of its bytes is changed, cut off or gone', () => {
+    const file = withDestinations(FILE, [MLFLOW], 5)
+    writeRunFile(folder, file)
+    const whole = readFileSync(join(folder, 'run.json'))
+    const told: string[] = []
+    const read = () => readRunFile(folder, ({ code, message }) => told.push(`${code} ${message}`))
+    const check = (what: string) => {
+      assert.deepEqual(read(), file, what)
+      assert.match(told.splice(0).join(), /^ERR_JOURNAL_DAMAGED .*run\.json is .*copy/, what)
+    }
+    for (let byte = 0; byte < whole.length; byte++) {
+      for (const bits of [0xff, 1, 0x20]) {
+        const flipped = Buffer.from(whole)
+        flipped[byte]! ^= bits
+        put('run.json', flipped)
+        // a lost key "crc" hides that there is a checksum, and nothing else
+        if (flipped.includes('"crc"')) check(`byte ${byte} xor ${bits}`)
+        else assert.deepEqual(read(), file, `byte ${byte} xor ${bits}`)
+        told.length = 0
+      }
+      put('run.json', whole.subarray(0, byte))
+      check(`cut to ${byte}`)
+    }
+    rmSync(join(folder, 'run.json'))
+    check('gone')
+    put('run.json', whole)
+    assert.deepEqual(read(), file)
+    assert.deepEqual(told, [])
+  })
+
+  it('does not need its copy, tells where that is damaged, and writes it anew', () => {
+    writeRunFile(folder, FILE)
+    put('run.copy.json', 'x')
+    const told: string[] = []
+    assert.deepEqual(
+      readRunFile(folder, ({ message }) => told.push(message)),
+      FILE,
+    )
+    assert.match(told.join(), /run\.copy\.json is damaged/)
+    writeRunFile(folder, readRunFile(folder))
+    assert.deepEqual(readFileSync(join(folder, 'run.copy.json')), readFileSync(join(folder, 'run.json')))
+  })
+
+  it('of a newer version is refused although there is a copy, unless the version is what was damaged', () => {
+    writeRunFile(folder, FILE)
+    const whole = readFileSync(join(folder, 'run.json'), 'utf8')
+    put('run.json', whole.replace('"version": 1', '"version": 9'))
+    assert.deepEqual(readRunFile(folder), FILE)
+    const newer = whole.replace('"version": 1', '"version": 2')
+    const crc = crc32(newer.replace(/(?<="crc": ")[0-9a-f]{8}/, ''))
+    put('run.json', newer.replace(/(?<="crc": ")[0-9a-f]{8}/, crc.toString(16).padStart(8, '0')))
+    refused(/version 2.*newer/)
   })
 
   it('stays as it was when the disk refuses the new one', () => {
