@@ -1,0 +1,305 @@
+/**
+ * Delivers what runs at rest still owe, many at a time, in this process and without a drain thread.
+ *
+ *  Y1  One desk serves all runs, so accounts, limits and back-off are shared.
+ *  Y2  At most `parallel` runs are open; files, memory and connections follow that, not the number of runs.
+ *  Y3  A run that owes nothing costs a few short reads: no guard, no request.
+ *  Y4  What is wrong with one run is its own outcome. One that waits for a backend in trouble gives its place to
+ *      others and comes again, until its own deadline.
+ *  Y5  Two folders of one run (copies) are never open at once.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { monotonicNow } from '../../core/clock.ts'
+import { CURSOR_WORDS, DESTINATION, DESTINATION_STATES, destinationCounters } from '../../core/counters.ts'
+import { toErrorRecord } from '../../core/errors.ts'
+import type { Environment } from '../../core/options.ts'
+import type { DestinationName, DestinationStats, RunId, SettledCounts } from '../../core/types.ts'
+import { destinationStats } from '../destination-stats.ts'
+import type { FromDelivery } from '../messages.ts'
+import { Desk } from './desk.ts'
+import { MAX_OPEN } from './slots.ts'
+import { type DestinationOutcome, type SyncedRun, type SyncOutcome, toSyncedRun } from './sync-outcome.ts'
+import { planSync, type SyncPlan } from './sync-plan.ts'
+
+/** As many as may be open at one account. */
+export const DEFAULT_PARALLEL: number = MAX_OPEN
+
+/** A run in trouble that has got nothing through for so long makes room for one that waits. */
+const GIVE_WAY_MS = 30_000
+const LOOK_MS = 1_000
+
+export type ReadDestinations = () => Readonly<Record<DestinationName, DestinationStats>>
+
+export interface SyncRunsOptions {
+  /** Those to deliver to. Default: all that a run has been opened with, each at its latest address. */
+  readonly destinations?: readonly DestinationName[]
+  /** What of a run is not delivered so many ms after its turn came stays pending. */
+  readonly deadlineMs: number
+  /** Where credentials come from, which are never written down. */
+  readonly environment: Environment
+  /** Runs open at once. Default 64. */
+  readonly parallel?: number
+  /** Done to a run's folder before it is looked at; what it throws is the run's outcome. */
+  readonly prepare?: (folder: string) => void
+  /** Issues and addresses as they come. */
+  readonly onMessage?: (message: FromDelivery) => void
+  /** Given, before anything of a run is sent, what reads its sums while they change. */
+  readonly onStart?: (run: RunId, read: ReadDestinations) => void
+  readonly onEnd?: (outcome: SyncOutcome) => void
+}
+
+/** @returns in the order of the folders; never rejects for a run's sake */
+export async function syncRuns(
+  folders: readonly string[],
+  options: SyncRunsOptions,
+): Promise<readonly SyncOutcome[]> {
+  const outcomes = new Map<string, SyncOutcome>()
+  const syncer = new RunSyncer({
+    ...options,
+    onEnd: (outcome) => {
+      outcomes.set(outcome.folder, outcome)
+      options.onEnd?.(outcome)
+    },
+  })
+  for (const folder of new Set(folders)) syncer.add(folder)
+  await syncer.idle()
+  return [...new Set(folders)].map((folder) => outcomes.get(folder)!)
+}
+
+/** A run from when it is asked for to its outcome. */
+interface Job {
+  readonly folder: string
+  deadlineAt: number | undefined
+  readonly before: Map<string, SettledCounts>
+  hasDied: boolean
+}
+
+/** A run that is open. */
+interface Active {
+  readonly job: Job
+  readonly plan: SyncPlan
+  readonly told: ReadonlyMap<DestinationName, DestinationOutcome>
+  readonly end: () => void
+  deadlineAt: number
+  givesWay: boolean
+  /** What it had got through at the last look, and since when. */
+  moved: number
+  movedAt: number
+}
+
+export class RunSyncer {
+  readonly #options: SyncRunsOptions
+  readonly #desk: Desk
+  readonly #waiting: Job[] = []
+  readonly #active = new Map<RunId, Active>()
+  /** Resolve when the run of that id is not open any more. */
+  readonly #ends = new Map<RunId, Promise<unknown>>()
+  #underWay = 0
+  #stopsAt: number | undefined
+  #timer: NodeJS.Timeout | undefined
+  readonly #onIdle: (() => void)[] = []
+
+  constructor(options: SyncRunsOptions) {
+    this.#options = options
+    this.#desk = new Desk({
+      environment: options.environment,
+      tell: (message) => this.#heard(message),
+      onCursor: (run, store, cursor) => {
+        const before = this.#active.get(run)?.job.before
+        // of several tries the first counts
+        if (cursor !== undefined && before !== undefined && !before.has(store))
+          before.set(store, cursor.settled)
+      },
+    })
+  }
+
+  /** Runs that wait or are open. */
+  get size(): number {
+    return this.#waiting.length + this.#underWay
+  }
+
+  /** Takes a run's folder to its outcome, which `onEnd` is told. */
+  add(folder: string): void {
+    this.#waiting.push({ folder, deadlineAt: undefined, before: new Map(), hasDied: false })
+    this.#fill()
+  }
+
+  /** Resolves when there is nothing to do. */
+  async idle(): Promise<void> {
+    if (this.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
+  }
+
+  /** Begins no further run and gives those that are open so many ms. Resolves when all are closed. */
+  async stop(graceMs: number): Promise<void> {
+    const stopsAt = monotonicNow() + graceMs
+    this.#stopsAt = Math.min(this.#stopsAt ?? Infinity, stopsAt)
+    this.#waiting.length = 0
+    for (const [run, active] of this.#active) this.#finish(run, active, stopsAt)
+    await this.idle()
+  }
+
+  #fill(): void {
+    const { parallel = DEFAULT_PARALLEL } = this.#options
+    while (this.#underWay < parallel && this.#waiting.length > 0 && this.#stopsAt === undefined) {
+      this.#underWay++
+      void this.#take(this.#waiting.shift()!)
+    }
+    if (this.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    for (const resolve of this.#onIdle.splice(0)) resolve()
+  }
+
+  async #take(job: Job): Promise<void> {
+    // Runs that owe nothing follow each other: answers for the others must come in between.
+    await nextTurn()
+    let outcome: SyncOutcome | undefined
+    try {
+      outcome = await this.#sync(job)
+    } catch (cause) {
+      outcome = { folder: job.folder, error: toErrorRecord(cause, 'ERR_JOURNAL_FORMAT'), cause }
+    }
+    this.#underWay--
+    if (outcome === undefined) this.#waiting.push(job)
+    else this.#options.onEnd?.(outcome)
+    this.#fill()
+  }
+
+  /** Undefined: it has given way and comes again. */
+  async #sync(job: Job): Promise<SyncedRun | undefined> {
+    const { destinations, environment, prepare, deadlineMs } = this.#options
+    prepare?.(job.folder)
+    const plan = await planSync(job.folder, destinations, environment)
+    const { id } = plan.run
+    job.hasDied ||= plan.hasDied
+    if (plan.owing.length === 0) return toSyncedRun(plan, new Map(), plan.settled, job.hasDied)
+    if (this.#ends.has(id)) {
+      while (this.#ends.has(id)) await this.#ends.get(id)
+      return await this.#sync(job)
+    }
+    job.deadlineAt ??= monotonicNow() + deadlineMs
+    const active = await this.#deliver(job, plan, job.deadlineAt)
+    const isDone = plan.owing.every(({ name }) => active.told.get(name)!.isComplete)
+    const mayComeAgain = active.givesWay && monotonicNow() < job.deadlineAt && this.#stopsAt === undefined
+    if (!isDone && mayComeAgain) return undefined
+    const before = new Map([...plan.settled, ...job.before])
+    return toSyncedRun(plan, active.told, before, job.hasDied)
+  }
+
+  async #deliver(job: Job, plan: SyncPlan, deadlineAt: number): Promise<Active> {
+    const { run, counters, owing } = plan
+    const { promise, resolve: end } = withResolvers()
+    this.#ends.set(run.id, promise)
+    const told = new Map(
+      owing.map(({ name }) => [
+        name,
+        { url: '', reason: '', code: undefined, isComplete: false, isClosed: false } as DestinationOutcome,
+      ]),
+    )
+    const active: Active = {
+      ...{ job, plan, told, end, givesWay: false, moved: 0, movedAt: monotonicNow() },
+      deadlineAt: Math.min(deadlineAt, this.#stopsAt ?? Infinity),
+    }
+    this.#active.set(run.id, active)
+    this.#timer ??= setInterval(() => this.#look(), LOOK_MS)
+    this.#options.onStart?.(run.id, () => readStats(active))
+    try {
+      await this.#desk.open({ run, counters, live: false, destinations: owing })
+      this.#finish(run.id, active, active.deadlineAt)
+      await promise
+    } finally {
+      this.#desk.scheduler.forget(run.id)
+      this.#active.delete(run.id)
+      this.#ends.delete(run.id)
+    }
+    return active
+  }
+
+  #finish(run: RunId, active: Active, deadlineAt: number): void {
+    active.deadlineAt = Math.min(active.deadlineAt, deadlineAt)
+    this.#desk.scheduler.finish(run, active.deadlineAt)
+  }
+
+  #heard(message: FromDelivery): void {
+    if (message.type !== 'ready') {
+      const active = this.#active.get(message.run)
+      const outcome = active?.told.get(message.destination)
+      if (active !== undefined && outcome !== undefined) {
+        note(outcome, message)
+        if ([...active.told.values()].every(({ isClosed }) => isClosed)) active.end()
+      }
+    }
+    this.#options.onMessage?.(message)
+  }
+
+  /** Whoever gets nothing through for long makes room (Y4). */
+  #look(): void {
+    const now = monotonicNow()
+    for (const [run, active] of this.#active) {
+      const moved = progressOf(active.plan)
+      if (moved !== active.moved) {
+        active.moved = moved
+        active.movedAt = now
+      } else if (
+        this.#waiting.length > 0 &&
+        !active.givesWay &&
+        now - active.movedAt >= GIVE_WAY_MS &&
+        isInTrouble(active)
+      ) {
+        active.givesWay = true
+        this.#finish(run, active, now)
+      }
+    }
+  }
+}
+
+function note(outcome: DestinationOutcome, message: Exclude<FromDelivery, { type: 'ready' }>): void {
+  if (message.type === 'url') outcome.url = message.url
+  else if (message.type === 'closed') {
+    outcome.isClosed = true
+    outcome.isComplete = message.complete
+    outcome.reason = message.reason
+  } else if (message.severity === 'failing' || message.severity === 'blocked')
+    outcome.code = message.issue.code
+  else if (message.severity === 'recovered') outcome.code = undefined
+}
+
+function readStats({ plan, told }: Active): Readonly<Record<DestinationName, DestinationStats>> {
+  return Object.fromEntries(
+    plan.specs.map(({ name, index }) => {
+      const { url = '', reason = '' } = told.get(name) ?? {}
+      return [name, destinationStats(plan.counters, index, { url, reason })]
+    }),
+  )
+}
+
+/** Grows with everything that gets through. */
+function progressOf({ owing, counters }: SyncPlan): number {
+  let sum = 0
+  for (const { index } of owing) {
+    const block = destinationCounters(counters, index)
+    for (const half of [0, CURSOR_WORDS]) {
+      for (const word of ['delivered', 'recordsDelivered', 'filtered', 'bytesSent', 'filesSent'] as const)
+        sum += block[half + DESTINATION[word]]!
+    }
+  }
+  return sum
+}
+
+/** Whether all that is left of it waits for backends that do not answer as they should. */
+function isInTrouble({ plan, told }: Active): boolean {
+  const retrying = DESTINATION_STATES.indexOf('retrying')
+  return plan.owing.every(({ name, index }) => {
+    const block = destinationCounters(plan.counters, index)
+    const isRetrying = [0, CURSOR_WORDS].some((half) => block[half + DESTINATION.state] === retrying)
+    return told.get(name)!.isClosed || isRetrying
+  })
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve!: () => void
+  const promise = new Promise<void>((done) => {
+    resolve = done
+  })
+  return { promise, resolve }
+}
