@@ -50,7 +50,12 @@ export type ProxyFault =
   | { readonly kind: 'slow'; readonly ms: number }
 export type FaultKind = ProxyFault['kind']
 
-export type Passing = { readonly method: string; readonly path: string }
+export type Passing = {
+  readonly method: string
+  readonly path: string
+  /** Of its body, by its head; 0 where that does not say. */
+  readonly bytes: number
+}
 type Befalls = (passing: Passing) => boolean
 
 export interface Storm {
@@ -59,6 +64,8 @@ export interface Storm {
   readonly share: number
   readonly faults: readonly ProxyFault[]
   readonly befalls?: Befalls
+  /** Whether a fault that was drawn can befall this request; always by default. */
+  readonly fits?: (fault: ProxyFault, passing: Passing) => boolean
 }
 
 export interface FaultProxyOptions {
@@ -186,12 +193,15 @@ export class FaultProxy {
     if (this.#storm === undefined) return undefined
     const { random, plan } = this.#storm
     if (plan.befalls !== undefined && !plan.befalls(passing)) return undefined
-    return random.next() < plan.share ? random.pick(plan.faults) : undefined
+    if (random.next() >= plan.share) return undefined
+    const fault = random.pick(plan.faults)
+    return plan.fits?.(fault, passing) === false ? undefined : fault
   }
 
   async #pass(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method = '', url = '' } = incoming
-    const passing = { method, path: url.split('?')[0]! }
+    const { method = '', url = '', headers } = incoming
+    const bytes = Number(headers['content-length'] ?? 0)
+    const passing = { method, path: url.split('?')[0]!, bytes }
     count(this.requests, `${method} ${passing.path}`)
     const fault = this.#decide(passing)
     if (fault !== undefined) count(this.injected, fault.kind)

@@ -23,8 +23,14 @@ export interface Orders {
   readonly hasWorker: boolean
   /** How often everything is flushed and that is noted; 0 for never. Needs `turns`. */
   readonly flushEveryMs: number
+  /** How often each thread logs a text, an image or a file; 0 for never. */
+  readonly recordEveryMs: number
+  /** A flat pace stops being flat after so many rows: what is logged must also be delivered and checked. */
+  readonly flatRows: number
   /** After so long the run is finished; Infinity is not JSON, so 0 is never. */
   readonly finishAfterMs: number
+  /** Longest wait of finish(). */
+  readonly finishDeadlineMs: number
 }
 
 export function paramsOf(life: number): Record<string, number> {
@@ -35,6 +41,10 @@ export function tagsOf(life: number): Record<string, string> {
 }
 export function diaryPath(orders: Orders, thread: Thread): string {
   return join(orders.diaries, `${orders.runId}-${orders.life}-${thread}`)
+}
+/** Where it leaves the sums that `finish()` told. */
+export function statsPath(orders: Orders): string {
+  return join(orders.diaries, `${orders.runId}-${orders.life}-stats`)
 }
 export function latenessPath(orders: Orders): string {
   return join(orders.diaries, `${orders.runId}-${orders.life}-lateness`)

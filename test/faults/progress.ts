@@ -1,19 +1,21 @@
 /**
  * A trainer's diary, about a line every millisecond: how many rows it has logged, and how the drain thread fared.
- * Each line is one synchronous write of 48 bytes, which outlives the process.
+ * Each line is one synchronous write of 56 bytes, which outlives the process.
  */
 import { existsSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { monotonicNow } from '../../src/core/clock.ts'
 
-const WORDS = 6
+const WORDS = 7
 /** A running thread's times move at every tick of the system, 4 ms at most. */
 export const STALLED_MS = 5
-export const ENTRY = { rows: 0, flushed: 1, finishing: 2, finished: 3 } as const
+export const ENTRY = { rows: 0, flushed: 1, finishing: 2, finished: 3, recorded: 4 } as const
 
 export interface Entry {
   readonly kind: number
   /** Rows whose calls had returned. */
   readonly rows: number
+  /** Records (texts, images, files) whose calls had returned. */
+  readonly records: number
   /** Monotonic ms. */
   readonly at: number
   /** Since their start, the drain thread and those that V8 collects and compiles with have waited for processors. */
@@ -29,6 +31,7 @@ export class Diary {
   readonly #helpers: ThreadWatch
   readonly #line = new Float64Array(WORDS)
   #writtenAt = 0
+  #records = 0
 
   constructor(path: string, threads: ThreadIds) {
     this.#file = openSync(path, 'a')
@@ -41,7 +44,7 @@ export class Diary {
     if (monotonicNow() - this.#writtenAt >= 1) this.write(ENTRY.rows, rows)
   }
 
-  write(kind: number, rows: number): void {
+  write(kind: number, rows: number, records = this.#records): void {
     const line = this.#line
     const now = monotonicNow()
     line[0] = kind
@@ -50,6 +53,8 @@ export class Diary {
     line[3] = this.#drain.waitedMs(now)
     line[4] = this.#helpers.waitedMs(now)
     line[5] = this.#drain.ranMs
+    line[6] = records
+    this.#records = Math.max(this.#records, records)
     writeSync(this.#file, new Uint8Array(line.buffer))
   }
 }
@@ -59,11 +64,11 @@ export function readDiary(path: string): Entry[] {
   const bytes = readFileSync(path)
   const entries: Entry[] = []
   for (let at = 0; at + WORDS * 8 <= bytes.length; at += WORDS * 8) {
-    const [kind, rows, time, drainWaitedMs, helpersWaitedMs, drainRanMs] = Array.from(
+    const [kind, rows, time, drainWaitedMs, helpersWaitedMs, drainRanMs, records] = Array.from(
       { length: WORDS },
       (_, word) => bytes.readDoubleLE(at + word * 8),
-    ) as [number, number, number, number, number, number]
-    entries.push({ kind, rows, at: time, drainWaitedMs, helpersWaitedMs, drainRanMs })
+    ) as [number, number, number, number, number, number, number]
+    entries.push({ kind, rows, records, at: time, drainWaitedMs, helpersWaitedMs, drainRanMs })
   }
   return entries
 }

@@ -3,122 +3,145 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { openRun, type Stats } from '../../src/index.ts'
 import { type SyncedRun, syncRun } from '../../src/pipeline/delivery/sync-run.ts'
-import { workerUrl } from '../../src/pipeline/worker-url.ts'
+import { readRunFile } from '../../src/pipeline/store/run-file.ts'
 import type { Random } from '../random.ts'
-import type { OffsetServer } from '../sinks/fakes/offset-server.ts'
+import { readAppended } from '../sinks/fakes/harnesses.ts'
 import { eventFileOf } from './event-file.ts'
 import { checkLoss, type Loss } from './loss.ts'
-import type { Orders } from './orders.ts'
+import { type Orders, statsPath } from './orders.ts'
+import { plan } from './plan.ts'
+import { type Fakes, RoundBackends } from './round-backends.ts'
 import {
   checkEventFile,
   checkLaw,
-  checkOffsetFake,
+  checkPoints,
+  checkProcess,
   checkRecords,
+  checkSums,
   readJournal,
   type StoredSeries,
 } from './verdict.ts'
-import { type Kill, runAndKill } from './victim.ts'
+import { checkRemoteRecords, checkStoredRecords, checkUploads } from './verdict-records.ts'
+import { runAndKill } from './victim.ts'
 
 /** What no kill may bring about. */
 const NEVER = ['ERR_LAW', 'ERR_SINK_BUG', 'ERR_JOURNAL_DAMAGED', 'ERR_CURSOR_DAMAGED', 'ERR_JOURNAL_WRITE']
+/** While faults go on, a sync may end with something left; after so many they are over. */
+const SYNCS_IN_STORM = 3
+const SYNC_DEADLINE_MS = 60_000
 
 export interface Result {
+  /** Of trainers, and of processes that synced. */
   kills: number
   syncKills: number
+  /** Times that a process was stopped for a while. */
+  pauses: number
   readonly losses: Loss[]
   points: number
+  records: number
+  readonly faults: Map<string, number>
 }
 
 export interface Round {
   readonly random: Random
   readonly dir: string
   readonly runId: string
-  readonly server: OffsetServer
+  readonly fakes: Fakes
   /** Runs one at a time: of two trainers each would keep the other's threads from running. */
   readonly alone: <Result>(work: () => Promise<Result>) => Promise<Result>
 }
 
 export async function playRound(round: Round): Promise<Result> {
   const story: string[] = []
+  const { dir, runId, fakes } = round
+  const backends = await RoundBackends.start(round.random, join(dir, `${runId}-append`), fakes)
   try {
-    return await play(round, story)
+    return await play(round, backends, story)
   } catch (error) {
     throw new Error(`${(error as Error).message}\n${story.join('\n')}`, { cause: error })
+  } finally {
+    await backends.stop()
   }
 }
 
 /** @param story what was done, for the report of a failure */
-async function play(round: Round, story: string[]): Promise<Result> {
-  const { random, dir, runId, server } = round
-  const result: Result = { kills: 0, syncKills: 0, losses: [], points: 0 }
+async function play(round: Round, backends: RoundBackends, story: string[]): Promise<Result> {
+  const { random, dir, runId, fakes } = round
+  const result: Result = {
+    ...{ kills: 0, syncKills: 0, pauses: 0, points: 0, records: 0 },
+    ...{ losses: [], faults: backends.faults() },
+  }
   const folder = join(dir, 'default', runId)
   const lives: Orders[] = []
+  backends.storm('killing')
   for (let life = random.pick([1, 1, 2, 3]); life > 0; life--) {
-    const { orders, kill } = plan(round, lives.length)
+    const { orders, kill } = plan(random, { dir, runId, backend: backends.config, life: lives.length })
     lives.push(orders)
     story.push(JSON.stringify({ orders, kill }))
     const death = await round.alone(() => runAndKill('trainer', JSON.stringify(orders), kill))
     story.push(death.isKilled ? 'killed' : 'ended', death.stderr)
     checkSaid(death.stderr)
     if (death.isKilled) result.kills++
+    else checkProcess(JSON.parse(readFileSync(statsPath(orders), 'utf8')) as Stats)
+    result.pauses += death.pauses
     // killed before it had described the run
     if (!existsSync(join(folder, 'run.json'))) continue
-    result.losses.push(...checkLoss(readJournal(folder, lives), orders))
+    const journal = readJournal(folder, lives)
+    result.losses.push(...checkLoss(journal, orders))
+    result.records += checkStoredRecords(folder, orders, journal)
   }
-  if (!existsSync(join(folder, 'run.json'))) return result
+  if (existsSync(join(folder, 'run.json'))) {
+    await killSyncs(round, folder, story, result)
+    await deliver(round, backends, folder, lives, story)
+    result.points = openRun(folder)
+      .series()
+      .reduce((points, series) => points + series.points, 0)
+    rmSync(folder, { recursive: true, force: true })
+    fakes.identity.runs.delete(runId)
+    fakes.offset.runs.delete(runId)
+  }
+  return { ...result, faults: backends.faults() }
+}
+
+async function killSyncs({ random }: Round, folder: string, story: string[], result: Result): Promise<void> {
   for (let again = random.pick([0, 0, 1, 2]); again > 0; again--) {
     story.push('sync, killed')
-    const death = await runAndKill('sync-program', folder, { after: 'syncing', ms: random.below(80) })
+    const death = await runAndKill('sync-program', folder, { after: 'syncing', ms: random.below(120) })
     checkSaid(death.stderr)
     if (death.isKilled) result.syncKills++
   }
-  story.push('sync')
-  const journal = readJournal(folder, lives)
-  result.points = journal.reduce((points, { step }) => points + step.length, 0)
-  checkRecords(folder, lives, journal)
-  const synced = await sync(folder)
-  checkDelivered(round, folder, journal, synced)
-  await checkNothingIsSentAgain(round, folder, journal)
-  rmSync(folder, { recursive: true, force: true })
-  server.runs.delete(runId)
-  return result
 }
 
-export function plan({ random, dir, runId, server }: Round, life: number): { orders: Orders; kill: Kill } {
-  const after = random.pick(['', 'logging', 'logging', 'logging', 'finishing'] as const)
-  const pace = random.pick(['flat', 'steady', 'bursts'] as const)
-  const turns = random.next() < 0.7
-  const orders: Orders = {
-    dir,
-    runId,
-    life,
-    diaries: dir,
-    backend: {
-      tensorboard: {},
-      offset: {
-        module: fileURLToPath(workerUrl('../sinks/fakes/offset-sink', import.meta.url)),
-        url: server.url,
-      },
-    },
-    style: random.pick(['handles', 'rows', 'mixed']),
-    pace,
-    rowsPerMs: 1 + random.below(12),
-    pauseMs: 5 + random.below(300),
-    turns,
-    hasWorker: random.next() < 0.4,
-    flushEveryMs: turns && random.next() < 0.5 ? 1 + random.below(60) : 0,
-    finishAfterMs: after === 'finishing' ? 50 + random.below(300) : 0,
+/** Syncs until all is delivered, the last time without faults, and once more; looks at everything. */
+async function deliver(
+  round: Round,
+  backends: RoundBackends,
+  folder: string,
+  lives: readonly Orders[],
+  story: string[],
+): Promise<void> {
+  const journal = readJournal(folder, lives)
+  checkRecords(folder, lives, journal)
+  backends.storm('syncing')
+  for (let again = 0; again < SYNCS_IN_STORM; again++) {
+    const synced = await sync(folder)
+    story.push(`sync: ${JSON.stringify(synced.destinations)}`)
+    checkSums(synced, journal, folder)
+    if (Object.values(synced.destinations).every(({ complete }) => complete)) break
   }
-  const range = { '': 400, logging: pace === 'flat' ? 200 : 900, finishing: 150 }[after]
-  return { orders, kill: { after, ms: random.below(range) } }
+  backends.heal()
+  const synced = await sync(folder)
+  story.push(`sync without faults: ${JSON.stringify(synced.destinations)}`)
+  checkDelivered(round, backends, folder, journal, synced)
+  await checkNothingIsSentAgain(round, backends, folder, journal)
 }
 
 export async function sync(folder: string): Promise<SyncedRun> {
   const said: string[] = []
   const synced = await syncRun(folder, {
-    deadlineMs: 60_000,
+    deadlineMs: SYNC_DEADLINE_MS,
     environment: {},
     onMessage: (message) => {
       if (message.type === 'issue') said.push(`${message.issue.code} ${message.issue.message}`)
@@ -129,36 +152,60 @@ export async function sync(folder: string): Promise<SyncedRun> {
 }
 
 function checkDelivered(
-  { runId, server }: Round,
+  { runId, fakes: { identity, offset } }: Round,
+  { appendFolder }: RoundBackends,
   folder: string,
   journal: readonly StoredSeries[],
   synced: SyncedRun,
 ): void {
-  checkLaw(synced, journal)
-  checkOffsetFake(server.points(runId), journal)
+  checkLaw(synced, journal, folder)
+  const { gaps, conflicts, oversize } = offset
+  assert.deepEqual(
+    { gaps, conflicts, oversize, identityOversize: identity.oversize },
+    { gaps: 0, conflicts: 0, oversize: 0, identityOversize: 0 },
+  )
   const eventFile = eventFileOf(folder)
-  // killed before anything was journaled: nothing is opened for nothing
-  if (eventFile === undefined) assert.equal(synced.journaled + synced.recordsJournaled, 0)
-  else checkEventFile(eventFile, journal)
-  assert.deepEqual({ gaps: server.gaps, conflicts: server.conflicts }, { gaps: 0, conflicts: 0 })
+  if (eventFile === undefined) {
+    // killed before anything was journaled: nothing is opened for nothing
+    assert.equal(synced.journaled + synced.recordsJournaled, 0)
+    return
+  }
+  checkEventFile(eventFile, journal)
+  const { nonce } = readRunFile(folder).run
+  const stream = offset.runs.get(runId)!
+  const keyed = identity.runs.get(runId)!
+  const appended = readAppended(appendFolder, { id: runId })
+  checkPoints('the offset fake', offset.points(runId), journal)
+  checkPoints('the append fake', appended.points, journal)
+  // it keeps no order: two writes are under way at once
+  const byRow = [...keyed.points.values()].sort((a, b) => Math.abs(a.step) - Math.abs(b.step))
+  checkPoints('the identity fake', byRow, journal)
+  checkUploads(identity.storedUploads(runId), folder)
+  assert.deepEqual([stream.nonce, keyed.nonce], [nonce, nonce])
+  checkRemoteRecords('the offset fake', stream, folder)
+  checkRemoteRecords('the identity fake', keyed, folder)
+  checkRemoteRecords('the append fake', appended, folder)
 }
 
 async function checkNothingIsSentAgain(
-  { runId, server }: Round,
+  { runId, fakes }: Round,
+  { appendFolder }: RoundBackends,
   folder: string,
   journal: readonly StoredSeries[],
 ): Promise<void> {
   const look = () => {
-    const run = server.runs.get(runId)
+    const run = fakes.offset.runs.get(runId)
     const eventFile = eventFileOf(folder)
     const events =
       eventFile === undefined ? '' : createHash('sha256').update(readFileSync(eventFile)).digest('hex')
-    return { lines: run?.lines.length, writes: run?.writes, events }
+    const { lines, writes } = run ?? {}
+    const appended = readAppended(appendFolder, { id: runId }).points.length
+    return { lines: lines?.length, writes, events, appended }
   }
   const before = look()
   const again = await sync(folder)
   assert.deepEqual(look(), before, 'the second sync sent something')
-  checkLaw(again, journal)
+  checkLaw(again, journal, folder)
 }
 
 function checkSaid(text: string): void {

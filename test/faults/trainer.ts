@@ -2,18 +2,17 @@
  * The program that the kill tests kill: logs to one run until it is told or killed, and keeps diaries of it.
  * argv: its orders as JSON. Says on stdout when it begins to log and when it begins to finish.
  */
-import { writeSync } from 'node:fs'
+import { writeFileSync, writeSync } from 'node:fs'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { monotonicNow } from '../../src/core/clock.ts'
 import { type AttachedRun, attachRun, type Run, type RunHandle, startLogging } from '../../src/index.ts'
 import { workerUrl } from '../../src/pipeline/worker-url.ts'
-import { diaryPath, latenessPath, type Orders, paramsOf, tagsOf } from './orders.ts'
+import { diaryPath, latenessPath, type Orders, paramsOf, statsPath, tagsOf } from './orders.ts'
 import { Diary, ENTRY, type ThreadIds, threadIds } from './progress.ts'
+import { Recorder } from './recorder.ts'
 import { SERIES, seriesName, stepOf, type Thread, valueAt } from './truth.ts'
 
-/** A flat pace stops being flat here: what is logged must also be delivered and checked. */
-const FLAT_ROWS = 25_000
 const ROWS_BETWEEN_LOOKS = 16
 
 class Trainer {
@@ -21,6 +20,7 @@ class Trainer {
   readonly #run: Run | AttachedRun
   readonly #thread: Thread
   readonly #diary: Diary
+  readonly #recorder: Recorder
   readonly #names: string[]
   readonly #handles: ReturnType<Run['metric']>[]
   readonly #values: Record<string, number> = {}
@@ -31,17 +31,18 @@ class Trainer {
     this.#run = run
     this.#thread = thread
     this.#diary = diary
+    this.#recorder = new Recorder(orders, run, thread)
     this.#names = Array.from({ length: SERIES }, (_, series) => seriesName(orders.life, thread, series))
     this.#handles = this.#names.map((name) => run.metric(name))
   }
 
   async train(pace: Orders['pace'], mustStop: () => boolean): Promise<void> {
-    const { finishAfterMs, flushEveryMs, rowsPerMs, pauseMs, turns } = this.#orders
+    const { finishAfterMs, flatRows, flushEveryMs, rowsPerMs, pauseMs, turns } = this.#orders
     const endAt = finishAfterMs > 0 && this.#thread === 'main' ? monotonicNow() + finishAfterMs : Infinity
     let flushAt = flushEveryMs > 0 ? monotonicNow() + flushEveryMs : Infinity
-    this.#diary.write(ENTRY.rows, 0)
+    this.#diary.write(ENTRY.rows, 0, 0)
     while (monotonicNow() < endAt && !mustStop()) {
-      if (pace === 'flat' && this.#rows < FLAT_ROWS) {
+      if (pace === 'flat' && this.#rows < flatRows) {
         this.#log(ROWS_BETWEEN_LOOKS)
         if (turns && this.#rows % 4096 === 0) await nextTurn()
       } else {
@@ -49,6 +50,7 @@ class Trainer {
         await this.#pause(pace === 'bursts' ? pauseMs : 1)
       }
       this.#diary.note(this.#rows)
+      if (this.#recorder.logWhenDue()) this.#diary.write(ENTRY.recorded, this.#rows, this.#recorder.count)
       if (monotonicNow() >= flushAt) {
         await this.flush()
         flushAt = monotonicNow() + flushEveryMs
@@ -58,12 +60,13 @@ class Trainer {
 
   async flush(): Promise<void> {
     const rows = this.#rows
+    const records = this.#recorder.count
     await this.#run.flush()
-    this.#diary.write(ENTRY.flushed, rows)
+    this.#diary.write(ENTRY.flushed, rows, records)
   }
 
   note(kind: number): void {
-    this.#diary.write(kind, this.#rows)
+    this.#diary.write(kind, this.#rows, this.#recorder.count)
   }
 
   #log(rows: number): void {
@@ -126,7 +129,8 @@ async function main(orders: Orders): Promise<void> {
   if (hasWorker) await until(stop, STOP.asked, STOP.done)
   trainer.note(ENTRY.finishing)
   writeSync(1, 'finishing\n')
-  await run.finish()
+  const stats = await run.finish('finished', { deadlineMs: orders.finishDeadlineMs })
+  writeFileSync(statsPath(orders), JSON.stringify(stats))
   trainer.note(ENTRY.finished)
   process.exit(0)
 }

@@ -3,8 +3,13 @@
  * journal, at the offset fake and at TensorBoard's event file, and throws at the first thing that is wrong.
  */
 import assert from 'node:assert/strict'
-import { openRun, type StoredRun } from '../../src/index.ts'
+import type { RecordKind, SinkCapabilities } from '../../src/core/types.ts'
+import { openRun, type Stats, type StoredRun } from '../../src/index.ts'
 import type { SyncedRun } from '../../src/pipeline/delivery/sync-run.ts'
+import { tensorboard } from '../../src/sinks/tensorboard/sink.ts'
+import append from '../sinks/fakes/append-sink.ts'
+import identity from '../sinks/fakes/identity-sink.ts'
+import offset from '../sinks/fakes/offset-sink.ts'
 import type { StoredPoint } from '../sinks/harness.ts'
 import { readScalars, type ScalarColumns } from './event-file.ts'
 import { type Orders, paramsOf, tagsOf } from './orders.ts'
@@ -88,30 +93,80 @@ export function checkRecords(
 }
 
 /** Every sum of a run that has been delivered to the end, on its own and against what the journal was seen to hold. */
-export function checkLaw(synced: SyncedRun, journal: readonly StoredSeries[]): void {
-  assert.equal(synced.journaled, sum(journal.map(({ step }) => step.length)))
+export function checkLaw(synced: SyncedRun, journal: readonly StoredSeries[], folder: string): void {
+  checkSums(synced, journal, folder)
   for (const [name, sums] of Object.entries(synced.destinations)) {
-    const { delivered, superseded, filtered, rejected, corrupt, pending, records, complete, reason } = sums
+    const { filtered, rejected, pending, records, complete, reason } = sums
     assert.ok(complete, `${name} is not complete: ${reason}`)
+    assert.deepEqual({ filtered, rejected, pending }, { filtered: 0, rejected: 0, pending: 0 }, name)
     assert.deepEqual(
-      { delivered, superseded, filtered, rejected, corrupt, pending },
-      { delivered: synced.journaled, superseded: 0, filtered: 0, rejected: 0, corrupt: 0, pending: 0 },
-      name,
-    )
-    const recordsDelivered = synced.recordsJournaled
-    assert.deepEqual(
-      records,
-      { delivered: recordsDelivered, filtered: 0, rejected: 0, corrupt: 0, pending: 0 },
-      name,
+      { filtered: records.filtered, rejected: records.rejected, pending: records.pending },
+      { filtered: untaken(name, folder), rejected: 0, pending: 0 },
+      `records of ${name}`,
     )
   }
 }
 
-/** The fake holds the journal's points: each once, with its value and time, every thread's series in order. */
-export function checkOffsetFake(points: readonly StoredPoint[], journal: readonly StoredSeries[]): void {
+/** As far as it has got: what is not delivered is pending. */
+export function checkSums(synced: SyncedRun, journal: readonly StoredSeries[], folder: string): void {
+  assert.equal(synced.journaled, sum(journal.map(({ step }) => step.length)))
+  assert.equal(synced.recordsJournaled, [...openRun(folder).records()].length)
+  for (const [name, sums] of Object.entries(synced.destinations)) {
+    const { delivered, superseded, filtered, rejected, corrupt, pending, records } = sums
+    const all = [delivered, filtered, rejected, corrupt, pending, ...Object.values(records)]
+    assert.ok(
+      all.every((count) => count >= 0),
+      `${name}: ${JSON.stringify(sums)}`,
+    )
+    assert.equal(delivered + filtered + rejected + pending, synced.journaled, name)
+    assert.equal(
+      records.delivered + records.filtered + records.rejected + records.pending,
+      synced.recordsJournaled,
+      `records of ${name}`,
+    )
+    assert.deepEqual({ superseded, corrupt, recordsCorrupt: records.corrupt }, NONE, name)
+  }
+}
+const NONE = { superseded: 0, corrupt: 0, recordsCorrupt: 0 }
+
+/** The sums of a process that has ended by itself. */
+export function checkProcess(stats: Stats): void {
+  const { accepted, inRing, journaled, before, coalesced, lost, refused, records } = stats
+  assert.equal(accepted, journaled + coalesced + lost.laneFull + lost.disk)
+  assert.deepEqual({ inRing, refused, disk: lost.disk }, { inRing: 0, refused: 0, disk: 0 })
+  assert.equal(records.accepted, records.journaled)
+  assert.deepEqual({ parked: records.parked, lost: records.lost }, { parked: 0, lost: 0 })
+  for (const [name, sums] of Object.entries(stats.destinations)) {
+    const { delivered, filtered, rejected, corrupt, pending } = sums
+    assert.equal(delivered + filtered + rejected + corrupt + pending, before.points + journaled, name)
+    const all = Object.values(sums.records)
+    assert.equal(sum(all), before.records + records.journaled, `records of ${name}`)
+  }
+}
+
+const CAPABILITIES: Readonly<Record<string, SinkCapabilities>> = {
+  tensorboard: tensorboard.capabilities,
+  identity: identity.capabilities,
+  offset: offset.capabilities,
+  append: append.capabilities,
+}
+
+/** Records of kinds that the destination does not take. */
+function untaken(destination: string, folder: string): number {
+  const { records, uploads = [] } = CAPABILITIES[destination]!
+  const taken = new Set<RecordKind | 'unknown'>([...records, ...uploads])
+  return [...openRun(folder).records()].filter(({ kind }) => !taken.has(kind)).length
+}
+
+/** A fake holds the journal's points: each once, with its value and time, every thread's series in order. */
+export function checkPoints(
+  where: string,
+  points: Iterable<StoredPoint>,
+  journal: readonly StoredSeries[],
+): void {
   const found = new Map<string, Columns>()
   for (const { key, step, time, value } of points) push(found, key, step, time, value)
-  compare('the offset fake', found, journal, (value) => value)
+  compare(where, found, journal, (value) => value)
 }
 
 /** So does the event file, as float32. */

@@ -13,10 +13,18 @@ export interface Kill {
   /** The line after which the time runs; '' for the start of the process. */
   readonly after: '' | 'logging' | 'finishing' | 'syncing'
   readonly ms: number
+  /** Stretches in which it is stopped (SIGSTOP), from the same moment on. */
+  readonly pauses?: readonly Pause[]
+}
+export interface Pause {
+  readonly atMs: number
+  readonly ms: number
 }
 
 export interface Death {
   readonly isKilled: boolean
+  /** How often it was stopped. */
+  readonly pauses: number
   readonly stderr: string
 }
 
@@ -33,30 +41,40 @@ export async function runAndKill(program: string, argument: string, kill: Kill):
   let stderr = ''
   let stdout = ''
   let timer: NodeJS.Timeout | undefined
+  let pauses = 0
+  const others: NodeJS.Timeout[] = []
   const arm = () => {
-    timer ??= setTimeout(() => killGroup(child), kill.ms)
+    if (timer !== undefined) return
+    timer = setTimeout(() => signal(child, 'SIGKILL'), kill.ms)
+    for (const pause of kill.pauses ?? []) {
+      const stop = () => {
+        if (signal(child, 'SIGSTOP')) pauses++
+      }
+      others.push(setTimeout(stop, pause.atMs))
+      others.push(setTimeout(() => signal(child, 'SIGCONT'), pause.atMs + pause.ms))
+    }
   }
-  const limit = setTimeout(() => killGroup(child), LIMIT_MS)
+  const limit = setTimeout(() => signal(child, 'SIGKILL'), LIMIT_MS)
   if (kill.after === '') arm()
   child.stderr.on('data', (text) => (stderr += text))
   child.stdout.on('data', (text) => {
     stdout += text
     if (kill.after !== '' && stdout.includes(kill.after)) arm()
   })
-  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
-  clearTimeout(timer)
-  clearTimeout(limit)
-  const isKilled = signal === 'SIGKILL'
+  const [code, by] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+  for (const one of [timer, limit, ...others]) clearTimeout(one)
+  const isKilled = by === 'SIGKILL'
   if (isKilled ? timer === undefined : code !== 0) {
-    throw new Error(`${program} ended with ${code ?? signal}, having said:\n${stdout}${stderr}`)
+    throw new Error(`${program} ended with ${code ?? by}, having said:\n${stdout}${stderr}`)
   }
-  return { isKilled, stderr }
+  return { isKilled, pauses, stderr }
 }
 
-function killGroup(child: ChildProcess): void {
+/** To all that it has started too; false when it has just ended by itself. */
+function signal(child: ChildProcess, name: NodeJS.Signals): boolean {
   try {
-    process.kill(-child.pid!, 'SIGKILL')
+    return process.kill(-child.pid!, name)
   } catch {
-    // it has just ended by itself
+    return false
   }
 }

@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { ScalarColumns } from '../faults/event-file.ts'
 import type { Orders } from '../faults/orders.ts'
-import { plan, type Round, sync } from '../faults/round.ts'
+import { plan } from '../faults/plan.ts'
+import { sync } from '../faults/round.ts'
 import { checkLaw, checkScalars, readJournal } from '../faults/verdict.ts'
 import { runAndKill } from '../faults/victim.ts'
 import { Random, SEED } from '../random.ts'
-import { OffsetServer } from '../sinks/fakes/offset-server.ts'
 import { peerPython, runPeerScript } from './python.ts'
 
 const LIVES = 3
@@ -29,25 +29,25 @@ test(`TensorBoard reads every point of a run that was killed ${LIVES} times, onc
   const python = await peerPython(context)
   if (python === undefined) return
   const dir = mkdtempSync(join(tmpdir(), 'tracelet-killed-'))
-  const server = await OffsetServer.start()
-  context.after(async () => {
-    await server.stop()
-    rmSync(dir, { recursive: true, force: true })
-  })
-  const round: Round = { random: new Random(SEED), dir, runId: 'killed', server, alone: (work) => work() }
+  context.after(() => rmSync(dir, { recursive: true, force: true }))
+  const random = new Random(SEED)
+  const run = { dir, runId: 'killed', backend: 'tensorboard' } as const
   const lives: Orders[] = []
   while (lives.length < LIVES) {
-    const orders = { ...plan(round, lives.length).orders, finishAfterMs: 0, hasWorker: true }
+    const orders = {
+      ...plan(random, { ...run, life: lives.length }).orders,
+      ...{ finishAfterMs: 0, hasWorker: true },
+    }
     lives.push(orders)
     await runAndKill('trainer', JSON.stringify(orders), { after: 'logging', ms: KILLED_AFTER_MS })
   }
-  const folder = join(dir, 'default', round.runId)
+  const folder = join(dir, 'default', run.runId)
   const journal = readJournal(folder, lives)
-  checkLaw(await sync(folder), journal)
+  checkLaw(await sync(folder), journal, folder)
   const seen = (await runPeerScript(python, 'read_tensorboard.py', [join(dir, 'default')])) as Seen
-  assert.deepEqual(Object.keys(seen.runs), [round.runId])
+  assert.deepEqual(Object.keys(seen.runs), [run.runId])
   const scalars = new Map(
-    Object.entries(seen.runs[round.runId]!.classic).map(([tag, data]): [string, ScalarColumns] => [
+    Object.entries(seen.runs[run.runId]!.classic).map(([tag, data]): [string, ScalarColumns] => [
       tag,
       {
         step: data.map(([step]) => step),

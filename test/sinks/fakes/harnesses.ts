@@ -104,7 +104,7 @@ export const startAppend: StartHarness = async () => {
   } satisfies SinkHarness
 }
 
-function readAppended(folder: string, run: RunInfo): StoredRun {
+export function readAppended(folder: string, run: Pick<RunInfo, 'id'>): StoredRun {
   const path = appendFile(folder, run.id)
   if (!existsSync(path)) return NOTHING
   const points: StoredPoint[] = []
