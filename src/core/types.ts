@@ -61,6 +61,13 @@ export type JournalEntry =
       readonly points: number
       readonly records: number
     }
+  /** Removed by retention: as many sequence numbers from `seq` on. */
+  | {
+      readonly kind: 'gone'
+      readonly seq: number
+      readonly points: number
+      readonly records: number
+    }
 
 /** Reads one run's journal forward. Series are known before the first point that uses them. */
 export interface JournalReader {
@@ -184,17 +191,21 @@ export type WriteResult =
   /**
    * Maybe stored; the same batch comes again, after `afterMs` if given (it pauses the whole account), else after
    * a back-off. `unsent`: certainly not stored, so `stored` need not be asked. `state` counts for uploads only: the
-   * step comes again with it.
+   * step comes again with it. `code`: what the user is told it is, default ERR_UNREACHABLE.
    */
   | {
       readonly status: 'retry'
+      readonly code?: string
       readonly reason: string
       readonly afterMs?: number
       readonly unsent?: true
       readonly state?: SinkState
     }
-  /** Some item is bad and the backend does not say which: the pipeline halves; one item alone is rejected. */
-  | { readonly status: 'split'; readonly code: string; readonly reason: string }
+  /**
+   * Some item is bad and the backend does not say which: the pipeline halves; one item alone is rejected.
+   * `tooLarge`: it is the size of the whole, so later batches are made smaller too.
+   */
+  | { readonly status: 'split'; readonly code: string; readonly reason: string; readonly tooLarge?: true }
   /** Nothing will be taken until somebody acts: revoked key, deleted run, quota. The cursor stands. */
   | {
       readonly status: 'blocked'

@@ -9,6 +9,8 @@ export interface History {
   /** Wall time in ms since 1970. */
   readonly time: Float64Array
   readonly value: Float64Array
+  /** Points of the run, of whatever series, that retention removed: they came before all that is left. */
+  readonly removed: number
 }
 
 export interface SeriesLength {
@@ -59,7 +61,11 @@ export function readHistory(folder: string, name: string, context: string): Hist
   const value = new Column()
   let wanted: SeriesId | undefined
   const others = new Set<SeriesId>()
-  readPoints(folder, ({ points }, describe) => {
+  let removed = 0
+  readJournal(folder, (entry, describe) => {
+    if (entry.kind === 'gone') removed += entry.points
+    if (entry.kind !== 'points') return
+    const { points } = entry
     for (let i = 0; i < points.length; i++) {
       const id = points.series[i]!
       if (wanted === undefined && !others.has(id)) {
@@ -73,7 +79,7 @@ export function readHistory(folder: string, name: string, context: string): Hist
       value.push(points.value[i]!)
     }
   })
-  return { step: step.done(), time: time.done(), value: value.done() }
+  return { step: step.done(), time: time.done(), value: value.done(), removed }
 }
 
 /** @param definitionOf the definition that holds for a series when all of the journal is read */

@@ -23,7 +23,7 @@ export interface RunContent {
 
 /**
  * @param axisOf what the plot of a series has from left to right
- * @throws TraceletError ERR_JOURNAL_FORMAT, ERR_HISTORY_GONE
+ * @throws TraceletError ERR_JOURNAL_FORMAT
  */
 export function readContent(folder: string, axisOf: (series: Series) => Axis): RunContent {
   const curves: Curve[] = []

@@ -20,7 +20,7 @@ export interface FollowOptions {
 
 /**
  * @returns how the run ended; 'died' when its process is gone and has said nothing
- * @throws TraceletError ERR_JOURNAL_FORMAT, ERR_HISTORY_GONE
+ * @throws TraceletError ERR_JOURNAL_FORMAT
  */
 export async function followRun(
   folder: string,

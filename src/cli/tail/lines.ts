@@ -16,7 +16,7 @@ export type TailEvent =
   | ({ readonly type: 'params' | 'tags' | 'notes' | 'state' | 'rewind' | 'metric' } & Readonly<
       Record<string, unknown>
     >)
-  | { readonly type: 'corrupt'; readonly points: number; readonly records: number }
+  | { readonly type: 'corrupt' | 'gone'; readonly points: number; readonly records: number }
   | ({ readonly type: string } & Readonly<Record<string, unknown>>)
 
 /** @param wants whether a series is to be told; with a choice of series nothing but them is */
@@ -27,7 +27,8 @@ export function eventsOf(
 ): TailEvent[] {
   if (entry.kind === 'points') return rowsOf(entry, describe, wants)
   if (wants !== undefined) return []
-  if (entry.kind === 'corrupt') return [{ type: 'corrupt', points: entry.points, records: entry.records }]
+  if (entry.kind === 'corrupt' || entry.kind === 'gone')
+    return [{ type: entry.kind, points: entry.points, records: entry.records }]
   return entry.kind === 'record' ? [recordEvent(entry.record)] : []
 }
 
@@ -112,6 +113,9 @@ export function eventLine(event: TailEvent): string {
   if (type === 'notes') return `notes  ${plain(String(rest.notes))}`
   if (type === 'corrupt') {
     return `damage: ${count(Number(rest.points))} points and ${count(Number(rest.records))} records are gone`
+  }
+  if (type === 'gone') {
+    return `removed by retention: ${count(Number(rest.points))} points and ${count(Number(rest.records))} records`
   }
   const words = [
     type,

@@ -76,7 +76,7 @@ export class UploadFeed {
   #countsOf(entry: RecordsEntry): [points: number, records: number] {
     if (entry.kind === 'session') return [0, 0]
     const points = entry.kind === 'record' ? 0 : entry.points
-    const records = entry.kind === 'record' ? 1 : entry.kind === 'corrupt' ? entry.records : 0
+    const records = entry.kind === 'record' ? 1 : 'records' in entry ? entry.records : 0
     const below = Math.max(0, this.seq - entry.seq)
     const pointsLeft = Math.max(0, points - below)
     return [pointsLeft, Math.max(0, points + records - below) - pointsLeft]

@@ -1,8 +1,8 @@
 /**
  * Reads a run's journal forward, while it is written or at rest; format.ts tells what it may meet (J1 …).
- * It goes by the numbers: whatever is missing before the next intact frame is one 'corrupt' entry.
+ * It goes by the numbers: whatever is missing before the next intact frame is one 'corrupt' entry, or a 'gone' one
+ * where retention removed it.
  */
-import { TraceletError } from '../../core/errors.ts'
 import type { JournalEntry, JournalReader, Series, SeriesId } from '../../core/types.ts'
 import { FRAME, type FrameHeader, isPoints } from './format.ts'
 import { readPoints } from './points.ts'
@@ -14,6 +14,8 @@ import { Segments } from './segments.ts'
 export interface OpenJournalOptions {
   /** Sequence number to start at. Default 0. */
   readonly fromSeq?: number
+  /** How many of the sequence numbers below it are points, where that is known: tells how many of a gap there are. */
+  readonly pointsBelow?: number
   /** Nothing at or after this sequence number is read: what the writer has published. Default: no limit. */
   readonly limitSeq?: () => number
   /**
@@ -32,8 +34,7 @@ export interface CarriedCounts {
 
 /**
  * @param folder the run's folder
- * @throws TraceletError ERR_JOURNAL_FORMAT for a newer format (also from `next()`); ERR_HISTORY_GONE when retention
- *   removed `fromSeq`: `cause.firstSeq` is the first one left
+ * @throws TraceletError ERR_JOURNAL_FORMAT for a newer format (also from `next()`)
  */
 export function openJournal(folder: string, options: OpenJournalOptions): JournalFileReader {
   return new JournalFileReader(folder, options)
@@ -91,7 +92,9 @@ class FrameReader {
   #session = 0
   /** End of an intact header at or before #seq, and how many points are before it; -1 while none was met. */
   #knownSeq: number
-  #knownPoints = 0
+  #knownPoints: number
+  /** Segments before the present one were removed while this reader was at them, or before it came. */
+  #isAfterRemoved = false
   /** Sequence numbers below it belong to a frame that this version does not know. */
   #unknownTo = 0
 
@@ -101,7 +104,9 @@ class FrameReader {
     this.#isLive = options.live
     this.#limitSeq = options.limitSeq ?? (() => Infinity)
     this.#seq = options.fromSeq ?? 0
-    this.#knownSeq = this.#seq === 0 ? 0 : -1
+    const pointsBelow = this.#seq === 0 ? 0 : options.pointsBelow
+    this.#knownSeq = pointsBelow === undefined ? -1 : this.#seq
+    this.#knownPoints = pointsBelow ?? 0
     this.#begin()
   }
 
@@ -142,13 +147,7 @@ class FrameReader {
   #begin(): boolean {
     const found = this.#segments.find(this.#seq)
     if (found === undefined) return false
-    if (found.firstSeq > this.#seq) {
-      throw new TraceletError(
-        'ERR_HISTORY_GONE',
-        `records ${this.#seq} to ${found.firstSeq - 1} were removed by retention, ${found.firstSeq} is the first one left`,
-        { cause: { firstSeq: found.firstSeq } },
-      )
-    }
+    this.#isAfterRemoved = found.first !== undefined && found.first.firstSeq > this.#seq
     this.#enter(new SegmentFile(this.#segments.folder, found.number))
     return true
   }
@@ -225,9 +224,13 @@ class FrameReader {
   }
 
   #follow(): boolean {
-    const next = this.#segments.openNext(this.#file!.number)
-    if (next) this.#enter(next)
-    return next !== undefined
+    const { number } = this.#file!
+    const next = this.#segments.openNext(number)
+    if (next === undefined) return false
+    // Retention takes the oldest first: one that is missing after one that is there is damage.
+    this.#isAfterRemoved ||= next.number > number + 1 && !this.#segments.has(number)
+    this.#enter(next)
+    return true
   }
 
   #wait(): undefined {
@@ -335,7 +338,7 @@ class FrameReader {
     return ids.every((id) => this.#series[id] !== undefined)
   }
 
-  /** Everything from #seq to the frame at #position is gone. */
+  /** Everything from #seq to the frame at #position is missing. */
   #tellGap(header: FrameHeader): Entry {
     const seq = this.#seq
     const lost = header.firstSeq - seq
@@ -348,7 +351,9 @@ class FrameReader {
     this.#seq = header.firstSeq
     this.#knownSeq = header.firstSeq
     this.#knownPoints = header.pointsBefore
-    return { kind: 'corrupt', seq, points: lostPoints, records: lost - lostPoints }
+    const kind = this.#isAfterRemoved ? 'gone' : 'corrupt'
+    this.#isAfterRemoved = false
+    return { kind, seq, points: lostPoints, records: lost - lostPoints }
   }
 
   #tellUnknown(): Entry {

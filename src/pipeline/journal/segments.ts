@@ -2,10 +2,13 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Series } from '../../core/types.ts'
-import { FRAME, segmentName } from './format.ts'
+import { FRAME, type FrameHeader, segmentName } from './format.ts'
 import { decodeSegment, decodeSeries } from './records.ts'
 import { checkVersion } from './scan.ts'
 import { listSegments, nextFrame, SegmentFile } from './segment-file.ts'
+
+/** A sequence number, and how many of those below it are points. */
+export type JournalStart = Pick<FrameHeader, 'firstSeq' | 'pointsBefore'>
 
 export class Segments {
   readonly folder: string
@@ -18,9 +21,9 @@ export class Segments {
 
   /**
    * Where reading from `seq` begins: the last segment that begins before it, so that session starts at `seq` are
-   * met, else the first. `firstSeq`: the first sequence number left, where segments were removed.
+   * met, else the first. `first`: where the journal begins, when segments were removed.
    */
-  find(seq: number): { number: number; firstSeq: number } | undefined {
+  find(seq: number): { number: number; first: JournalStart | undefined } | undefined {
     const numbers = listSegments(this.folder)
     let best = 0
     for (let low = 0, high = numbers.length - 1; low <= high; ) {
@@ -28,7 +31,7 @@ export class Segments {
       let at = middle
       let first: number | undefined
       while (at >= low) {
-        first = this.#firstSeq(numbers[at]!)
+        first = this.#start(numbers[at]!)?.firstSeq
         if (first !== undefined) break
         at--
       }
@@ -40,7 +43,7 @@ export class Segments {
     }
     const number = numbers[best]
     if (number === undefined) return undefined
-    return { number, firstSeq: best === 0 && number > 1 ? (this.#firstSeq(number) ?? 0) : 0 }
+    return { number, first: best === 0 && number > 1 ? this.#start(number) : undefined }
   }
 
   /** How many bytes of the segment count; undefined while no later one has frames: it may grow. */
@@ -56,7 +59,11 @@ export class Segments {
 
   /** Cheap answer to whether `endOf` may have changed its mind. */
   hasNext(number: number): boolean {
-    return existsSync(join(this.folder, segmentName(number + 1)))
+    return this.has(number + 1)
+  }
+
+  has(number: number): boolean {
+    return existsSync(join(this.folder, segmentName(number)))
   }
 
   /** The next segment that has frames. */
@@ -78,11 +85,11 @@ export class Segments {
     return listSegments(this.folder).filter((other) => other > number)
   }
 
-  #firstSeq(number: number): number | undefined {
+  #start(number: number): JournalStart | undefined {
     const file = new SegmentFile(this.folder, number)
     try {
       const at = file.search(0, Infinity)
-      return at < 0 ? undefined : file.header(at)!.firstSeq
+      return at < 0 ? undefined : file.header(at)
     } finally {
       file.close()
     }

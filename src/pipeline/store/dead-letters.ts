@@ -37,7 +37,13 @@ export interface DeadRecord extends Refusal {
   /** Names of the parameters or tags that were refused; the others of the record were stored. */
   readonly items?: readonly string[]
 }
-export type DeadLetter = DeadPoint | DeadRecord
+/** What retention removed before it was delivered there: from `seq` on, so many points and records. */
+export interface DeadRange extends Refusal {
+  readonly kind: 'gone'
+  readonly points: number
+  readonly records: number
+}
+export type DeadLetter = DeadPoint | DeadRecord | DeadRange
 
 /**
  * Appends letters with one write; several destinations and processes may do so at once.

@@ -100,8 +100,8 @@ describe('delivery', () => {
     await stage.finish()
     assert.equal(stage.letters.length, 2)
     const [whole, part] = stage.letters
-    assert.deepEqual(whole!.kind !== 'point' && whole!.items, [])
-    assert.deepEqual(part!.kind !== 'point' && part!.items, ['depth'])
+    assert.deepEqual('items' in whole! && whole.items, [])
+    assert.deepEqual('items' in part! && part.items, ['depth'])
     assert.match(part!.reason, /depth: is 4 there/)
     assertConserved(stage, 0, 2)
     assert.equal(stage.cursor.settled.recordsRejected, 2)
@@ -180,7 +180,7 @@ describe('delivery', () => {
       stage.issues.map(({ severity, code }) => [severity, code]),
       [
         ['blocked', 'ERR_REMOTE_RUN_GONE'],
-        ['recovered', 'ERR_UNREACHABLE'],
+        ['recovered', 'ERR_REMOTE_RUN_GONE'],
       ],
     )
   })

@@ -68,7 +68,16 @@ export class MemoryJournal {
   }
 
   corrupt(points: number, records: number): this {
-    this.entries.push({ kind: 'corrupt', seq: this.seq, points, records })
+    return this.#missing('corrupt', points, records)
+  }
+
+  /** Removed by retention. */
+  gone(points: number, records: number): this {
+    return this.#missing('gone', points, records)
+  }
+
+  #missing(kind: 'corrupt' | 'gone', points: number, records: number): this {
+    this.entries.push({ kind, seq: this.seq, points, records })
     this.seq += points + records
     this.records += records
     return this
@@ -119,5 +128,5 @@ export class MemoryJournal {
 function endOf(entry: JournalEntry): number {
   if (entry.kind === 'points') return entry.seq + entry.points.length
   if (entry.kind === 'record') return entry.seq + 1
-  return entry.kind === 'corrupt' ? entry.seq + entry.points + entry.records : entry.seq
+  return entry.kind === 'session' ? entry.seq : entry.seq + entry.points + entry.records
 }

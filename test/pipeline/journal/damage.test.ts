@@ -3,7 +3,6 @@ import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } 
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { crc32 } from 'node:zlib'
-import type { TraceletError } from '../../../src/core/errors.ts'
 import { FRAME, FRAME_HEADER_BYTES, segmentName, writeHeader } from '../../../src/pipeline/journal/format.ts'
 import { openJournal } from '../../../src/pipeline/journal/reader.ts'
 import { listSegments } from '../../../src/pipeline/journal/segment-file.ts'
@@ -202,16 +201,15 @@ test('a segment that is gone from the middle is damage; one gone from the beginn
   assert.deepEqual(readBack(copyWithout(3)).corrupt, [{ seq: 4, points: 1, records: 1 }])
   assert.deepEqual(readBack(copyWithout(3, 4)).corrupt, [{ seq: 4, points: 2, records: 2 }])
   const shortened = copyWithout(1, 2)
-  for (const fromSeq of [0, 3]) {
-    assert.throws(
-      () => openJournal(shortened, { live: false, fromSeq }),
-      (error: TraceletError) => {
-        assert.equal(error.code, 'ERR_HISTORY_GONE')
-        assert.match(error.message, /4 is the first one left/)
-        assert.deepEqual(error.cause, { firstSeq: 4 })
-        return true
-      },
-    )
+  for (const [fromSeq, pointsBelow] of [
+    [0, 0],
+    [3, 2],
+  ] as const) {
+    const back = readBack(shortened, { fromSeq, pointsBelow })
+    const points = 2 - pointsBelow
+    assert.deepEqual(back.gone, [{ seq: fromSeq, points, records: 4 - fromSeq - points }])
+    assert.deepEqual([back.corrupt, back.sessions.length > 0], [[], true])
+    assert.equal(assertHonest(back, scribe.items, fromSeq).length, 4 - fromSeq)
   }
   for (const fromSeq of [4, 5, 6, 9]) {
     assert.deepEqual(assertHonest(readBack(shortened, { fromSeq }), scribe.items, fromSeq), [])

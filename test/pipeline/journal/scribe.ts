@@ -144,6 +144,7 @@ export interface ReadBack {
   /** Sequence number → item. */
   readonly items: Map<number, Item>
   readonly corrupt: { seq: number; points: number; records: number }[]
+  readonly gone: { seq: number; points: number; records: number }[]
   readonly sessions: { seq: number; session: number }[]
   /** Rows, with the sequence number their close mark stands at. */
   readonly closed: { seq: number; row: number }[]
@@ -158,6 +159,7 @@ export function readBack(folder: string, options: Partial<OpenJournalOptions> = 
   const back: ReadBack = {
     items: new Map(),
     corrupt: [],
+    gone: [],
     sessions: [],
     closed: [],
     end: 0,
@@ -169,8 +171,8 @@ export function readBack(folder: string, options: Partial<OpenJournalOptions> = 
       assert.equal(entry.seq, seq, 'entries follow each other')
       if (entry.kind === 'session') back.sessions.push({ seq, session: entry.session })
       else if (entry.kind === 'record') back.items.set(seq++, entry.record)
-      else if (entry.kind === 'corrupt') {
-        back.corrupt.push({ seq, points: entry.points, records: entry.records })
+      else if (entry.kind === 'corrupt' || entry.kind === 'gone') {
+        back[entry.kind].push({ seq, points: entry.points, records: entry.records })
         seq += entry.points + entry.records
       } else {
         const { points, row } = entry
@@ -213,7 +215,7 @@ export function assertHonest(back: ReadBack, written: readonly Item[], fromSeq =
     if (item === undefined) missing.push(seq)
     else assert.deepStrictEqual(item, written[seq], `item ${seq}`)
   }
-  for (const { seq, points, records } of back.corrupt) {
+  for (const { seq, points, records } of [...back.corrupt, ...back.gone]) {
     const lost = written.slice(seq, seq + points + records)
     assert.deepEqual(
       { seq, points, records },
