@@ -186,7 +186,7 @@ export class DrainRun {
   }
 
   syncNow(): void {
-    this.#writer?.syncNow()
+    if (this.#writer) this.#disk.descriptors.syncNow(this.#writer.path)
   }
 
   writes(writer: JournalWriter): boolean {
@@ -210,7 +210,7 @@ export class DrainRun {
   updateSyncAge(): void {
     // a closed writer's descriptor belongs to the sync thread
     const isOpen = this.#writer && (!this.isClosed || this.#isReopened)
-    this.counters[RUN.unsyncedSince] = isOpen ? this.#disk.syncer.unsyncedSince(this.#writer!.fd) : 0
+    this.counters[RUN.unsyncedSince] = isOpen ? this.#disk.descriptors.unsyncedSince(this.#writer!.path) : 0
   }
 
   /** The run is finished: what comes now is late. */

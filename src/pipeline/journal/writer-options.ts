@@ -30,7 +30,6 @@ export interface JournalSyncId {
 export interface WriterSyncer {
   dirty(fd: number, id: JournalSyncId, bytes: number, now: number): void
   dirtyFolder(folder: string): void
-  syncNow(fd: number): void
   closeAfterSync(fd: number): void
 }
 export interface WriterDescriptors {

@@ -110,12 +110,15 @@ export class JournalWriter {
   get stagedRecords(): number {
     return this.#staged.records
   }
-  /** Of the segment being written: its number, descriptor and length. */
+  /** Of the segment being written: its number, path, descriptor and length. */
   get segment(): number {
     return this.#number
   }
+  get path(): string {
+    return join(this.#options.folder, segmentName(this.#number))
+  }
   get fd(): number {
-    return this.#options.descriptors?.acquire(this.#path) ?? this.#fd
+    return this.#options.descriptors?.acquire(this.path) ?? this.#fd
   }
   get committedBytes(): number {
     return this.#committedBytes
@@ -190,11 +193,6 @@ export class JournalWriter {
     this.#forgetStaged(true)
   }
 
-  /** Asks the sync thread to make everything committed safe from power loss now. */
-  syncNow(): void {
-    if (this.#fd >= 0 || this.#options.descriptors) this.#options.syncer?.syncNow(this.fd)
-  }
-
   /** Takes in what the sync thread reported for this writer's id. Throws ERR_JOURNAL_WRITE as `commit` does. */
   handleSync(report: { id: JournalSyncId; syncedBytes: number; failure: string }): void {
     if (report.id.segment !== this.#number) return
@@ -234,9 +232,6 @@ export class JournalWriter {
     }
   }
 
-  get #path(): string {
-    return join(this.#options.folder, segmentName(this.#number))
-  }
   get #segmentBytes(): number {
     return this.#options.segmentBytes ?? SEGMENT_BYTES
   }
@@ -336,7 +331,7 @@ export class JournalWriter {
   #release(): void {
     const { descriptors, syncer } = this.#options
     if (this.#startBytes === 0 || (!descriptors && this.#fd < 0)) return
-    if (descriptors) descriptors.close(this.#path)
+    if (descriptors) descriptors.close(this.path)
     else if (syncer) syncer.closeAfterSync(this.#fd)
     else closeSync(this.#fd)
     this.#fd = -1

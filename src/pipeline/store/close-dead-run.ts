@@ -78,7 +78,6 @@ function appendKilled(folder: string, time: WallMs): void {
 const SYNCED_AT_THE_END: NonNullable<JournalWriterOptions['syncer']> = {
   dirty: () => {},
   dirtyFolder: () => {},
-  syncNow: () => {},
   closeAfterSync: (fd) => {
     try {
       fdatasyncSync(fd)

@@ -1,34 +1,36 @@
 /**
  * Open descriptors of files that are appended to, so that a thousand runs do not take a thousand descriptors and
- * one that logs at every step does not open its file each time. The least recently used are closed first.
- *
- * A dirty one is not closed but made due for its sync, and goes when it is clean: until then there may be more
- * than `limit`, at most one a file.
+ * one that logs at every step does not open its file each time. The least recently used are closed first, clean
+ * ones before dirty ones. Never more than `limit`, with those that are only open until they are synced: a process
+ * may have no more than 1,024 for everything.
  */
 import { openSync } from 'node:fs'
 import { FILE_MODE } from './folder.ts'
 import type { Syncer } from './syncer.ts'
 
 export const DESCRIPTOR_LIMIT = 256
-/** How many of the oldest are looked at in one call: with all dirty, more would find nothing either. */
+/** How many of the oldest are looked at for a clean one: with all dirty, more would find nothing either. */
 const MAX_LOOKED_AT = 8
+
+type Closer = Pick<
+  Syncer,
+  'attach' | 'closeAfterSync' | 'closing' | 'detach' | 'endDetached' | 'isClean' | 'syncNow' | 'unsyncedSince'
+>
 
 export class Descriptors {
   /** By path, least recently used first. */
   readonly #open = new Map<string, number>()
-  readonly #syncer: Pick<Syncer, 'isClean' | 'syncNow' | 'closeAfterSync'>
+  readonly #syncer: Closer
   readonly #limit: number
 
-  constructor(
-    syncer: Pick<Syncer, 'isClean' | 'syncNow' | 'closeAfterSync'>,
-    limit: number = DESCRIPTOR_LIMIT,
-  ) {
+  constructor(syncer: Closer, limit: number = DESCRIPTOR_LIMIT) {
     this.#syncer = syncer
     this.#limit = limit
   }
 
+  /** Those that are open, also those that only wait for their sync. */
   get size(): number {
-    return this.#open.size
+    return this.#open.size + this.#syncer.closing
   }
 
   /** A descriptor that appends to `path`, which is made if it is missing. Good until the next call of `acquire`. */
@@ -37,6 +39,7 @@ export class Descriptors {
     if (fd === undefined) {
       this.#makeRoom()
       fd = openSync(path, 'a+', FILE_MODE)
+      this.#syncer.attach(fd, path)
     } else {
       this.#open.delete(path)
     }
@@ -47,21 +50,42 @@ export class Descriptors {
   /** No more is appended to `path`: its descriptor is closed when it is synced. */
   close(path: string): void {
     const fd = this.#open.get(path)
-    if (fd === undefined) return
+    if (fd === undefined) return this.#syncer.endDetached(path)
     this.#open.delete(path)
-    this.#syncer.closeAfterSync(fd)
+    // a thousand runs that end at once must not wait for their syncs with a descriptor each
+    const isCrowded = this.#open.size + this.#syncer.closing >= this.#limit - 1
+    if (isCrowded && !this.#syncer.isClean(fd) && this.#syncer.detach(fd, path))
+      this.#syncer.endDetached(path)
+    else this.#syncer.closeAfterSync(fd)
   }
 
   closeAll(): void {
     for (const path of [...this.#open.keys()]) this.close(path)
   }
 
+  /** Monotonic ms of the oldest append to `path` that is not safe from power loss; 0 when all is. Opens nothing. */
+  unsyncedSince(path: string): number {
+    return this.#syncer.unsyncedSince(this.#open.get(path) ?? path)
+  }
+
+  /** What was appended to `path` is made safe at once. */
+  syncNow(path: string): void {
+    this.#syncer.syncNow(this.#open.get(path) ?? path)
+  }
+
   #makeRoom(): void {
+    if (this.size < this.#limit) return
     let lookedAt = 0
     for (const [path, fd] of this.#open) {
-      if (this.#open.size < this.#limit || ++lookedAt > MAX_LOOKED_AT) return
-      if (this.#syncer.isClean(fd)) this.close(path)
-      else this.#syncer.syncNow(fd)
+      if (++lookedAt > MAX_LOOKED_AT) break
+      if (!this.#syncer.isClean(fd)) continue
+      this.close(path)
+      return
+    }
+    for (const [path, fd] of this.#open) {
+      if (!this.#syncer.detach(fd, path)) continue
+      this.#open.delete(path)
+      return
     }
   }
 }

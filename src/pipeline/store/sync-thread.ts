@@ -3,15 +3,18 @@
  * disk. It knows nothing of runs: it syncs what it is told, in that order, and answers.
  *
  * Descriptors are numbers of the whole process; this thread syncs those of its owner and never closes one, since
- * Node closes what a thread opened when that thread ends, whatever the number stands for by then.
+ * Node closes what a thread opened when that thread ends, whatever the number stands for by then. What it opens
+ * itself it closes at once.
  */
-import { fdatasyncSync } from 'node:fs'
+import { closeSync, fdatasyncSync, openSync } from 'node:fs'
 import { type MessagePort, workerData } from 'node:worker_threads'
 import { syncFolder } from './sync-folder.ts'
 
 /** owner → sync thread */
 export type SyncRequest =
   | { readonly ticket: number; readonly fd: number }
+  /** A file whose descriptor was given up for others. One that was removed has nothing to be made safe. */
+  | { readonly ticket: number; readonly path: string }
   /** Makes the names in a folder durable. */
   | { readonly ticket: number; readonly folder: string }
 
@@ -38,9 +41,25 @@ port.on('message', (request: SyncRequest) => {
 function perform(request: SyncRequest): string {
   try {
     if ('fd' in request) fdatasyncSync(request.fd)
+    else if ('path' in request) syncFile(request.path)
     else syncFolder(request.folder)
     return ''
   } catch (error) {
     return (error as Error).message
+  }
+}
+
+function syncFile(path: string): void {
+  let fd: number
+  try {
+    fd = openSync(path, 'r+')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  try {
+    fdatasyncSync(fd)
+  } finally {
+    closeSync(fd)
   }
 }

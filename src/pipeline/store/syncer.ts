@@ -3,7 +3,9 @@
  *
  *  Y1  Nothing here needs the owner's event loop: requests are posted, answers are fetched by `poll()`.
  *  Y2  A descriptor that is dirty or being synced is not closed; `closeAfterSync` puts it off to the answer. One
- *      that was named to `dirty` is closed by no other means.
+ *      that was named to `dirty` is closed by no other means. But where descriptors are too many, `detach` closes a
+ *      dirty one, and its file is synced by its name: what the system failed to write until then it tells whoever
+ *      opens the file next.
  *  Y3  An answer vouches for the bytes that the owner had named before it asked, not for later ones.
  *  Y4  What failed once is never synced again: the system may have dropped the pages and would say yes.
  */
@@ -35,9 +37,11 @@ export interface SyncReport<Id> {
   readonly tookMs: number
 }
 
-/** A descriptor with bytes that are not known to be safe. */
+/** A file with bytes that are not known to be safe. */
 interface DirtyFile<Id> {
-  readonly fd: number
+  fd: number
+  /** Set while it has no descriptor. */
+  path: string | undefined
   id: Id
   bytes: number
   /** Monotonic ms of the oldest append that no request covers; Infinity when there is none. */
@@ -59,7 +63,9 @@ export class Syncer<Id = unknown> {
   readonly #answers = new Int32Array(new SharedArrayBuffer(4))
   #answersSeen = 0
   #lastTicket = 0
-  readonly #files = new Map<number, DirtyFile<Id>>()
+  /** By descriptor, or path where it has none. */
+  readonly #files = new Map<number | string, DirtyFile<Id>>()
+  #closing = 0
   readonly #folders = new Set<string>()
   readonly #underWay = new Map<number, DirtyFile<Id> | undefined>()
   #nextDueAt = Infinity
@@ -86,6 +92,7 @@ export class Syncer<Id = unknown> {
     if (file === undefined) {
       file = {
         fd,
+        path: undefined,
         id,
         bytes,
         dirtySince: Infinity,
@@ -110,8 +117,8 @@ export class Syncer<Id = unknown> {
     this.#nextDueAt = Math.min(this.#nextDueAt, monotonicNow() + this.#intervalMs)
   }
 
-  /** Makes what is dirty of this descriptor due at once. */
-  syncNow(fd: number): void {
+  /** Makes what is dirty of this descriptor, or detached path, due at once. */
+  syncNow(fd: number | string): void {
     const file = this.#files.get(fd)
     if (file !== undefined && file.dirtySince !== Infinity) this.#setDue(file, 0)
     this.#ask(monotonicNow())
@@ -124,10 +131,47 @@ export class Syncer<Id = unknown> {
       closeSync(fd)
       return
     }
-    file.isClosing = true
+    this.#mark(file)
     if (file.dirtySince !== Infinity) this.#setDue(file, 0)
     else if (file.request === undefined) this.#close(file)
     this.#ask(monotonicNow())
+  }
+
+  /** Closes the descriptor of a dirty file, which is synced by its path then; false while its sync is under way. */
+  detach(fd: number, path: string): boolean {
+    const file = this.#files.get(fd)
+    if (file === undefined || file.request !== undefined || this.#files.has(path)) return false
+    this.#files.delete(fd)
+    closeSync(fd)
+    if (file.isClosing) this.#closing--
+    if (file.hasFailed && file.isClosing) return true
+    this.#files.set(path, file)
+    file.fd = -1
+    file.path = path
+    return true
+  }
+
+  /** The file at `path` has a descriptor again: what is not safe of it is this one's from now on. */
+  attach(fd: number, path: string): void {
+    const file = this.#files.get(path)
+    if (file === undefined || file.isClosing) return
+    this.#files.delete(path)
+    this.#files.set(fd, file)
+    file.fd = fd
+    file.path = undefined
+  }
+
+  /** No more is appended to a file that was detached. */
+  endDetached(path: string): void {
+    const file = this.#files.get(path)
+    if (file === undefined) return
+    if (file.hasFailed) this.#files.delete(path)
+    else file.isClosing = true
+  }
+
+  /** Descriptors that are closed as soon as they are clean. */
+  get closing(): number {
+    return this.#closing
   }
 
   isClean(fd: number): boolean {
@@ -135,8 +179,11 @@ export class Syncer<Id = unknown> {
     return file === undefined || (file.request === undefined && file.dirtySince === Infinity)
   }
 
-  /** Monotonic ms of the oldest append of this descriptor that is not safe; 0 when all is, or nothing ever will. */
-  unsyncedSince(fd: number): number {
+  /**
+   * Monotonic ms of the oldest append of this descriptor, or detached path, that is not safe; 0 when all is, or
+   * nothing ever will.
+   */
+  unsyncedSince(fd: number | string): number {
     const file = this.#files.get(fd)
     const since = file?.request?.dirtySince ?? file?.dirtySince ?? Infinity
     return since === Infinity ? 0 : since
@@ -187,9 +234,10 @@ export class Syncer<Id = unknown> {
     this.#port.close()
     void this.#worker.terminate()
     for (const file of this.#files.values()) {
-      if (file.isClosing && file.request === undefined) closeSync(file.fd)
+      if (file.isClosing && file.request === undefined && file.path === undefined) closeSync(file.fd)
     }
     this.#files.clear()
+    this.#closing = 0
     this.#folders.clear()
     this.#underWay.clear()
     this.#nextDueAt = Infinity
@@ -211,7 +259,8 @@ export class Syncer<Id = unknown> {
       file.request = { bytes: file.bytes, askedAt: now, dirtySince: file.dirtySince }
       file.dirtySince = Infinity
       file.dueAt = Infinity
-      this.#post({ ticket: ++this.#lastTicket, fd: file.fd }, file)
+      const { fd, path } = file
+      this.#post({ ticket: ++this.#lastTicket, ...(path === undefined ? { fd } : { path }) }, file)
     }
     this.#findNextDue()
   }
@@ -254,13 +303,21 @@ export class Syncer<Id = unknown> {
     }
     if (file.dirtySince === Infinity) {
       if (file.isClosing) this.#close(file)
-      else if (!file.hasFailed) this.#files.delete(file.fd)
+      else if (!file.hasFailed) this.#files.delete(file.path ?? file.fd)
     }
     return { id: file.id, fd: file.fd, syncedBytes: request.bytes, failure, tookMs: now - request.askedAt }
   }
 
+  #mark(file: DirtyFile<Id>): void {
+    if (file.isClosing) return
+    file.isClosing = true
+    this.#closing++
+  }
+
   #close(file: DirtyFile<Id>): void {
-    this.#files.delete(file.fd)
+    this.#files.delete(file.path ?? file.fd)
+    if (file.path !== undefined) return
+    this.#closing--
     closeSync(file.fd)
   }
 

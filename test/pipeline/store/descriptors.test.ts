@@ -22,6 +22,15 @@ describe('Descriptors', () => {
     rmSync(folder, { recursive: true })
   })
   const path = (name: string) => join(folder, name)
+  const lengths = new Map<string, number>()
+  beforeEach(() => lengths.clear())
+  function append(name: string, text: string): number {
+    const fd = descriptors.acquire(path(name))
+    const bytes = (lengths.get(name) ?? 0) + writeSync(fd, text)
+    lengths.set(name, bytes)
+    syncer.dirty(fd, name, bytes)
+    return fd
+  }
 
   it('append to their file, made for its owner alone, and stay the same while they are used', () => {
     const fd = descriptors.acquire(path('a'))
@@ -44,20 +53,44 @@ describe('Descriptors', () => {
     assert.equal(descriptors.size, 3)
   })
 
-  it('are not closed while dirty: they are synced at once and closed later, and the limit is kept again', () => {
-    const fds = ['a', 'b', 'c', 'd', 'e'].map((name) => {
-      const fd = descriptors.acquire(path(name))
-      syncer.dirty(fd, name, writeSync(fd, 'x'))
-      return fd
-    })
-    assert.equal(descriptors.size, 5)
-    assert.ok(fds.every(isOpen))
-    assert.ok(syncer.isBusy)
-    syncer.drain(10_000)
-    descriptors.acquire(path('f'))
+  it('are closed while dirty when all are: their files are synced by name, and none is forgotten', () => {
+    const names = ['a', 'b', 'c', 'd', 'e']
+    const fds = names.map((name) => append(name, 'x'))
     assert.equal(descriptors.size, 3)
-    assert.equal(descriptors.acquire(path('d')), fds[3])
-    assert.equal(descriptors.acquire(path('e')), fds[4])
+    assert.equal(new Set(fds).size, 3)
+    for (const name of names) assert.notEqual(descriptors.unsyncedSince(path(name)), 0, name)
+    append('a', 'yz')
+    const reports = syncer.drain(10_000)
+    assert.deepEqual(
+      reports.map(({ id, syncedBytes, failure }) => [id, syncedBytes, failure]).sort(),
+      names.map((name) => [name, name === 'a' ? 3 : 1, '']),
+    )
+    for (const name of names) assert.equal(descriptors.unsyncedSince(path(name)), 0, name)
+    assert.equal(readFileSync(path('a'), 'utf8'), 'xyz')
+  })
+
+  it('of files that end are never too many, however many end at once', () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f']
+    for (const name of names) {
+      append(name, 'x')
+      descriptors.close(path(name))
+      assert.ok(descriptors.size <= 3)
+    }
+    assert.deepEqual(
+      syncer
+        .drain(10_000)
+        .map(({ id }) => id)
+        .sort(),
+      names,
+    )
+    assert.equal(descriptors.size, 0)
+    assert.equal(syncer.isBusy, false)
+  })
+
+  it('of a file that was removed before its sync by name: nothing is there to be made safe', () => {
+    for (const name of ['a', 'b', 'c', 'd']) append(name, 'x')
+    rmSync(path('a'))
+    assert.ok(syncer.drain(10_000).every(({ failure }) => failure === ''))
   })
 
   it('closed while dirty stay open until their bytes are safe, and their file can be opened again meanwhile', () => {
