@@ -16,6 +16,7 @@ import type {
   SinkLimits,
   UnknownRecord,
 } from '../../core/types.ts'
+import { type Filters, filterFrame, NO_FILTERS } from './filter.ts'
 import { type Item, openItem, settledItem } from './item.ts'
 
 /** So that a run of tiny frames ends a turn, too. */
@@ -51,6 +52,8 @@ export interface BatcherOptions {
   readonly limits: SinkLimits
   readonly capabilities: SinkCapabilities
   readonly from: Place
+  /** Default: everything is for the destination. */
+  readonly filters?: Filters
 }
 
 export type JournalRecord = RunRecord | UnknownRecord
@@ -66,6 +69,9 @@ export interface JournalPoints {
   }
   readonly row: Uint32Array
   readonly closed: Uint32Array
+  /** Only where some were filtered: the place of each point among the `count` of the frame. */
+  readonly at?: Uint32Array
+  readonly count?: number
 }
 
 /** What a shape of sink does with what is read. */
@@ -92,6 +98,9 @@ export class EntryReader {
   readonly #elsewhere: ReadonlySet<string>
   /** Records and gaps below are settled. */
   readonly #settledBelow: number
+  readonly #filters: Filters
+  /** Read, and waiting for a filter that is not ready. */
+  #held: (JournalPoints & { readonly kind: 'points' }) | undefined
 
   constructor(options: BatcherOptions, shape: Shape) {
     this.#reader = options.reader
@@ -99,6 +108,16 @@ export class EntryReader {
     this.#kinds = new Set(options.capabilities.records)
     this.#elsewhere = new Set(options.capabilities.uploads)
     this.#settledBelow = options.from.seq
+    this.#filters = options.filters ?? NO_FILTERS
+  }
+
+  /** Everything below has been given to the shape. */
+  get seq(): number {
+    return this.#held?.seq ?? this.#reader.seq
+  }
+
+  get isHolding(): boolean {
+    return this.#held !== undefined
   }
 
   next(flush: boolean): Item[] {
@@ -106,15 +125,17 @@ export class EntryReader {
     for (let entries = 0; entries < MAX_ENTRIES_PER_CALL; entries++) {
       const items = this.#shape.cut()
       if (items.length > 0) return items
-      const entry = this.#reader.next()
+      const entry = this.#held ?? this.#reader.next()
       if (entry === undefined) {
         this.isAtEnd = true
         return flush ? this.#shape.flush() : []
       }
-      if (entry.kind === 'points') this.#shape.points(entry)
-      else if (entry.kind === 'session') this.#shape.session()
+      if (entry.kind === 'points') {
+        if (!this.#points(entry)) return []
+      } else if (entry.kind === 'session') this.#shape.session()
       else if (entry.kind === 'record') {
-        if (entry.seq >= this.#settledBelow) return this.#record(entry.seq, entry.record)
+        const items = this.#record(entry.seq, entry.record)
+        if (items.length > 0) return items
       } else {
         const gap = this.#gap(entry.seq, entry.points, entry.records)
         if (gap !== undefined) return [gap]
@@ -123,7 +144,29 @@ export class EntryReader {
     return []
   }
 
+  close(): void {
+    this.#reader.close()
+    for (const filter of this.#filters.points) filter.close?.()
+  }
+
+  /** False: a filter is not ready, the frame comes again. */
+  #points(entry: JournalPoints & { readonly kind: 'points' }): boolean {
+    const { points } = this.#filters
+    if (points.length === 0) {
+      this.#shape.points(entry)
+      return true
+    }
+    const isReady = points.every((filter) => filter.isReady?.(entry) ?? true)
+    this.#held = isReady ? undefined : entry
+    if (isReady) this.#shape.points(filterFrame(entry, points))
+    return isReady
+  }
+
   #record(seq: number, record: JournalRecord): Item[] {
+    for (const filter of this.#filters.points) filter.met?.(seq, record)
+    if (seq < this.#settledBelow) return []
+    if (!this.#filters.records.every((filter) => filter.keeps(seq, record)))
+      return [settledItem({ ...this.#shape.placeOf(seq, 1), seq }, { recordsFiltered: 1 })]
     if (this.#elsewhere.has(record.kind))
       return [settledItem({ ...this.#shape.placeOf(seq, 1), seq }, { elsewhere: 1 })]
     const before = this.#shape.beforeRecord(record)

@@ -58,6 +58,8 @@ export interface Item {
   /** None of `points` and `record`: a gap, settled as it comes. */
   readonly points?: ItemPoints
   readonly record?: RunRecord
+  /** Points of its stretch that are not for the destination: they settle with it. */
+  readonly filtered?: number
   /** It exceeds the sink's limits by itself: rejected without a write. */
   readonly refusal?: { readonly code: ErrorCode; readonly reason: string }
   /** Rows that are settled with this item. */
@@ -74,7 +76,7 @@ export interface Item {
 }
 
 type ItemShape = Pick<Item, 'from' | 'to' | 'seq'> &
-  Partial<Pick<Item, 'points' | 'record' | 'refusal' | 'rows'>>
+  Partial<Pick<Item, 'points' | 'record' | 'refusal' | 'rows' | 'filtered'>>
 
 export function openItem(shape: ItemShape): Item {
   return {
@@ -138,6 +140,7 @@ export function halve(item: Item): [Item, Item] {
       seq: second.batch.seq,
       points: second,
       ...(item.rows && { rows: item.rows }),
+      ...(item.filtered && { filtered: item.filtered }),
     }),
   ]
 }

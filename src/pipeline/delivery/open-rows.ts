@@ -1,5 +1,6 @@
 /** Rows on their way from fragments to batches, and which of them the cursor has to name. */
 import type { JournalPoints, Place } from './batcher.ts'
+import { seqAt } from './filter.ts'
 import type { RowPart } from './row-columns.ts'
 
 export interface OpenRow {
@@ -48,12 +49,12 @@ export class OpenRows {
   }
 
   add(entry: JournalPoints): void {
-    const { points, row } = entry
+    const { points, row, at } = entry
     let start = 0
     while (start < points.length) {
       const number = row[start]!
       let end = start + 1
-      while (end < points.length && row[end] === number) end++
+      while (end < points.length && row[end] === number && (!at || at[end] === at[end - 1]! + 1)) end++
       this.#addPart(entry, number, start, end)
       start = end
     }
@@ -92,10 +93,11 @@ export class OpenRows {
     let at = start
     // Points before the cursor count only for the rows that it names.
     const isOurs = this.#owed.has(number) || this.#open.has(number)
-    if (!isOurs) at = Math.min(end, Math.max(start, this.#from.seq - entry.seq))
+    const first = seqAt(entry, start)
+    if (!isOurs) at = Math.min(end, start + Math.max(0, this.#from.seq - first))
     if (at === end) return
     const { series, value, time, step } = entry.points
-    const seq = entry.seq + at
+    const seq = first + at - start
     let row = this.#open.get(number)
     if (row === undefined) {
       this.#owed.delete(number)

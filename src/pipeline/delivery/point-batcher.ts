@@ -12,7 +12,8 @@ import {
   type Shape,
 } from './batcher.ts'
 import { type Columns, giveColumns, takeColumns } from './columns.ts'
-import { type Item, openItem } from './item.ts'
+import { countOf, indexFrom, seqAt } from './filter.ts'
+import { type Item, openItem, settledItem } from './item.ts'
 
 export class PointBatcher implements Batcher, Shape {
   readonly #options: BatcherOptions
@@ -22,9 +23,15 @@ export class PointBatcher implements Batcher, Shape {
   /** The frame being copied, from `#at`. */
   #entry: JournalPoints | undefined
   #at = 0
+  /** How much of the journal's frame is in items, filtered points included. */
+  #covered = 0
   #columns: Columns | undefined
   #length = 0
   #bytes = 0
+  /** Stretch of the batch, and how many points of it were filtered. */
+  #from = 0
+  #to = 0
+  #filtered = 0
   /** Where sequence numbers go on elsewhere than by one: index in the batch, and the number there. */
   #spanAt: number[] = []
   #spanSeq: number[] = []
@@ -40,13 +47,13 @@ export class PointBatcher implements Batcher, Shape {
   }
 
   get isWaiting(): boolean {
-    return this.#length > 0
+    return this.#length > 0 || this.#entries.isHolding
   }
 
   get position(): number {
-    if (this.#length > 0) return this.#spanSeq[0]!
-    const { reader, from } = this.#options
-    return Math.max(this.#entry === undefined ? reader.seq : this.#entry.seq + this.#at, from.seq)
+    if (this.#length > 0) return this.#from
+    const read = this.#entry === undefined ? this.#entries.seq : this.#entry.seq + this.#covered
+    return Math.max(read, this.#options.from.seq)
   }
 
   next(flush: boolean): Item[] {
@@ -55,7 +62,8 @@ export class PointBatcher implements Batcher, Shape {
 
   points(entry: JournalPoints): void {
     this.#entry = entry
-    this.#at = Math.max(0, this.#options.from.seq - entry.seq)
+    this.#covered = Math.min(countOf(entry), Math.max(0, this.#options.from.seq - entry.seq))
+    this.#at = indexFrom(entry, this.#covered)
   }
 
   cut(): Item[] {
@@ -80,7 +88,7 @@ export class PointBatcher implements Batcher, Shape {
       return this.#length > 0 ? [this.#batch()] : [this.#oversize(entry, this.#at++)]
     }
     this.#entry = undefined
-    return []
+    return this.#passRest(entry)
   }
 
   /** A sink that bears writes side by side bears a record beside points, too; a run's state follows all else. */
@@ -117,24 +125,45 @@ export class PointBatcher implements Batcher, Shape {
   close(): void {
     if (this.#columns !== undefined) giveColumns(this.#columns)
     this.#columns = undefined
-    this.#options.reader.close()
+    this.#entries.close()
+  }
+
+  /** Filtered points at the end of a frame: with the batch that is being filled, or by themselves. */
+  #passRest(entry: JournalPoints): Item[] {
+    const from = entry.seq + this.#covered
+    const to = entry.seq + countOf(entry)
+    if (from === to) return []
+    if (this.#length === 0) return [settledItem({ from, to, seq: from }, { filtered: to - from })]
+    this.#to = to
+    this.#filtered += to - from
+    return []
   }
 
   #copy(entry: JournalPoints, start: number, end: number): void {
     if (start === end) return
-    const seq = entry.seq + start
-    const spans = this.#spanAt.length
-    if (spans === 0 || this.#spanSeq[spans - 1]! + this.#length - this.#spanAt[spans - 1]! !== seq) {
-      this.#spanAt.push(this.#length)
-      this.#spanSeq.push(seq)
-    }
     const { points } = entry
+    // filtered points behind the last one go with it
+    const covered = end === points.length ? countOf(entry) : seqAt(entry, end) - entry.seq
+    if (this.#length === 0) this.#from = entry.seq + this.#covered
+    this.#filtered += covered - this.#covered - (end - start)
+    this.#covered = covered
+    this.#to = entry.seq + covered
+    const step = entry.at === undefined ? end - start : 1
+    for (let at = start; at < end; at += step) this.#span(this.#length + at - start, seqAt(entry, at))
     const columns = (this.#columns ??= takeColumns(this.#options.limits.maxItems))
     columns.series.set(points.series.subarray(start, end), this.#length)
     columns.step.set(points.step.subarray(start, end), this.#length)
     columns.time.set(points.time.subarray(start, end), this.#length)
     columns.value.set(points.value.subarray(start, end), this.#length)
     this.#length += end - start
+  }
+
+  /** Point `index` of the batch has this number, and those behind it the ones that follow. */
+  #span(index: number, seq: number): void {
+    const last = this.#spanAt.length - 1
+    if (last >= 0 && this.#spanSeq[last]! + index - this.#spanAt[last]! === seq) return
+    this.#spanAt.push(index)
+    this.#spanSeq.push(seq)
   }
 
   #batch(): Item {
@@ -153,20 +182,26 @@ export class PointBatcher implements Batcher, Shape {
       describe: (id) => reader.series(id),
     }
     const seqOf = (index: number): number => {
-      let span = spanAt.length - 1
-      while (spanAt[span]! > index) span--
+      let span = 0
+      for (let high = spanAt.length; high - span > 1; ) {
+        const middle = (span + high) >>> 1
+        if (spanAt[middle]! > index) high = middle
+        else span = middle
+      }
       return spanSeq[span]! + index - spanAt[span]!
     }
     const item = openItem({
-      from: batch.seq,
-      to: seqOf(length - 1) + 1,
+      from: this.#from,
+      to: this.#to,
       seq: batch.seq,
       points: { batch, seqOf },
+      ...(this.#filtered > 0 && { filtered: this.#filtered }),
     })
     this.#columnsOf.set(item, columns)
     this.#columns = undefined
     this.#length = 0
     this.#bytes = 0
+    this.#filtered = 0
     this.#spanAt = []
     this.#spanSeq = []
     return item
@@ -175,7 +210,10 @@ export class PointBatcher implements Batcher, Shape {
   #oversize(entry: JournalPoints, at: number): Item {
     const { points } = entry
     const { reader, limits } = this.#options
-    const seq = entry.seq + at
+    const seq = seqAt(entry, at)
+    const from = entry.seq + this.#covered
+    this.#covered = seq + 1 - entry.seq
+    const filtered = seq - from
     const batch: Batch = {
       seq,
       length: 1,
@@ -186,10 +224,11 @@ export class PointBatcher implements Batcher, Shape {
       describe: (id) => reader.series(id),
     }
     return openItem({
-      from: seq,
+      from,
       to: seq + 1,
       seq,
       points: { batch, seqOf: () => seq },
+      ...(filtered > 0 && { filtered }),
       refusal: oversizeRefusal(this.#bounds.of(points.series[at]!), limits.maxBytes),
     })
   }

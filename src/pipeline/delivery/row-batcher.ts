@@ -8,6 +8,8 @@
  *      before it that are not settled, `back` the first of those points. Reading from `back` and passing over
  *      points before `seq` of other rows gives the same rows again, in the same order.
  *  W4  A row that exceeds `maxBytes` is sent in parts of the same step, which are committed together.
+ *  W5  Filtered points belong to no row and settle as they are read; of a row all of whose points are filtered
+ *      nothing is left.
  */
 import type { Batch } from '../../core/types.ts'
 import {
@@ -20,7 +22,8 @@ import {
   PointBounds,
   type Shape,
 } from './batcher.ts'
-import { type Item, openItem } from './item.ts'
+import { filteredOf } from './filter.ts'
+import { type Item, openItem, settledItem } from './item.ts'
 import { type OpenRow, OpenRows } from './open-rows.ts'
 import { RowColumns } from './row-columns.ts'
 
@@ -32,6 +35,8 @@ export class RowBatcher implements Batcher, Shape {
   readonly #bounds: PointBounds
   readonly #rows: OpenRows
   #ordinal = 0
+  /** Filtered points, not handed out yet. */
+  #passed: Item[] = []
 
   constructor(options: BatcherOptions) {
     this.#options = options
@@ -45,7 +50,7 @@ export class RowBatcher implements Batcher, Shape {
   }
 
   get isWaiting(): boolean {
-    return this.#rows.completeCount > 0
+    return this.#rows.completeCount > 0 || this.#passed.length > 0 || this.#entries.isHolding
   }
 
   get position(): number {
@@ -57,10 +62,18 @@ export class RowBatcher implements Batcher, Shape {
   }
 
   points(entry: JournalPoints): void {
+    const from = this.#options.from.seq
+    const filtered = filteredOf(entry, from)
+    if (filtered > 0) {
+      // before the rows that this frame completes: no row is committed before what is read with it
+      const seq = Math.max(entry.seq, from)
+      this.#passed.push(settledItem({ ...this.placeOf(), seq }, { filtered }))
+    }
     this.#rows.add(entry)
   }
 
   cut(): Item[] {
+    if (this.#passed.length > 0) return this.#passed.splice(0)
     return this.#rows.completeCount >= this.#options.limits.maxItems ? this.#items() : []
   }
 
@@ -92,19 +105,19 @@ export class RowBatcher implements Batcher, Shape {
   release(): void {}
 
   place(uncommitted: readonly Item[]): Place {
-    const passive = uncommitted.find((item) => item.points === undefined)
-    const { reader, from } = this.#options
-    const seq = Math.max(passive?.seq ?? reader.seq, from.seq)
-    return this.#rows.placeAt(seq, reader.seq)
+    const passive = uncommitted.find((item) => item.points === undefined) ?? this.#passed[0]
+    const read = this.#entries.seq
+    const seq = Math.max(passive?.seq ?? read, this.#options.from.seq)
+    return this.#rows.placeAt(seq, read)
   }
 
   close(): void {
-    this.#options.reader.close()
+    this.#entries.close()
   }
 
   #allItems(): Item[] {
     const items: Item[] = []
-    while (this.isWaiting) items.push(...this.#items())
+    while (this.#rows.completeCount > 0) items.push(...this.#items())
     return items
   }
 
@@ -115,7 +128,7 @@ export class RowBatcher implements Batcher, Shape {
     const starts = [0]
     let bytes = 0
     columns.length = 0
-    while (this.isWaiting && rows.length < maxItems) {
+    while (this.#rows.completeCount > 0 && rows.length < maxItems) {
       const row = this.#rows.next
       const start = columns.length
       columns.append(row.step, row.parts)

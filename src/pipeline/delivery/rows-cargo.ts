@@ -3,12 +3,15 @@ import { RUN } from '../../core/counters.ts'
 import type { JournalReader, OpenResult, SinkState } from '../../core/types.ts'
 import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
 import type { DeliverySite } from './deliver.ts'
+import { type Filters, NO_FILTERS } from './filter.ts'
 import type { Ledger } from './ledger.ts'
 import { Sender } from './sender.ts'
 
 export interface RowsOptions {
   readonly site: DeliverySite
   openReader(from: number): JournalReader
+  /** What is not for the destination; asked at each opening. Default: everything is for it. */
+  filters?(reader: JournalReader, ledger: Ledger): Filters
   /** The uploads of the destination may have something to do. */
   onElsewhere(): void
 }
@@ -61,7 +64,10 @@ export class RowsCargo implements Cargo {
 
   startSending(parts: SendingParts): Sending {
     const { openReader, onElsewhere } = this.#options
-    return new Sender({ ...parts, reader: openReader(parts.ledger.cursor.back), onElsewhere })
+    const { ledger } = parts
+    const reader = openReader(ledger.cursor.back)
+    const filters = this.#options.filters?.(reader, ledger) ?? NO_FILTERS
+    return new Sender({ ...parts, reader, filters, onElsewhere })
   }
 
   rest(): void {}

@@ -12,6 +12,7 @@ import type { JournalReader, Rejection, WriteResult } from '../../core/types.ts'
 import { type Answer, answerOf } from './answer.ts'
 import type { Batcher } from './batcher.ts'
 import type { Sending, SendingParts } from './cargo.ts'
+import type { Filters } from './filter.ts'
 import { halve, type Item, isState, itemCount } from './item.ts'
 import { deadLetters, rejectAll } from './letters.ts'
 import { PROBE_MS } from './limiter.ts'
@@ -25,6 +26,8 @@ export const THROWN_IN_ROW = 8
 
 export interface SenderParts extends SendingParts {
   readonly reader: JournalReader
+  /** What is not for the destination. */
+  readonly filters: Filters
   /** Records of the destination's uploads have been passed. */
   readonly onElsewhere: () => void
 }
@@ -44,7 +47,8 @@ export class Sender implements Sending {
   constructor(parts: SenderParts) {
     this.#parts = parts
     const { limits, capabilities } = parts.site.definition
-    const options = { reader: parts.reader, limits, capabilities, from: parts.ledger.cursor }
+    const { reader, filters, ledger } = parts
+    const options = { reader, filters, limits, capabilities, from: ledger.cursor }
     this.#batcher = capabilities.shape === 'rows' ? new RowBatcher(options) : new PointBatcher(options)
   }
 

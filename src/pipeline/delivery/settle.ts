@@ -16,6 +16,7 @@ export function settle(
   } else {
     const { batch, losers } = item.points!
     const lost = losers?.reduce((sum, count) => sum + count, 0) ?? 0
+    sums.filtered = item.filtered ?? 0
     sums.rejected = rejectedPoints(item, rejected).length
     sums.delivered = batch.length - sums.rejected + lost
     sums.superseded = lost + Math.min(answer?.superseded ?? 0, batch.length - sums.rejected)
