@@ -2,8 +2,9 @@
  * What the end of a run looks like in a terminal: what logging cost, whether every point is accounted for, and where
  * to look. Pure.
  */
+
+import { duration } from '../core/duration.ts'
 import type { DestinationStats, Stats } from '../core/types.ts'
-import { duration } from './progress.ts'
 import { alignedTable } from './table.ts'
 import { count, plain } from './text.ts'
 

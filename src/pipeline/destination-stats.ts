@@ -55,6 +55,16 @@ export function destinationStats(
   }
 }
 
+/** What waits for the destination, and what the run has lost on the way to its journal. */
+export function backlogOf(
+  counters: SharedArrayBuffer,
+  index: number,
+): { readonly points: number; readonly records: number; readonly lost: number } {
+  const { pending, records } = destinationStats(counters, index, undefined)
+  const run = runCounters(counters)
+  return { points: pending, records: records.pending, lost: run[RUN.lostDisk]! + run[RUN.recordsLostDisk]! }
+}
+
 function stateOf(word: number): DestinationState {
   return DESTINATION_STATES[word] ?? 'opening'
 }

@@ -96,6 +96,19 @@ export type ToDelivery =
     }
   | { readonly type: 'stop' }
 
+/** A destination in trouble, or just out of it. */
+export interface Outage {
+  /** Whom all runs at one server share; not for show. Undefined: the trouble is this run's own. */
+  readonly account?: string
+  /** Since the first failure. */
+  readonly forMs: number
+  /** Points and records that wait for the destination. */
+  readonly points: number
+  readonly records: number
+  /** Points and records of the run that were lost meanwhile, on the way to the journal. */
+  readonly lost: number
+}
+
 /** delivery thread → drain thread → main thread */
 export type FromDelivery =
   | { readonly type: 'ready' }
@@ -113,6 +126,8 @@ export type FromDelivery =
       readonly destination: DestinationName
       readonly issue: ErrorRecord
       readonly severity: 'notice' | 'failing' | 'blocked' | 'recovered'
+      /** Of a trouble: how far it has come. Absent for notices. */
+      readonly outage?: Outage
     }
   /**
    * The destination is settled to the end, rows and uploads, or the deadline passed; its cursors are on disk, its

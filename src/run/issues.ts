@@ -1,8 +1,13 @@
 /** Tells the user what went wrong: on stderr, or to the handler that a run was given. */
+import { monotonicNow } from '../core/clock.ts'
 import type { ErrorCode, ErrorRecord } from '../core/errors.ts'
 import { redactText } from '../core/redact.ts'
-import type { DestinationName } from '../core/types.ts'
+import { syncCommandFor } from '../core/shell.ts'
+import type { DestinationName, RunId } from '../core/types.ts'
+import type { FromDelivery } from '../pipeline/messages.ts'
 import { say } from '../pipeline/say.ts'
+import { Outages, toldOf } from './outages.ts'
+import { Pendings } from './pendings.ts'
 
 const REPEAT_MS = 60_000
 
@@ -29,6 +34,8 @@ export class Issues {
   readonly #handler: IssueHandler | undefined
   readonly #lastAt = new Map<string, number>()
   readonly #held = new Map<string, number>()
+  readonly #outages = new Outages()
+  readonly #pendings = new Pendings()
   #isHanding = false
 
   /**
@@ -47,12 +54,28 @@ export class Issues {
     this.#hand(this.#handler, issue)
   }
 
-  /** Ends a trouble: the next one of this key is told at once. */
-  resolve(key: string, issue: ErrorRecord & { readonly destination: DestinationName }): void {
-    this.#held.delete(key)
-    if (!this.#lastAt.delete(key)) return
-    if (this.#handler) this.#hand(this.#handler, { ...issue, severity: 'recovered' })
-    else say(`${issue.destination}: ${issue.message}`)
+  /** A destination of a run is in trouble, or out of it. */
+  hear(run: RunId, message: Extract<FromDelivery, { type: 'issue' }>): void {
+    if (this.#handler && !this.#isHanding) return this.#hand(this.#handler, toldOf(message))
+    const told = this.#outages.hear(run, message, monotonicNow())
+    if (told === undefined) return
+    say(told.severity === 'recovered' ? `${told.destination}: ${told.message}` : lineOf(told))
+  }
+
+  /** What a run leaves undelivered when it ends: of the first ones each, of hundreds their number. */
+  pending(run: RunId, folder: string, what: string): void {
+    const command = syncCommandFor(folder)
+    const issue = {
+      code: 'ERR_DEADLINE',
+      message: `run ${run}: pending: ${what}; send with: ${command}`,
+    } as const
+    if (this.#handler) return this.report(issue, `${run} pending`)
+    if (this.#pendings.take(folder)) say(lineOf(issue))
+  }
+
+  /** The run has ended. */
+  leave(run: RunId, destinations: Iterable<DestinationName>): void {
+    this.#outages.leave(run, destinations)
   }
 
   #tell(issue: Report, key: string): void {

@@ -3,6 +3,7 @@
 import { monotonicNow } from '../core/clock.ts'
 import { createCounters } from '../core/counters.ts'
 import type { ErrorRecord } from '../core/errors.ts'
+import { syncCommandFor } from '../core/shell.ts'
 import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
 import type { DestinationNews } from '../pipeline/destination-stats.ts'
 import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
@@ -179,6 +180,7 @@ export class Run extends RunLogger implements AsyncDisposable {
     await this.#untilAnswered(deadlineAt)
     const stats = this.stats()
     this.#tellPending(stats)
+    this.#plan.issues.leave(this.id, this.#news.keys())
     this.#engine.forget(this.#order.number)
     this.#plan.onFinished()
     return stats
@@ -223,9 +225,11 @@ export class Run extends RunLogger implements AsyncDisposable {
 
   #tellPending(stats: Stats): void {
     const { issues, offline } = this.#plan
-    const command = `npx tracelet sync ${this.info.folder}`
+    const { folder } = this.info
     if (offline.length > 0) {
-      say(`run ${this.id}: offline: nothing was sent to ${offline.join(', ')}; send with: ${command}`)
+      say(
+        `run ${this.id}: offline: nothing was sent to ${offline.join(', ')}; send with: ${syncCommandFor(folder)}`,
+      )
     }
     const pending = Object.entries(stats.destinations).filter(
       ([, { pending, records }]) => pending + records.pending > 0,
@@ -236,8 +240,7 @@ export class Run extends RunLogger implements AsyncDisposable {
         records.pending > 0 ? `${pending} points and ${records.pending} records` : `${pending} points`
       return `${what} for ${name}${reason === '' ? '' : ` (${reason})`}`
     })
-    const message = `run ${this.id}: pending: ${list.join(', ')}; send with: ${command}`
-    issues.report({ code: 'ERR_DEADLINE', message }, `${this.id} pending`)
+    issues.pending(this.id, folder, list.join(', '))
   }
 
   #receive(message: FromDrain): void {
@@ -249,20 +252,20 @@ export class Run extends RunLogger implements AsyncDisposable {
       this.#hear(message.destination).reason ||= message.reason
     if (!this.#lateReported && this.isFinished && this.stats().late > 0) {
       this.#lateReported = true
-      const message = `run ${this.id}: points came after finish(); they are journaled and go out with: npx tracelet sync ${this.info.folder}`
+      const message = `run ${this.id}: points came after finish(); they are journaled and go out with: ${syncCommandFor(this.info.folder)}`
       this.#plan.issues.report({ code: 'ERR_RUN_FINISHED', message }, `${this.id} late`)
     }
   }
 
-  #hearIssue({ destination, issue, severity }: Extract<FromDrain, { type: 'issue' }>): void {
+  #hearIssue(message: Extract<FromDrain, { type: 'issue' }>): void {
+    const { destination, issue, severity } = message
     const { issues } = this.#plan
-    const key = `${this.id} ${destination}`
-    const told = { ...issue, destination }
-    if (severity === 'notice')
-      return issues.report({ ...told, severity }, `${key} ${issue.code} ${issue.message}`)
+    if (severity === 'notice') {
+      const key = `${this.id} ${destination} ${issue.code} ${issue.message}`
+      return issues.report({ ...issue, destination, severity }, key)
+    }
     this.#hear(destination).reason = severity === 'recovered' ? '' : issue.message
-    if (severity === 'recovered') issues.resolve(key, told)
-    else issues.report({ ...told, severity: severity === 'blocked' ? 'error' : 'warning' }, key)
+    issues.hear(this.id, message)
   }
 
   #hear(destination: string): DestinationNews {

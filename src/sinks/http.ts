@@ -122,7 +122,12 @@ export class HttpClient {
     if (reply.status === 'unanswered') {
       return reply.needsAction
         ? { status: 'blocked', scope: 'account', code: 'ERR_UNREACHABLE', reason: reply.reason }
-        : { status: 'retry', reason: reply.reason, ...(!reply.sent && { unsent: true }) }
+        : {
+            status: 'retry',
+            code: 'ERR_UNREACHABLE',
+            reason: reply.reason,
+            ...(!reply.sent && { unsent: true }),
+          }
     }
     const { code } = reply
     if (code >= 200 && code < 300) return undefined
@@ -141,6 +146,7 @@ export class HttpClient {
       const unsent = code === 429
       return {
         status: 'retry',
+        code: code === 429 ? 'ERR_RATE_LIMITED' : 'ERR_SERVER',
         reason,
         ...(afterMs !== undefined && { afterMs }),
         ...(unsent && { unsent }),
@@ -148,7 +154,7 @@ export class HttpClient {
     }
     // Other refusals are about us, not about an item (a quota page, a gateway): nothing is thrown away for them.
     if (!ABOUT_ITEMS.has(code)) return { status: 'blocked', scope: 'account', code: 'ERR_SERVER', reason }
-    return { status: 'split', code: 'ERR_REFUSED', reason }
+    return { status: 'split', code: 'ERR_REFUSED', reason, ...(code === 413 && { tooLarge: true }) }
   }
 
   #failure(error: unknown, signal: AbortSignal): HttpReply {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { duration, ProgressBar, progressLine } from '../../src/cli/progress.ts'
+import { ProgressBar, progressLine } from '../../src/cli/progress.ts'
+import { duration } from '../../src/core/duration.ts'
 
 test('a line tells share, count, rate and what is left', () => {
   assert.equal(

@@ -84,13 +84,19 @@ describe('the HTTP client of sinks', () => {
     const client = open()
     const cut = await client.request('POST', '/', { type: 'text/plain', bytes: Buffer.from('x') }, signal)
     assert.ok(cut.status === 'unanswered' && cut.sent)
-    assert.deepEqual(client.refusal(cut), { status: 'retry', reason: cut.reason })
+    assert.deepEqual(client.refusal(cut), { status: 'retry', code: 'ERR_UNREACHABLE', reason: cut.reason })
     await client.close()
     const nowhere = open('http://127.0.0.1:1')
     const refused = await nowhere.request('GET', '/', undefined, signal)
     assert.ok(refused.status === 'unanswered' && !refused.sent)
     assert.match(refused.reason, /^http:\/\/127\.0\.0\.1:1 does not answer: .*ECONNREFUSED/)
-    assert.deepEqual(nowhere.refusal(refused), { status: 'retry', reason: refused.reason, unsent: true })
+    const { reason } = refused
+    assert.deepEqual(nowhere.refusal(refused), {
+      status: 'retry',
+      code: 'ERR_UNREACHABLE',
+      reason,
+      unsent: true,
+    })
     await nowhere.close()
   })
 
@@ -119,7 +125,9 @@ describe('the HTTP client of sinks', () => {
     const client = open()
     const meaning = (code: number) => {
       const refusal = client.refusal(answered(code))
-      return refusal && ('scope' in refusal ? `blocked ${refusal.scope} ${refusal.code}` : refusal.status)
+      if (refusal === undefined) return undefined
+      if ('scope' in refusal) return `blocked ${refusal.scope} ${refusal.code}`
+      return `${refusal.status} ${refusal.code}${'tooLarge' in refusal ? ' too large' : ''}`
     }
     assert.deepEqual(
       [200, 204, 301, 400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504].map((code) => [
@@ -130,24 +138,30 @@ describe('the HTTP client of sinks', () => {
         [200, undefined],
         [204, undefined],
         [301, 'blocked account ERR_SERVER'],
-        [400, 'split'],
+        [400, 'split ERR_REFUSED'],
         [401, 'blocked account ERR_AUTH'],
         [403, 'blocked account ERR_AUTH'],
-        [404, 'split'],
-        [408, 'retry'],
-        [413, 'split'],
-        [422, 'split'],
-        [429, 'retry'],
-        [500, 'retry'],
-        [502, 'retry'],
-        [503, 'retry'],
-        [504, 'retry'],
+        [404, 'split ERR_REFUSED'],
+        [408, 'retry ERR_SERVER'],
+        [413, 'split ERR_REFUSED too large'],
+        [422, 'split ERR_REFUSED'],
+        [429, 'retry ERR_RATE_LIMITED'],
+        [500, 'retry ERR_SERVER'],
+        [502, 'retry ERR_SERVER'],
+        [503, 'retry ERR_SERVER'],
+        [504, 'retry ERR_SERVER'],
       ],
     )
     respond = () => ({ status: 429, headers: { 'retry-after': '2' }, body: 'slow down' })
     const refusal = client.refusal(await client.request('GET', '/', undefined, signal))
     const reason = `${origin} answered 429: slow down`
-    assert.deepEqual(refusal, { status: 'retry', reason, afterMs: 2000, unsent: true })
+    assert.deepEqual(refusal, {
+      status: 'retry',
+      code: 'ERR_RATE_LIMITED',
+      reason,
+      afterMs: 2000,
+      unsent: true,
+    })
     await client.close()
   })
 

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import { listRunFolders } from '../../pipeline/store/folder.ts'
 import { readGuards, type SeenGuard } from '../../pipeline/store/guard-look.ts'
 import type { Finding } from '../../sinks/contract.ts'
-import { duration } from '../progress.ts'
+import { duration } from '../../core/duration.ts'
 
 const MAX_NAMED = 5
 

@@ -2,7 +2,7 @@
 import type { MetricSummary } from '../../core/types.ts'
 import { statePaint } from '../ls.ts'
 import { isElsewhere, isInJournal, type Overview } from '../overview.ts'
-import { duration } from '../progress.ts'
+import { duration } from '../../core/duration.ts'
 import { settledOf } from '../saved-cursors.ts'
 import { alignedTable } from '../table.ts'
 import { type Palette, palette } from '../terminal.ts'

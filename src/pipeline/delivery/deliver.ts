@@ -19,7 +19,7 @@ import type { FromDelivery } from '../messages.ts'
 import type { DeadLetter } from '../store/dead-letters.ts'
 import { Calls, closeSink, openSink, within } from './calls.ts'
 import type { Cargo, Sending } from './cargo.ts'
-import { Health } from './health.ts'
+import { type Backlog, Health } from './health.ts'
 import { type CursorKeeper, Ledger } from './ledger.ts'
 import { type Account, PROBE_MS } from './limiter.ts'
 import { Trouble } from './trouble.ts'
@@ -48,6 +48,10 @@ export interface DeliverySite {
   /** The destination's counters. */
   readonly block: Float64Array
   readonly account: Account
+  /** Whom all runs share that have this account, rows and uploads alike; not for show. */
+  readonly accountName?: string
+  /** What waits for the destination: rows and uploads together. */
+  backlog?(): Backlog
   readonly cursors: CursorKeeper
   /** @throws TraceletError ERR_RUN_BUSY */
   takeGuard(): DeliveryGuard
@@ -98,9 +102,21 @@ export class Delivery {
     this.#wake = () => site.wake(this)
     this.#calls = new Calls(this.#wake)
     const { run, name: destination } = site
-    this.#health = new Health(site.block, (severity, code, message) =>
-      site.tell({ type: 'issue', run: run.id, destination, severity, issue: { code, message } }),
-    )
+    const { block, backlog, accountName: account } = site
+    this.#health = new Health({
+      block,
+      ...(backlog && { backlog }),
+      ...(account !== undefined && { account }),
+      tell: (severity, code, message, outage) =>
+        site.tell({
+          type: 'issue',
+          run: run.id,
+          destination,
+          severity,
+          issue: { code, message },
+          ...(outage && { outage }),
+        }),
+    })
     this.#trouble = new Trouble(site.account, this.#health, site.random)
   }
 
@@ -242,13 +258,13 @@ export class Delivery {
 
   async #opened(sink: Sink, result: OpenResult): Promise<void> {
     const now = this.#site.now()
-    if (result.status === 'retry') this.#trouble.retry(result.reason, result.afterMs, now)
+    if (result.status === 'retry') this.#trouble.retry(result, now)
     else if (result.status === 'blocked') this.#trouble.blocked(result, now)
     else {
       try {
         this.#startSending(sink)
         // that the run can be opened does not say that what was refused is taken now
-        if (!this.#isSendingInTrouble) this.#trouble.recovered()
+        if (!this.#isSendingInTrouble) this.#trouble.recovered(now)
         this.#cargo.opened(result, this.#ledger!)
         // A remote run that was made must be known after a crash.
         if (this.#ledger!.isDirty) this.#save(now)
@@ -308,7 +324,7 @@ export class Delivery {
       if (isFirst) this.#site.onLandmark?.()
     } catch (error) {
       const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_WRITE')
-      this.#health.failing(code, message, Infinity, now)
+      this.#health.failing(code, message, Infinity, now, 'run')
     }
   }
 

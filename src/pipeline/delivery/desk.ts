@@ -5,7 +5,8 @@ import { toErrorRecord } from '../../core/errors.ts'
 import type { Environment } from '../../core/options.ts'
 import type { Cursor, DestinationName, RunId, RunInfo } from '../../core/types.ts'
 import type { SinkDefinition } from '../../sinks/contract.ts'
-import { openJournal, openRecords } from '../journal/reader.ts'
+import { backlogOf } from '../destination-stats.ts'
+import { type OpenJournalOptions, openJournal, openRecords } from '../journal/reader.ts'
 import type { DeliveryOrder, DestinationSpec, FromDelivery } from '../messages.ts'
 import { CursorStore, uploadsName } from '../store/cursor.ts'
 import { appendDeadLetters, type DeadLetter } from '../store/dead-letters.ts'
@@ -90,6 +91,8 @@ export class Desk {
       address,
       live,
       journalSeq: () => journal[RUN.seq]!,
+      accountName: `${definition.kind} ${definition.account(options as never)}`,
+      backlog: () => backlogOf(order.counters, spec.index),
       appendLetters: (letters: readonly DeadLetter[]) => appendDeadLetters(run.folder, letters),
       isSuperseded: () => isSuperseded?.() ?? false,
       wake: (woken: Delivery) => this.scheduler.wake(woken),

@@ -3,57 +3,75 @@
 import { DESTINATION, DESTINATION_STATES } from '../../core/counters.ts'
 import type { ErrorCode } from '../../core/errors.ts'
 import type { DestinationState } from '../../core/types.ts'
-import type { FromDelivery } from '../messages.ts'
+import type { FromDelivery, Outage } from '../messages.ts'
 import { codeOf } from './answer.ts'
 
 type Severity = Extract<FromDelivery, { type: 'issue' }>['severity']
+export type TellHealth = (severity: Severity, code: ErrorCode, message: string, outage?: Outage) => void
+
+/** What waits for the destination, and what the run has lost so far on the way to its journal. */
+export type Backlog = Pick<Outage, 'points' | 'records' | 'lost'>
+
+/** Whose trouble it is: that of all runs at the account, or of this run alone. */
+export type Scope = 'account' | 'run'
+
+export interface HealthParts {
+  /** The destination's counters. */
+  readonly block: Float64Array
+  readonly tell: TellHealth
+  /** Asked only when something is told. */
+  readonly backlog?: () => Backlog
+  /** Whom runs share; not for show. */
+  readonly account?: string
+}
 
 /** One failure alone is a blip, unless it is followed by a wait that long. */
 const LONG_WAIT_MS = 3_000
-const REPEAT_MS = 60_000
+export const REPEAT_MS = 60_000
+const NO_BACKLOG: Backlog = { points: 0, records: 0, lost: 0 }
 
 export class Health {
   /** Failures since the last success. */
   failures = 0
   /** Why it fails; '' when it does not. */
   reason = ''
-  readonly #block: Float64Array
-  readonly #tell: (severity: Severity, code: ErrorCode, message: string) => void
+  readonly #parts: HealthParts
+  #since = 0
+  #lostBefore = 0
   #toldAt = -Infinity
-  #toldSeverity: Severity | undefined
+  #told: { readonly severity: Severity; readonly code: ErrorCode; readonly scope: Scope } | undefined
   readonly #notices = new Set<string>()
 
-  /** @param block the destination's counters */
-  constructor(block: Float64Array, tell: (severity: Severity, code: ErrorCode, message: string) => void) {
-    this.#block = block
-    this.#tell = tell
+  constructor(parts: HealthParts) {
+    this.#parts = parts
     this.#state('opening')
   }
 
-  failing(code: ErrorCode, reason: string, waitMs: number, now: number): void {
+  failing(code: ErrorCode, reason: string, waitMs: number, now: number, scope: Scope): void {
     this.#state('retrying')
-    this.reason = reason
-    this.failures++
-    if (this.failures > 1 || waitMs >= LONG_WAIT_MS) this.#once('failing', code, reason, now)
+    this.#begin(reason, now)
+    const isNews = this.failures > 1 || waitMs >= LONG_WAIT_MS
+    if (isNews && now - this.#toldAt >= REPEAT_MS) this.#say('failing', code, now, scope)
   }
 
-  blocked(code: ErrorCode, reason: string, now: number): void {
+  /** Told once: who must act reads it then, and again when the run ends. */
+  blocked(code: ErrorCode, reason: string, now: number, scope: Scope): void {
     this.#state('blocked')
-    this.reason = reason
-    this.failures++
-    if (this.#toldSeverity !== 'blocked') this.#toldAt = -Infinity
-    if (this.#toldAt === -Infinity) this.#once('blocked', code, reason, now)
+    this.#begin(reason, now)
+    if (this.#told?.severity !== 'blocked') this.#say('blocked', code, now, scope)
   }
 
   /** It answered as it should. */
-  live(): void {
+  live(now: number): void {
     this.#state('live')
+    const told = this.#told
+    if (told !== undefined) {
+      this.#parts.tell('recovered', told.code, 'delivering again', this.#outage(now, told.scope))
+      this.#told = undefined
+      this.#toldAt = -Infinity
+    }
     this.reason = ''
     this.failures = 0
-    if (this.#toldSeverity === undefined) return
-    this.#toldSeverity = undefined
-    this.#toldAt = -Infinity
-    this.#tell('recovered', 'ERR_UNREACHABLE', 'delivering again')
   }
 
   closed(): void {
@@ -67,17 +85,37 @@ export class Health {
     // A sink that has a new text for every point must not fill the memory.
     if (this.#notices.size >= 1000) return
     this.#notices.add(identity)
-    this.#tell('notice', codeOf(code), message)
+    this.#parts.tell('notice', codeOf(code), message)
+  }
+
+  #begin(reason: string, now: number): void {
+    if (this.failures === 0) {
+      this.#since = now
+      this.#lostBefore = (this.#parts.backlog?.() ?? NO_BACKLOG).lost
+    }
+    this.reason = reason
+    this.failures++
+  }
+
+  #say(severity: Severity, code: ErrorCode, now: number, scope: Scope): void {
+    this.#toldAt = now
+    this.#told = { severity, code, scope }
+    this.#parts.tell(severity, code, this.reason, this.#outage(now, scope))
+  }
+
+  #outage(now: number, scope: Scope): Outage {
+    const { account, backlog } = this.#parts
+    const { points, records, lost } = backlog?.() ?? NO_BACKLOG
+    return {
+      ...(account !== undefined && scope === 'account' && { account }),
+      forMs: now - this.#since,
+      points,
+      records,
+      lost: lost - this.#lostBefore,
+    }
   }
 
   #state(state: DestinationState): void {
-    this.#block[DESTINATION.state] = DESTINATION_STATES.indexOf(state)
-  }
-
-  #once(severity: Severity, code: ErrorCode, reason: string, now: number): void {
-    if (now - this.#toldAt < REPEAT_MS) return
-    this.#toldAt = now
-    this.#toldSeverity = severity
-    this.#tell(severity, code, reason)
+    this.#parts.block[DESTINATION.state] = DESTINATION_STATES.indexOf(state)
   }
 }

@@ -154,20 +154,20 @@ export class Sender implements Sending {
     switch (answer.status) {
       case 'accepted':
         this.#thrownInRow = 0
-        trouble.recovered()
+        trouble.recovered(now)
         this.#settle(item, [], answer)
         return
       case 'partial':
         this.#thrownInRow = 0
-        trouble.recovered()
+        trouble.recovered(now)
         if (this.#keepLetters(item, answer.rejected, now)) this.#settle(item, answer.rejected, answer)
         return
       case 'retry':
         item.isUnclear ||= answer.unsent !== true
-        trouble.retry(answer.reason, answer.afterMs, now)
+        trouble.retry(answer, now)
         return
       case 'split':
-        trouble.recovered()
+        trouble.recovered(now)
         this.#split(item, answer.code, answer.reason, now)
         return
       case 'blocked':

@@ -3,7 +3,7 @@ import type { ErrorCode } from '../../core/errors.ts'
 import type { WriteResult } from '../../core/types.ts'
 import { codeOf } from './answer.ts'
 import { backOffMs, LAST_CEILING_MS } from './back-off.ts'
-import type { Health } from './health.ts'
+import type { Health, Scope } from './health.ts'
 import { type Account, PROBE_MS } from './limiter.ts'
 
 /** Towards the deadline there is no point in long waits. */
@@ -43,37 +43,38 @@ export class Trouble {
     return this.#health.reason
   }
 
-  retry(reason: string, afterMs: number | undefined, now: number): void {
+  retry(answer: Omit<Extract<WriteResult, { status: 'retry' }>, 'status'>, now: number): void {
+    const { code, reason, afterMs } = answer
     this.#isRunBlocked = false
     const ceiling = this.#isFinishing ? FINISHING_CEILING_MS : LAST_CEILING_MS
     const wait = afterMs ?? backOffMs(this.#health.failures + 1, ceiling, this.#random)
     this.#notBefore = Math.max(this.#notBefore, now + wait)
     if (afterMs !== undefined) this.#account.pause(now + afterMs)
-    this.#health.failing('ERR_UNREACHABLE', reason, wait, now)
+    this.#health.failing(code === undefined ? 'ERR_UNREACHABLE' : codeOf(code), reason, wait, now, 'account')
   }
 
   /** Something of ours failed: the disk, the journal. */
   stumble(code: ErrorCode, reason: string, now: number): void {
     const wait = backOffMs(this.#health.failures + 1, LAST_CEILING_MS, this.#random)
     this.#notBefore = Math.max(this.#notBefore, now + wait)
-    this.#health.failing(code, reason, wait, now)
+    this.#health.failing(code, reason, wait, now, 'run')
   }
 
   blocked(answer: Extract<WriteResult, { status: 'blocked' }>, now: number): void {
     if (answer.scope === 'account') this.#account.block(now)
-    this.block(codeOf(answer.code), answer.reason, PROBE_MS, now)
+    this.block(codeOf(answer.code), answer.reason, PROBE_MS, now, answer.scope)
   }
 
-  block(code: ErrorCode, reason: string, probeMs: number, now: number): void {
+  block(code: ErrorCode, reason: string, probeMs: number, now: number, scope: Scope = 'run'): void {
     this.#isRunBlocked = true
     this.#notBefore = Math.max(this.#notBefore, now + probeMs)
-    this.#health.blocked(code, reason, now)
+    this.#health.blocked(code, reason, now, scope)
   }
 
-  recovered(): void {
+  recovered(now: number): void {
     this.#account.recovered()
     this.#isRunBlocked = false
     this.#notBefore = 0
-    this.#health.live()
+    this.#health.live(now)
   }
 }

@@ -224,19 +224,19 @@ export class UploadSender implements Sending {
     }
     switch (answer.status) {
       case 'accepted':
-        this.#recovered()
+        this.#recovered(now)
         this.#accept(job, step)
         return true
       case 'partial':
-        this.#recovered()
+        this.#recovered(now)
         if (answer.rejected.length === 0) this.#accept(job, step)
         else return this.#reject(job, step, answer.rejected, now)
         return true
       case 'split':
-        this.#recovered()
+        this.#recovered(now)
         return this.#reject(job, step, [{ index: -1, code: answer.code, reason: answer.reason }], now)
       case 'retry':
-        trouble.retry(answer.reason, answer.afterMs, now)
+        trouble.retry(answer, now)
         break
       case 'blocked':
         trouble.blocked(answer, now)
@@ -248,9 +248,9 @@ export class UploadSender implements Sending {
     return false
   }
 
-  #recovered(): void {
+  #recovered(now: number): void {
     this.#thrownInRow = 0
-    this.#parts.trouble.recovered()
+    this.#parts.trouble.recovered(now)
   }
 
   #accept(job: UploadJob, step: UploadStep): void {

@@ -83,7 +83,7 @@ export class MlflowApi {
     if (success && errorCode === undefined) {
       if (json !== undefined) return { status: 'ok', json }
       const reason = `${this.#uri} answered ${reply.code} with something that is not MLflow's: is a proxy or a login page before it?`
-      return refused({ status: 'retry', reason }, true, reply.code)
+      return refused({ status: 'retry', code: 'ERR_SERVER', reason }, true, reply.code)
     }
     const message = this.#http.redact(typeof json?.message === 'string' ? json.message : reply.text)
     const reason = `MLflow: ${message || `status ${reply.code}`}`
@@ -91,10 +91,10 @@ export class MlflowApi {
     if (errorCode === 'RESOURCE_ALREADY_EXISTS') return { status: 'fault', fault: 'exists', reason }
     if (errorCode === 'BAD_REQUEST' && !/DataError|IntegrityError/.test(message)) {
       // MLflow's word for any fault of its database that it does not know: no connection free, one closed.
-      return refused({ status: 'retry', reason }, true, reply.code)
+      return refused({ status: 'retry', code: 'ERR_SERVER', reason }, true, reply.code)
     }
     if (reply.code === 400 && json !== undefined) return { status: 'fault', fault: 'invalid', reason }
-    if (success) return refused({ status: 'retry', reason }, true, reply.code)
+    if (success) return refused({ status: 'retry', code: 'ERR_SERVER', reason }, true, reply.code)
     if (reply.code === 404) {
       const hint = `no MLflow API at ${this.#uri}: is the address, with its static prefix, right?`
       return refused(

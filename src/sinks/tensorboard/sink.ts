@@ -218,10 +218,10 @@ function refusalOf(error: unknown): Refusal {
     return { status: 'blocked', scope: 'run', code: error.code, reason: error.message }
   }
   // Changed between its check and the writing; the next check will tell.
-  if (error instanceof BlobError) return { status: 'retry', reason: error.message }
+  if (error instanceof BlobError) return { status: 'retry', code: 'ERR_BLOB', reason: error.message }
   const { code, message } = error as NodeJS.ErrnoException
   if (code === undefined) throw error
-  if (!DENIED.has(code)) return { status: 'retry', reason: message }
+  if (!DENIED.has(code)) return { status: 'retry', code: 'ERR_SERVER', reason: message }
   return { status: 'blocked', scope: 'run', code: 'ERR_AUTH', reason: message }
 }
 

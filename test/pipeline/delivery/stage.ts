@@ -262,7 +262,10 @@ export class Stage {
         return sink.asSink()
       },
     })
-    const together = new ToldTogether((message) => this.told.push(message))
+    const together = new ToldTogether(
+      (message) => this.told.push(message),
+      () => this.now,
+    )
     const hasUploads = (options.real?.definition ?? scripted(this.sink)).capabilities.uploads !== undefined
     const site = (
       sink: ScriptedSink,

@@ -7,7 +7,7 @@ import { Trouble } from '../../../src/pipeline/delivery/trouble.ts'
 
 function trouble() {
   const account = new Account(2)
-  const health = new Health(destinationCounters(createCounters(1), 0), () => {})
+  const health = new Health({ block: destinationCounters(createCounters(1), 0), tell: () => {} })
   return new Trouble(account, health, () => 0.999)
 }
 
@@ -15,7 +15,7 @@ describe('waiting for a destination that fails', () => {
   it('doubles its waits up to half a minute', () => {
     const subject = trouble()
     const waits = Array.from({ length: 8 }, () => {
-      subject.retry('down', undefined, 0)
+      subject.retry({ reason: 'down' }, 0)
       return Math.round(subject.notBefore / 0.999)
     })
     assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
@@ -23,16 +23,16 @@ describe('waiting for a destination that fails', () => {
 
   it('tries at once when the run ends, and then every second', () => {
     const subject = trouble()
-    for (let failure = 0; failure < 8; failure++) subject.retry('down', undefined, 0)
+    for (let failure = 0; failure < 8; failure++) subject.retry({ reason: 'down' }, 0)
     subject.finish(100)
     assert.equal(subject.notBefore, 100)
-    subject.retry('down', undefined, 100)
+    subject.retry({ reason: 'down' }, 100)
     assert.equal(subject.notBefore, 100 + 999)
   })
 
   it('keeps to the silence that the account asked for, though the run ends', () => {
     const subject = trouble()
-    subject.retry('too many', 5_000, 0)
+    subject.retry({ reason: 'too many', afterMs: 5_000 }, 0)
     subject.finish(100)
     assert.equal(subject.notBefore, 5_000)
   })

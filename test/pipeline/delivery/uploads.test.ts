@@ -162,7 +162,8 @@ describe('uploads', () => {
     const journal = new MemoryJournal().record(artifact(files(1))).scalars('loss', 10)
     const stage = stageOf(journal, { live: true })
     let isFull = true
-    stage.uploader.uploadRule = () => (isFull ? { status: 'retry', reason: 'full' } : undefined)
+    const full: WriteResult = { status: 'retry', code: 'ERR_SERVER', reason: 'full' }
+    stage.uploader.uploadRule = () => (isFull ? full : undefined)
     const severities = () => stage.issues.map(({ severity, message }) => `${severity} ${message}`)
     await stage.play(() => severities().includes('failing full'))
     const down: WriteResult = { status: 'retry', reason: 'down' }
@@ -174,6 +175,29 @@ describe('uploads', () => {
     isFull = false
     await stage.finish()
     assert.deepEqual(severities().slice(2), ['recovered delivering again'])
+  })
+
+  test('what rows and uploads both suffer is told once when it starts, once a minute, and once when it is over', async () => {
+    const journal = new MemoryJournal().record(artifact(files(1))).scalars('loss', 10)
+    const stage = stageOf(journal, { live: true })
+    let isDown = false
+    const down: WriteResult = { status: 'retry', reason: 'down' }
+    stage.sink.rule = () => (isDown ? down : undefined)
+    stage.uploader.uploadRule = () => (isDown ? down : undefined)
+    await stage.play(() => stage.sink.points.length === 10 && stage.uploader.uploads.length === 2)
+    isDown = true
+    const from = stage.now
+    journal.record(artifact(files(1))).scalars('loss', 10, 10, 10)
+    stage.publish()
+    await stage.play(() => stage.now > from + 150_000)
+    const told = () => stage.issues.map(({ severity }) => severity)
+    assert.ok(told().every((severity) => severity === 'failing'))
+    assert.ok(told().length >= 2 && told().length <= 3, told().join())
+    const { length } = told()
+    isDown = false
+    await stage.finish()
+    assert.deepEqual(told().slice(length), ['recovered'])
+    assert.ok(stage.closed?.complete)
   })
 
   test('to be opened anew in its turn is no recovery: what was refused has not been taken yet', async () => {

@@ -48,7 +48,9 @@ export async function isSharedFolder(
     await writeFile(join(folder, name), '')
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException
-    return NOT_OURS.has(code) ? false : { status: 'retry', reason: `MLflow's folder ${folder}: ${message}` }
+    return NOT_OURS.has(code)
+      ? false
+      : { status: 'retry', code: 'ERR_SERVER', reason: `MLflow's folder ${folder}: ${message}` }
   }
   let isShared = false
   try {
@@ -110,7 +112,7 @@ export class FolderStore implements ArtifactStore {
     const code = (error as NodeJS.ErrnoException).code ?? ''
     const reason = `'${path}' cannot be written to MLflow's folder ${this.#folder} (${code || String(error)})`
     if (NEVER.has(code)) return { status: 'split', code: 'ERR_REFUSED', reason }
-    return { status: 'retry', reason }
+    return { status: 'retry', code: 'ERR_SERVER', reason }
   }
 }
 let serial = 0

@@ -83,7 +83,7 @@ export class MultipartUpload {
           await this.#abort(path, state.uploadId, transfer.signal)
           transfer.keepParts?.(undefined)
         }
-        return { status: 'retry', reason: answer.reason }
+        return { status: 'retry', code: 'ERR_SERVER', reason: answer.reason }
       }
       const parts = state.parts.map((one) =>
         one.number === part.number ? { ...one, etag: answer.etag } : one,
@@ -134,7 +134,11 @@ export class MultipartUpload {
     }))
     const state = { uploadId: String(reply.json.upload_id), partBytes, parts, since }
     if (!fits(state, content.size)) {
-      return { status: 'retry', reason: 'MLflow gave no address for each part of a large file' }
+      return {
+        status: 'retry',
+        code: 'ERR_SERVER',
+        reason: 'MLflow gave no address for each part of a large file',
+      }
     }
     transfer.keepParts?.(state)
     return state
@@ -155,7 +159,7 @@ export class MultipartUpload {
     const refusal = answerOf(reply)
     const over = isFault(reply, 'missing') || (reply.status === 'refused' && reply.code === 500)
     if (over) transfer.keepParts?.(undefined)
-    return over ? { status: 'retry', reason: refusal.reason } : refusal
+    return over ? { status: 'retry', code: 'ERR_SERVER', reason: refusal.reason } : refusal
   }
 
   /** Frees what the store holds of an upload that is given up; it does no harm if that fails. */
