@@ -9,6 +9,7 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import type {
   Cursor,
+  JournalEntry,
   JournalReader,
   RunRecord,
   SeriesId,
@@ -137,7 +138,7 @@ export class EntryReader {
         const items = this.#record(entry.seq, entry.record)
         if (items.length > 0) return items
       } else {
-        const gap = this.#gap(entry.seq, entry.points, entry.records)
+        const gap = this.#gap(entry)
         if (gap !== undefined) return [gap]
       }
     }
@@ -175,16 +176,22 @@ export class EntryReader {
     return [...before, isTaken ? openItem({ ...place, record }) : settledItem(place, { recordsFiltered: 1 })]
   }
 
-  /** The cursor may lie within the damage: what is below it was delivered before it was damaged. */
-  #gap(seq: number, points: number, records: number): Item | undefined {
+  /** The cursor may lie within the gap: what is below it was delivered before it was damaged or removed. */
+  #gap({
+    kind,
+    seq,
+    points,
+    records,
+  }: Extract<JournalEntry, { kind: 'corrupt' | 'gone' }>): Item | undefined {
     const below = Math.max(0, this.#settledBelow - seq)
     const count = points + records - below
     if (count <= 0) return undefined
-    const corrupt = Math.max(0, points - below)
-    return settledItem(
-      { ...this.#shape.placeOf(seq + below, count), seq: seq + below },
-      { corrupt, recordsCorrupt: count - corrupt },
-    )
+    const pointsLeft = Math.max(0, points - below)
+    const place = { ...this.#shape.placeOf(seq + below, count), seq: seq + below }
+    const left = { points: pointsLeft, records: count - pointsLeft }
+    // told in a letter before it is settled
+    if (kind === 'gone') return openItem({ ...place, gone: left, refusal: historyGone(place.seq, count) })
+    return settledItem(place, { corrupt: left.points, recordsCorrupt: left.records })
   }
 }
 
@@ -215,6 +222,13 @@ export class PointBounds {
       1,
       this.#limits.pointBytes(Buffer.byteLength(name) + Buffer.byteLength(context)),
     ))
+  }
+}
+
+function historyGone(seq: number, count: number): { code: ErrorCode; reason: string } {
+  return {
+    code: 'ERR_HISTORY_GONE',
+    reason: `records ${seq} to ${seq + count - 1} were removed before they were delivered there, ${seq + count} is the first one left`,
   }
 }
 

@@ -100,11 +100,12 @@ export class Desk {
       wallNow: Date.now,
       random: Math.random,
     }
-    const limits = {
-      fromSeq: 0,
+    const from = (fromSeq: number, pointsBelow: number | undefined): OpenJournalOptions => ({
+      fromSeq,
+      ...(pointsBelow !== undefined && { pointsBelow }),
       live: live !== undefined,
       ...(live !== undefined && { limitSeq: () => live[RUN.seq]! }),
-    }
+    })
     const hasUploads = (definition.capabilities.uploads?.length ?? 0) > 0
     const { tell } = this.#options
     const together = hasUploads ? new ToldTogether(tell) : { half: () => tell }
@@ -126,7 +127,8 @@ export class Desk {
       tell: tellRows,
       onLandmark: wakeUploads,
     }
-    const openReader = (fromSeq: number) => openJournal(run.folder, { ...limits, fromSeq })
+    const openReader = (fromSeq: number, pointsBelow?: number) =>
+      openJournal(run.folder, from(fromSeq, pointsBelow))
     const rowsCargo = new RowsCargo({ site, openReader, onElsewhere: wakeUploads })
     const rows = new Delivery(site, rowsCargo)
     this.scheduler.add(rows)
@@ -147,7 +149,7 @@ export class Desk {
         rowsBlock: site.block,
         rows,
         kinds: () => rowsCargo.uploads,
-        openRecords: (fromSeq) => openRecords(run.folder, { ...limits, fromSeq }),
+        openRecords: (fromSeq, pointsBelow) => openRecords(run.folder, from(fromSeq, pointsBelow)),
       }),
     )
     this.scheduler.add(uploads)

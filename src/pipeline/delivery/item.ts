@@ -55,9 +55,11 @@ export interface Item {
   readonly to: number
   /** First sequence number of what it holds; for a record or a gap the journal's position. */
   readonly seq: number
-  /** None of `points` and `record`: a gap, settled as it comes. */
+  /** None of `points`, `record` and `gone`: a gap, settled as it comes. */
   readonly points?: ItemPoints
   readonly record?: RunRecord
+  /** How much the journal does not hold any more: refused in one letter. */
+  readonly gone?: { readonly points: number; readonly records: number }
   /** Points of its stretch that are not for the destination: they settle with it. */
   readonly filtered?: number
   /** It exceeds the sink's limits by itself: rejected without a write. */
@@ -76,7 +78,7 @@ export interface Item {
 }
 
 type ItemShape = Pick<Item, 'from' | 'to' | 'seq'> &
-  Partial<Pick<Item, 'points' | 'record' | 'refusal' | 'rows' | 'filtered'>>
+  Partial<Pick<Item, 'points' | 'record' | 'gone' | 'refusal' | 'rows' | 'filtered'>>
 
 export function openItem(shape: ItemShape): Item {
   return {

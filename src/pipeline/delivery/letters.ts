@@ -16,7 +16,7 @@ export function rejectedPoints(item: Item, rejected: readonly Rejection[]): [ind
   return points
 }
 
-/** One letter for each point; one for a record, however many of its parts were rejected. */
+/** One letter for each point; one for a record, however many of its parts were rejected; one for a removed range. */
 export function deadLetters(
   destination: DestinationName,
   item: Item,
@@ -24,6 +24,10 @@ export function deadLetters(
   at: number,
 ): DeadLetter[] {
   if (item.record !== undefined) return [recordLetter(destination, item, rejected, at)]
+  if (item.gone !== undefined) {
+    const { code, reason } = rejected[0]!
+    return [{ destination, seq: item.seq, kind: 'gone', ...item.gone, code, reason, at }]
+  }
   const { batch, seqOf } = item.points!
   return rejectedPoints(item, rejected).map(([index, { code, reason }]) => {
     const { name, context } = batch.describe(batch.series[index]!)

@@ -9,11 +9,20 @@ import { Sender } from './sender.ts'
 
 export interface RowsOptions {
   readonly site: DeliverySite
-  openReader(from: number): JournalReader
+  /** @param pointsBelow how many of the sequence numbers below `from` are points, where that is known */
+  openReader(from: number, pointsBelow?: number): JournalReader
   /** What is not for the destination; asked at each opening. Default: everything is for it. */
   filters?(reader: JournalReader, ledger: Ledger): Filters
   /** The uploads of the destination may have something to do. */
   onElsewhere(): void
+}
+
+/** Undefined where rows are open: what they hold is not settled. */
+function pointsBelow({ cursor }: Ledger): number | undefined {
+  const { seq, back, rows, settled } = cursor
+  if (back !== seq || rows !== undefined) return undefined
+  // of what is settled elsewhere, all are records
+  return settled.delivered + settled.filtered + settled.rejected + settled.corrupt
 }
 
 export class RowsCargo implements Cargo {
@@ -65,7 +74,7 @@ export class RowsCargo implements Cargo {
   startSending(parts: SendingParts): Sending {
     const { openReader, onElsewhere } = this.#options
     const { ledger } = parts
-    const reader = openReader(ledger.cursor.back)
+    const reader = openReader(ledger.cursor.back, pointsBelow(ledger))
     const filters = this.#options.filters?.(reader, ledger) ?? NO_FILTERS
     return new Sender({ ...parts, reader, filters, onElsewhere })
   }

@@ -71,12 +71,13 @@ export class Sender implements Sending {
    * @returns monotonic time of the next call, Infinity for after an answer or growth, 'settled' at the end
    */
   send(isEnding: boolean, now: number): number | 'settled' {
-    const { site, trouble, wake, track } = this.#parts
+    const { site, trouble, health, wake, track } = this.#parts
     if (trouble.notBefore > now) return trouble.notBefore
     if (this.#underWay >= site.definition.limits.inFlight) return Infinity
     const item = this.#prefix.next
     if (item === undefined) return this.#read(isEnding, now)
     if (item.refusal !== undefined) {
+      if (item.gone !== undefined) health.notice(item.refusal.code, item.refusal.reason)
       this.#reject(item, item.refusal.code, item.refusal.reason, now)
       return now
     }

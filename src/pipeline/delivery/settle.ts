@@ -13,6 +13,9 @@ export function settle(
   if (item.record !== undefined) {
     if (rejected.length > 0) sums.recordsRejected = 1
     else sums.recordsDelivered = 1
+  } else if (item.gone !== undefined) {
+    sums.rejected = item.gone.points
+    sums.recordsRejected = item.gone.records
   } else {
     const { batch, losers } = item.points!
     const lost = losers?.reduce((sum, count) => sum + count, 0) ?? 0

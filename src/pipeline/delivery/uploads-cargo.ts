@@ -37,7 +37,8 @@ export interface UploadsOptions {
   readonly rows: RowsSide
   /** Kinds of records that rows leave to it, each from which sequence number on; undefined before they know. */
   kinds(): ReadonlyMap<string, number> | undefined
-  openRecords(from: number): RecordsReader
+  /** @param pointsBelow how many of the sequence numbers below `from` are points */
+  openRecords(from: number, pointsBelow?: number): RecordsReader
 }
 
 export class UploadsCargo implements Cargo {
@@ -102,7 +103,7 @@ export class UploadsCargo implements Cargo {
   startSending(parts: SendingParts): Sending {
     const { ledger } = parts
     const { cursor } = ledger
-    const reader = this.#options.openRecords(cursor.seq)
+    const reader = this.#options.openRecords(cursor.seq, cursor.points)
     const feed = new UploadFeed(reader, this.#options.kinds()!, cursor, (elsewhere) =>
       ledger.add({ elsewhere }),
     )
