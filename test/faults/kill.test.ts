@@ -24,7 +24,7 @@ import { FAULT_SEED, isLong, ONLY_ROUND, replay } from './seed.ts'
 const KILLS = Number(process.env.TRACELET_TEST_KILLS ?? (isLong ? 200 : 50))
 /** Injected faults that come with so many kills, at least: 500 in the long suite. */
 const FAULTS = KILLS * 2.5
-const AT_ONCE = 2
+const AT_ONCE = 3
 
 test(`a process killed at any instant leaves a prefix of what it logged, and every backend gets that once (seed ${FAULT_SEED})`, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'tracelet-kill-'))

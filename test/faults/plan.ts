@@ -12,8 +12,8 @@ export interface Life {
   readonly life: number
 }
 
-/** More points than a lane holds. */
-const FLAT_ROWS = 10_000
+/** The second are more points than a lane holds. */
+const FLAT_ROWS = [1_500, 10_000] as const
 const FINISH_DEADLINE_MS = 5_000
 
 export function plan(random: Random, { dir, runId, backend, life }: Life): { orders: Orders; kill: Kill } {
@@ -28,13 +28,13 @@ export function plan(random: Random, { dir, runId, backend, life }: Life): { ord
     backend,
     style: random.pick(['handles', 'rows', 'mixed']),
     pace,
-    rowsPerMs: 1 + random.below(12),
+    rowsPerMs: 1 + random.below(6),
     pauseMs: 5 + random.below(300),
     turns,
     hasWorker: random.next() < 0.4,
     flushEveryMs: turns && random.next() < 0.5 ? 1 + random.below(60) : 0,
     recordEveryMs: random.next() < 0.6 ? 2 + random.below(80) : 0,
-    flatRows: FLAT_ROWS,
+    flatRows: random.pick(FLAT_ROWS),
     finishAfterMs: after === 'finishing' ? 50 + random.below(300) : 0,
     finishDeadlineMs: FINISH_DEADLINE_MS,
   }

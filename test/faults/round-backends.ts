@@ -48,9 +48,9 @@ const LASTING: readonly ProxyFault[] = [
 
 /** How much of what a round sends meets a fault while its trainers are killed, and while the rest is delivered. */
 export const STORMS = {
-  killing: { share: 0.12, faults: [...PASSING, ...PASSING, ...LASTING] },
+  killing: { share: 0.2, faults: [...PASSING, ...PASSING, ...LASTING] },
   syncing: {
-    share: 0.03,
+    share: 0.05,
     faults: [...PASSING, ...PASSING, { kind: 'answer', status: 401 } satisfies ProxyFault],
   },
 } as const
@@ -119,7 +119,8 @@ export class RoundBackends {
   }
 }
 
-function fits(fault: ProxyFault, { bytes }: Passing): boolean {
+/** Whether a fault can befall a request. */
+export function fits(fault: ProxyFault, { bytes }: Passing): boolean {
   return fault.kind !== 'answer' || fault.status !== 413 || bytes >= LARGE_BYTES
 }
 

@@ -24,7 +24,7 @@ import {
   type StoredSeries,
 } from './verdict.ts'
 import { checkRemoteRecords, checkStoredRecords, checkUploads } from './verdict-records.ts'
-import { runAndKill } from './victim.ts'
+import { runAndKill, syncAndKill } from './victim.ts'
 
 /** What no kill may bring about. */
 const NEVER = ['ERR_LAW', 'ERR_SINK_BUG', 'ERR_JOURNAL_DAMAGED', 'ERR_CURSOR_DAMAGED', 'ERR_JOURNAL_WRITE']
@@ -108,7 +108,10 @@ async function play(round: Round, backends: RoundBackends, story: string[]): Pro
 async function killSyncs({ random }: Round, folder: string, story: string[], result: Result): Promise<void> {
   for (let again = random.pick([0, 0, 1, 2]); again > 0; again--) {
     story.push('sync, killed')
-    const death = await runAndKill('sync-program', folder, { after: 'syncing', ms: random.below(120) })
+    const death =
+      random.next() < 0.5
+        ? await runAndKill('sync-program', folder, { after: 'syncing', ms: random.below(120) })
+        : await syncAndKill(folder, { after: '', ms: 100 + random.below(500) })
     checkSaid(death.stderr)
     if (death.isKilled) result.syncKills++
   }

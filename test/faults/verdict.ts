@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import type { RecordKind, SinkCapabilities } from '../../src/core/types.ts'
 import { openRun, type Stats, type StoredRun } from '../../src/index.ts'
 import type { SyncedRun } from '../../src/pipeline/delivery/sync-run.ts'
+import { mlflow } from '../../src/sinks/mlflow/sink.ts'
 import { tensorboard } from '../../src/sinks/tensorboard/sink.ts'
 import append from '../sinks/fakes/append-sink.ts'
 import identity from '../sinks/fakes/identity-sink.ts'
@@ -145,6 +146,7 @@ export function checkProcess(stats: Stats): void {
 }
 
 const CAPABILITIES: Readonly<Record<string, SinkCapabilities>> = {
+  mlflow: mlflow.capabilities,
   tensorboard: tensorboard.capabilities,
   identity: identity.capabilities,
   offset: offset.capabilities,

@@ -1,8 +1,11 @@
 /** Starts a program and kills it, with everything it has started, at a given instant. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { EXIT } from '../../src/cli/command.ts'
 import { workerUrl } from '../../src/pipeline/worker-url.ts'
+import { cliCommand, cliEnvironment } from '../cli/run-cli.ts'
 
 /** A program that neither ends nor is killed by then is a failure. */
 const LIMIT_MS = 60_000
@@ -32,12 +35,32 @@ export interface Death {
  * @param program name of a module of this folder
  * @throws Error when it ends by itself with another exit code than 0
  */
-export async function runAndKill(program: string, argument: string, kill: Kill): Promise<Death> {
+export function runAndKill(program: string, argument: string, kill: Kill): Promise<Death> {
   const path = fileURLToPath(workerUrl(`./${program}`, import.meta.url))
+  return run(program, [process.execPath, path, argument], process.env, kill, [0])
+}
+
+/** `tracelet sync` of one run's folder; it may end by itself with something left. */
+export function syncAndKill(folder: string, kill: Kill): Promise<Death> {
+  const command = cliCommand('sync', folder)
+  return run('sync', command, cliEnvironment(dirname(folder)), kill, [EXIT.ok, EXIT.failed])
+}
+
+async function run(
+  what: string,
+  program: readonly string[],
+  env: NodeJS.ProcessEnv,
+  kill: Kill,
+  codes: readonly (number | null)[],
+): Promise<Death> {
   // Above what else the machine does, where that is allowed; `nice` goes on without it where it is not.
-  const command = [...ABOVE_OTHERS, process.execPath, path, argument]
+  const command = [...ABOVE_OTHERS, ...program]
   // a process group of its own: what it has started dies with it
-  const child = spawn(command[0]!, command.slice(1), { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command[0]!, command.slice(1), {
+    detached: true,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let stderr = ''
   let stdout = ''
   let timer: NodeJS.Timeout | undefined
@@ -64,8 +87,8 @@ export async function runAndKill(program: string, argument: string, kill: Kill):
   const [code, by] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
   for (const one of [timer, limit, ...others]) clearTimeout(one)
   const isKilled = by === 'SIGKILL'
-  if (isKilled ? timer === undefined : code !== 0) {
-    throw new Error(`${program} ended with ${code ?? by}, having said:\n${stdout}${stderr}`)
+  if (isKilled ? timer === undefined : !codes.includes(code)) {
+    throw new Error(`${what} ended with ${code ?? by}, having said:\n${stdout}${stderr}`)
   }
   return { isKilled, pauses, stderr }
 }
