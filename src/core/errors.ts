@@ -19,6 +19,7 @@ export const ERROR_CODES = {
   ERR_UNSUPPORTED: 'tracelet does not do this; the message says what does',
   ERR_LANE_FULL: 'the ring stayed full; points were counted as lost',
   ERR_DRAIN_RESTARTED: 'the drain thread was dead or stuck and was restarted',
+  ERR_DELIVERY_RESTARTED: 'a delivery thread has died and was replaced; nothing is lost',
   ERR_JOURNAL_WRITE: 'the journal could not be written',
   ERR_JOURNAL_FORMAT: 'a file of the run was written by a newer version or is not a tracelet file',
   ERR_JOURNAL_DAMAGED: 'part of the journal was damaged; undamaged records are kept',

@@ -28,7 +28,12 @@ export type IssueHandler = (issue: Issue) => void
 export type Report = ErrorRecord & Partial<Issue>
 
 /** Of which nothing is lost. */
-const WARNINGS: ReadonlySet<ErrorCode> = new Set(['ERR_DRAIN_RESTARTED', 'ERR_DEADLINE', 'ERR_RUN_FINISHED'])
+const WARNINGS: ReadonlySet<ErrorCode> = new Set([
+  'ERR_DRAIN_RESTARTED',
+  'ERR_DELIVERY_RESTARTED',
+  'ERR_DEADLINE',
+  'ERR_RUN_FINISHED',
+])
 
 export class Issues {
   readonly #handler: IssueHandler | undefined
