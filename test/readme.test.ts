@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { COMMANDS } from '../src/cli/commands.ts'
+import { DESTINATION_OPTIONS } from '../src/core/destination-options.ts'
 import { ERROR_CODES } from '../src/core/errors.ts'
 import type { OptionRow, OptionTable } from '../src/core/options.ts'
 import type { RecordKind, SinkCapabilities } from '../src/core/types.ts'
@@ -14,6 +15,7 @@ const README = new URL('../../README.md', import.meta.url)
 const TABLES: Record<string, () => string> = {
   'options startLogging': () => optionTable(RUN_OPTIONS),
   ...Object.fromEntries(SINKS.map((sink) => [`options ${sink.kind}`, () => optionTable(sink.options)])),
+  'options every backend': () => optionTable(DESTINATION_OPTIONS),
   commands: () =>
     table(
       ['command', 'what it does'],
@@ -89,7 +91,10 @@ function optionTable(options: OptionTable): string {
 }
 
 function type(row: OptionRow): string {
-  if (row.values) return row.values.map((value) => `\`${value}\``).join(' \\| ')
+  if (row.values) {
+    const values = row.values.map((value) => `\`${value}\``).join(' \\| ')
+    return row.type === 'strings' ? `strings: ${values}` : values
+  }
   const bounds = row.min === undefined && row.max === undefined ? '' : ` ${row.min ?? ''}…${row.max ?? ''}`
   return `${row.type}${bounds}`
 }

@@ -15,6 +15,7 @@ import {
   readRunFile,
   runInfo,
 } from '../pipeline/store/run-file.ts'
+import { destinationOptions } from '../sinks/contract.ts'
 import { SINKS } from '../sinks/index.ts'
 import { type SavedCursors, savedCursors, settledOf } from './saved-cursors.ts'
 
@@ -110,7 +111,7 @@ export function isElsewhere({ name, kind, module, options }: RunDestination): bo
   if (sink.inRunFolder === undefined) return true
   try {
     // the options as the run had them: the environment of today must not move it
-    const resolved = resolveOptions(sink.options, options, {}, `backend ${name}`)
+    const resolved = resolveOptions(destinationOptions(sink), options, {}, `backend ${name}`)
     return !sink.inRunFolder((sink.prepare?.(resolved as never) ?? resolved) as never)
   } catch (error) {
     if (error instanceof TraceletError) return false

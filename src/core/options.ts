@@ -13,7 +13,9 @@ export interface OptionRow {
   /** Bounds of a number, both allowed. */
   readonly min?: number
   readonly max?: number
-  /** The only values a string may have. */
+  /** A number must not have a fraction. */
+  readonly isWhole?: true
+  /** The only values a string, or each of several, may have. */
   readonly values?: readonly string[]
   /** Environment variables that give it, the first set one wins. */
   readonly env?: readonly string[]
@@ -127,9 +129,17 @@ function check(row: OptionRow, value: unknown, source: string, where: string): v
     if (!Array.isArray(value) || value.some((part) => typeof part !== 'string')) {
       throw bad(row, value, source, where, 'an array of strings')
     }
-    return
+    const { values = value as string[] } = row
+    const wrong = (value as string[]).find((part) => !values.includes(part))
+    if (wrong === undefined) return
+    const near = nearest(wrong, values)
+    throw new TraceletError(
+      'ERR_OPTION',
+      `${where}: ${source} must be any of ${values.join(', ')}, but holds '${wrong}'${near ? `; did you mean '${near}'?` : ''}`,
+    )
   }
   if (typeof value !== row.type || Number.isNaN(value)) throw bad(row, value, source, where, `a ${row.type}`)
+  if (row.isWhole && !Number.isInteger(value)) throw bad(row, value, source, where, 'a whole number')
   if (row.values && !row.values.includes(value as string))
     throw bad(row, value, source, where, `one of ${row.values.join(', ')}`)
   if (typeof value === 'number' && (value < (row.min ?? -Infinity) || value > (row.max ?? Infinity))) {

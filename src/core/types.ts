@@ -3,6 +3,7 @@
  * Nothing here does anything: no I/O, no threads, no imports but types.
  */
 import type { BlobRef, RecordKind, RunRecord, StoredFile, UnknownRecord } from './records.ts'
+import type { Routing } from './routing.ts'
 
 export type * from './records.ts'
 
@@ -103,10 +104,15 @@ export interface Cursor {
    * a sink had uploads of that kind is not settled again.
    */
   readonly uploads?: Readonly<Record<string, number>>
+  /** Cursor of rows only, for uploads too: what is for the destination, from which sequence number on; ascending. */
+  readonly routes?: readonly CursorRoute[]
   /** Points and records already settled, by outcome; continues the conservation law after a restart. */
   readonly settled: SettledCounts
   /** The sink's own, opaque, JSON, at most 64 KiB: remote ids, line counts, byte lengths. */
   readonly state: SinkState
+}
+export interface CursorRoute extends Routing {
+  readonly from: number
 }
 /** Files of one record that were rejected: how many, and the first of them. */
 export interface RefusedFiles {

@@ -5,6 +5,7 @@ import { redact } from '../core/redact.ts'
 import type { RunInfo } from '../core/types.ts'
 import type { DestinationSpec } from '../pipeline/messages.ts'
 import type { RunDestination } from '../pipeline/store/run-file.ts'
+import { destinationOptions } from '../sinks/contract.ts'
 import { findSink } from '../sinks/index.ts'
 
 /** Options of one backend: its own table, or `module` and what that module's table says. */
@@ -18,9 +19,16 @@ export type Backend = string | readonly string[] | Readonly<Record<string, Backe
 /** Journal and event files: what a run has when nobody says anything. */
 const EMBEDDED_DEFAULT = ['local', 'tensorboard']
 
-/** @throws TraceletError ERR_BACKEND_UNKNOWN, ERR_OPTION */
-export function resolveBackends(given: Backend | undefined, environment: Environment): DestinationSpec[] {
-  const entries = entriesOf(given === undefined ? (fromEnvironment(environment) ?? EMBEDDED_DEFAULT) : given)
+/**
+ * @param otherwise where neither the user nor the environment says anything
+ * @throws TraceletError ERR_BACKEND_UNKNOWN, ERR_OPTION
+ */
+export function resolveBackends(
+  given: Backend | undefined,
+  environment: Environment,
+  otherwise: Backend = EMBEDDED_DEFAULT,
+): DestinationSpec[] {
+  const entries = entriesOf(given === undefined ? (fromEnvironment(environment) ?? otherwise) : given)
   if (entries.length === 0)
     throw new TraceletError('ERR_OPTION', "backend must name at least one, such as 'local'")
   const specs = entries.map(([name, options], index): DestinationSpec => {
@@ -30,7 +38,7 @@ export function resolveBackends(given: Backend | undefined, environment: Environ
       return { name, index, kind, module, options: own }
     }
     const sink = findSink(kind)
-    const resolved = resolveOptions(sink.options, options, environment, `backend ${name}`)
+    const resolved = resolveOptions(destinationOptions(sink), options, environment, `backend ${name}`)
     return { name, index, kind, options: sink.prepare?.(resolved) ?? resolved }
   })
   refuseSharedFiles(specs)
@@ -38,7 +46,7 @@ export function resolveBackends(given: Backend | undefined, environment: Environ
 }
 
 /** Two destinations that append to one file would overwrite each other. */
-function refuseSharedFiles(specs: readonly DestinationSpec[]): void {
+export function refuseSharedFiles(specs: readonly DestinationSpec[]): void {
   const writers = new Map<string, string>()
   for (const { name, kind, module, options } of specs) {
     if (module !== undefined) continue

@@ -2,6 +2,8 @@
  * How a backend is declared: one folder, one `defineSink`, one line in `index.ts`.
  * The pipeline asks nothing else of a backend and knows none by name.
  */
+import { DESTINATION_OPTIONS } from '../core/destination-options.ts'
+import { TraceletError } from '../core/errors.ts'
 import type { OptionsOf, OptionTable } from '../core/options.ts'
 import type { RunInfo, Sink, SinkCapabilities, SinkContext, SinkLimits } from '../core/types.ts'
 
@@ -51,10 +53,25 @@ export interface Finding {
   readonly fix?: string
 }
 
+/** @throws TraceletError ERR_OPTION when an option has the name of one that every destination has */
 export function defineSink<const Table extends OptionTable>(
   definition: SinkDefinition<Table>,
 ): SinkDefinition<Table> {
+  const { kind, options } = definition
+  const taken = Object.keys(options).find((name) => Object.hasOwn(DESTINATION_OPTIONS, name))
+  if (taken !== undefined) {
+    throw new TraceletError(
+      'ERR_OPTION',
+      `the sink ${kind} cannot have an option '${taken}': every destination has it`,
+    )
+  }
   return Object.freeze(definition)
+}
+
+/** What may be given for a destination of this kind: the sink's own options and those of every destination. */
+export function destinationOptions(definition: SinkDefinition): OptionTable {
+  // the journal holds everything and is never late
+  return definition.inJournal ? definition.options : { ...definition.options, ...DESTINATION_OPTIONS }
 }
 
 export type { GivenOptions, OptionsOf, OptionTable } from '../core/options.ts'

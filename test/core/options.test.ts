@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { DESTINATION_OPTIONS } from '../../src/core/destination-options.ts'
 import {
   nearest,
   type OptionRow,
@@ -13,6 +14,7 @@ import { SINKS } from '../../src/sinks/index.ts'
 const TABLES: readonly (readonly [where: string, table: OptionTable])[] = [
   ['startLogging', RUN_OPTIONS],
   ...SINKS.map(({ kind, options }) => [`backend ${kind}`, options] as const),
+  ['every backend', DESTINATION_OPTIONS],
 ]
 const ROWS = TABLES.flatMap(([where, table]) =>
   Object.entries(table).map(([name, row]) => ({ where, table, name, row })),
@@ -27,7 +29,10 @@ function goodValues(row: OptionRow): (readonly [value: unknown, text: string])[]
       [true, 'on'],
       [false, 'No'],
     ]
-  if (row.type === 'strings') return [[['a', 'b'], ' a, b,']]
+  if (row.type === 'strings') {
+    const [a, b] = row.values ?? ['a', 'b']
+    return [[[a, b], ` ${a}, ${b},`]]
+  }
   if (row.type === 'string') return (row.values ?? ['some text']).map((value) => [value, value])
   const { min = 0, max = 10 } = row
   return [
@@ -44,7 +49,8 @@ function badValues(row: OptionRow): unknown[] {
     strings: ['a', [1], null, {}],
   }
   const bad = [...wrongTypes[row.type], Symbol('s'), () => 1]
-  if (row.values) bad.push('no such word')
+  if (row.values) bad.push('no such word', ['no such word'])
+  if (row.isWhole) bad.push(1.5)
   if (row.min !== undefined) bad.push(row.min - 1)
   if (row.max !== undefined) bad.push(row.max + 1)
   return bad

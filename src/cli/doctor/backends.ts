@@ -2,7 +2,7 @@
 import { TraceletError } from '../../core/errors.ts'
 import { type Environment, resolveOptions } from '../../core/options.ts'
 import { redactText } from '../../core/redact.ts'
-import type { Finding } from '../../sinks/contract.ts'
+import { destinationOptions, type Finding } from '../../sinks/contract.ts'
 import { findSink } from '../../sinks/index.ts'
 
 const PROBE_TIMEOUT_MS = 10_000
@@ -33,7 +33,7 @@ async function findingsOf(
     const sink = findSink(kind)
     if (sink.probe === undefined)
       return [{ level: 'ok', what: 'store', seen: `${sink.title} needs nothing else` }]
-    const resolved = resolveOptions(sink.options, options, environment, `backend ${name}`)
+    const resolved = resolveOptions(destinationOptions(sink), options, environment, `backend ${name}`)
     const prepared = sink.prepare?.(resolved as never) ?? resolved
     const findings = await sink.probe(prepared as never, AbortSignal.timeout(PROBE_TIMEOUT_MS))
     return findings.map((finding) => ({ ...finding, seen: redactText(finding.seen) }))

@@ -129,7 +129,12 @@ export class Desk {
     }
     const openReader = (fromSeq: number, pointsBelow?: number) =>
       openJournal(run.folder, from(fromSeq, pointsBelow))
-    const rowsCargo = new RowsCargo({ site, openReader, onElsewhere: wakeUploads })
+    const rowsCargo = new RowsCargo({
+      site,
+      openReader,
+      onElsewhere: wakeUploads,
+      uploadsSeq: () => new CursorStore(run.folder, uploadsName(name), () => {}).load(address)?.seq ?? 0,
+    })
     const rows = new Delivery(site, rowsCargo)
     this.scheduler.add(rows)
     if (!hasUploads) return
@@ -148,7 +153,7 @@ export class Desk {
         journal,
         rowsBlock: site.block,
         rows,
-        kinds: () => rowsCargo.uploads,
+        isUpload: () => rowsCargo.isUpload,
         openRecords: (fromSeq, pointsBelow) => openRecords(run.folder, from(fromSeq, pointsBelow)),
       }),
     )

@@ -1,6 +1,7 @@
 /** The books of one run at one destination: sums, cursor, counters that `stats()` reads. */
 import { DESTINATION } from '../../core/counters.ts'
-import type { Cursor, SinkState } from '../../core/types.ts'
+import type { Routing } from '../../core/routing.ts'
+import type { Cursor, CursorRoute, SinkState } from '../../core/types.ts'
 import { addSums, emptySums, type SettledSums } from './item.ts'
 
 /** The part of the run's folder that keeps cursors. */
@@ -23,6 +24,7 @@ export class Ledger {
   #state: SinkState
   #url: string | undefined
   #uploads: Cursor['uploads']
+  #routes: Cursor['routes']
   #isOnDisk: boolean
   #isDirty = false
   #savedAt = -Infinity
@@ -37,6 +39,7 @@ export class Ledger {
     this.#state = this.#cursor.state
     this.#url = this.#cursor.url
     this.#uploads = this.#cursor.uploads
+    this.#routes = this.#cursor.routes
     block[DESTINATION.seq] = this.#cursor.seq
     this.#publish()
   }
@@ -99,6 +102,20 @@ export class Ledger {
     return from
   }
 
+  /**
+   * Notes what is for the destination from now on.
+   * @param from told where it begins, if it is not what was noted last
+   * @returns all that was noted
+   */
+  route(routing: Routing, from: () => number): readonly CursorRoute[] {
+    const routes = this.#routes ?? []
+    const last = routes.at(-1)
+    if (isSame(last ?? { from: 0 }, { from: last?.from ?? 0, ...routing })) return routes
+    this.#routes = [...routes, { from: Math.max(from(), last?.from ?? 0), ...routing }]
+    this.#isDirty = true
+    return this.#routes
+  }
+
   /** Adds what is settled with everything before it. */
   add(sums: Partial<SettledSums>): void {
     addSums(this.#sums, sums)
@@ -116,10 +133,12 @@ export class Ledger {
     this.#savedAt = now
     const url = this.#url
     const uploads = this.#uploads
+    const routes = this.#routes
     const cursor: Cursor = {
       ...place,
       ...(url !== undefined && { url }),
       ...(uploads !== undefined && { uploads }),
+      ...(routes !== undefined && { routes }),
       settled: { ...this.#sums },
       state: this.#state,
     }
@@ -130,8 +149,19 @@ export class Ledger {
     this.#block[DESTINATION.seq] = cursor.seq
   }
 
+  /** Saves what has changed while the place has not. @throws TraceletError when the disk refuses */
+  saveInPlace(now: number): void {
+    const { seq, back, rows } = this.#cursor
+    this.save({ seq, back, ...(rows && { rows }) }, now)
+  }
+
   #publish(): void {
     for (const name of Object.keys(this.#sums) as (keyof SettledSums)[])
       this.#block[DESTINATION[name]] = this.#sums[name]
   }
+}
+
+/** Routes are written down and compared as they are made, with their fields in one order. */
+function isSame(one: CursorRoute, other: CursorRoute): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
 }

@@ -1,18 +1,21 @@
 /** Points and small records, in the order of the journal. */
 import { RUN } from '../../core/counters.ts'
+import { routingOf } from '../../core/routing.ts'
 import type { JournalReader, OpenResult, SinkState } from '../../core/types.ts'
 import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
 import type { DeliverySite } from './deliver.ts'
-import { type Filters, NO_FILTERS } from './filter.ts'
+import type { Filters } from './filter.ts'
 import type { Ledger } from './ledger.ts'
+import { Routes } from './route-filter.ts'
 import { Sender } from './sender.ts'
+import type { IsUpload } from './upload-feed.ts'
 
 export interface RowsOptions {
   readonly site: DeliverySite
   /** @param pointsBelow how many of the sequence numbers below `from` are points, where that is known */
   openReader(from: number, pointsBelow?: number): JournalReader
-  /** What is not for the destination; asked at each opening. Default: everything is for it. */
-  filters?(reader: JournalReader, ledger: Ledger): Filters
+  /** The cursor of the destination's uploads; asked when the options that route have changed. */
+  uploadsSeq?(): number
   /** The uploads of the destination may have something to do. */
   onElsewhere(): void
 }
@@ -27,16 +30,17 @@ function pointsBelow({ cursor }: Ledger): number | undefined {
 
 export class RowsCargo implements Cargo {
   readonly #options: RowsOptions
-  #uploads: ReadonlyMap<string, number> | undefined
+  #isUpload: IsUpload | undefined
+  #routes: Routes | undefined
   #hasOpened = false
 
   constructor(options: RowsOptions) {
     this.#options = options
   }
 
-  /** Kinds of records that it leaves to uploads, each from which sequence number on; undefined before it is known. */
-  get uploads(): ReadonlyMap<string, number> | undefined {
-    return this.#uploads
+  /** Which records it leaves to uploads; undefined before that is known. */
+  get isUpload(): IsUpload | undefined {
+    return this.#isUpload
   }
 
   /** Not sequence numbers: a close mark completes a row without one. */
@@ -54,7 +58,8 @@ export class RowsCargo implements Cargo {
   loaded(ledger: Ledger): void {
     const { cursor } = ledger
     const { uploads } = this.#options.site.definition.capabilities
-    if (uploads !== undefined) this.#uploads = ledger.leaveToUploads(uploads)
+    this.#routes = this.#route(ledger)
+    if (uploads !== undefined) this.#isUpload = this.#leaveToUploads(ledger, uploads)
     if (cursor.url !== undefined) this.#tellUrl(cursor.url)
   }
 
@@ -75,11 +80,50 @@ export class RowsCargo implements Cargo {
     const { openReader, onElsewhere } = this.#options
     const { ledger } = parts
     const reader = openReader(ledger.cursor.back, pointsBelow(ledger))
-    const filters = this.#options.filters?.(reader, ledger) ?? NO_FILTERS
-    return new Sender({ ...parts, reader, filters, onElsewhere })
+    return new Sender({ ...parts, reader, filters: this.#filters(reader), onElsewhere })
   }
 
   rest(): void {}
+
+  /** All that may take points and records out; each opening has its own, since they read along. */
+  #filters(reader: JournalReader): Filters {
+    const routes = this.#routes
+    const points = [routes?.pointFilter(reader)]
+    return {
+      points: points.filter((filter) => filter !== undefined),
+      records: routes === undefined ? [] : [routes],
+    }
+  }
+
+  /** Undefined when everything is for the destination. */
+  #route(ledger: Ledger): Routes | undefined {
+    const { site, uploadsSeq } = this.#options
+    const routes = ledger.route(routingOf(site.options), () => {
+      const settled = Math.max(ledger.cursor.seq, uploadsSeq?.() ?? 0)
+      // what may have been stored behind the cursor is compared with what is sent: it must come as before
+      const mustRepeat = site.definition.capabilities.rewrite === 'offset' && ledger.isOnDisk
+      return mustRepeat ? Math.max(settled, site.journalSeq()) : settled
+    })
+    this.#keepRoutes(ledger)
+    return routes.length === 0 ? undefined : new Routes(routes)
+  }
+
+  /** Uploads go by them from now on: were they lost in a crash, others could begin before what is uploaded. */
+  #keepRoutes(ledger: Ledger): void {
+    if (!ledger.isDirty || !ledger.isOnDisk) return
+    try {
+      ledger.saveInPlace(this.#options.site.now())
+    } catch {
+      // it stays dirty and is saved with the next place, which tells of a disk that refuses
+    }
+  }
+
+  #leaveToUploads(ledger: Ledger, kinds: readonly string[]): IsUpload {
+    const from = ledger.leaveToUploads(kinds)
+    const routes = this.#routes
+    return (seq, record) =>
+      seq >= (from.get(record.kind) ?? Infinity) && (routes === undefined || routes.keeps(seq, record))
+  }
 
   #tellUrl(url: string): void {
     const { run, name: destination, tell } = this.#options.site

@@ -9,14 +9,13 @@ export interface FoundRecord {
   readonly record: RunRecord
 }
 
-/** @param kinds to upload, each from which sequence number on */
-export function recordToUpload(
-  entry: RecordsEntry,
-  kinds: ReadonlyMap<string, number>,
-): FoundRecord | undefined {
+/** Whether a record is to be uploaded: rows and uploads must give the same answer. */
+export type IsUpload = (seq: number, record: RunRecord) => boolean
+
+export function recordToUpload(entry: RecordsEntry, isUpload: IsUpload): FoundRecord | undefined {
   if (entry.kind !== 'record' || entry.record.kind === 'unknown') return undefined
   const { seq, record } = entry
-  return seq >= (kinds.get(record.kind) ?? Infinity) ? { seq, record } : undefined
+  return isUpload(seq, record) ? { seq, record } : undefined
 }
 
 export class UploadFeed {
@@ -27,21 +26,20 @@ export class UploadFeed {
   /** How many of the sequence numbers below `seq` are points. */
   points: number
   readonly #reader: RecordsReader
-  readonly #kinds: ReadonlyMap<string, number>
+  readonly #isUpload: IsUpload
   readonly #onPassed: (count: number) => void
 
   /**
-   * @param kinds to upload, each from which sequence number on
    * @param onPassed told how many points and records are not ours
    */
   constructor(
     reader: RecordsReader,
-    kinds: ReadonlyMap<string, number>,
+    isUpload: IsUpload,
     from: Pick<Cursor, 'seq' | 'points'>,
     onPassed: (count: number) => void,
   ) {
     this.#reader = reader
-    this.#kinds = kinds
+    this.#isUpload = isUpload
     this.#onPassed = onPassed
     this.seq = from.seq
     this.points = from.points ?? 0
@@ -61,7 +59,7 @@ export class UploadFeed {
       const [points, records] = this.#countsOf(entry)
       this.points += points
       this.seq += points + records
-      found = records > 0 ? recordToUpload(entry, this.#kinds) : undefined
+      found = records > 0 ? recordToUpload(entry, this.#isUpload) : undefined
       if (found === undefined) passed += points + records
     }
     if (passed > 0) this.#onPassed(passed)

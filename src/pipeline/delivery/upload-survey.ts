@@ -4,15 +4,14 @@
  */
 import type { Cursor, RunRecord } from '../../core/types.ts'
 import type { RecordsReader } from '../journal/reader.ts'
-import { recordToUpload } from './upload-feed.ts'
+import { type IsUpload, recordToUpload } from './upload-feed.ts'
 import { filesOf, isStored } from './upload-files.ts'
 import type { UploadProgress } from './upload-progress.ts'
 
 const MAX_ENTRIES_PER_LOOK = 128
 
 export interface SurveyParts {
-  /** To upload, each from which sequence number on. */
-  readonly kinds: ReadonlyMap<string, number>
+  readonly isUpload: IsUpload
   readonly runFolder: string
   readonly progress: UploadProgress
   readonly openRecords: (from: number) => RecordsReader
@@ -36,13 +35,13 @@ export class UploadSurvey {
 
   /** Reads on for a while. False: there is more. */
   look(): boolean {
-    const { openRecords, kinds } = this.#parts
+    const { openRecords, isUpload } = this.#parts
     this.#reader ??= openRecords(this.#seq)
     for (let entries = 0; entries < MAX_ENTRIES_PER_LOOK; entries++) {
       const entry = this.#reader.next()
       this.#seq = this.#reader.seq
       if (entry === undefined) return true
-      const found = recordToUpload(entry, kinds)
+      const found = recordToUpload(entry, isUpload)
       if (found === undefined || found.seq < this.#from.seq) continue
       this.lastMet = found.seq
       this.#count(found.seq, found.record)

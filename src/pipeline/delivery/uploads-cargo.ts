@@ -13,7 +13,7 @@ import type { RecordsReader } from '../journal/reader.ts'
 import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
 import type { DeliverySite } from './deliver.ts'
 import type { Ledger } from './ledger.ts'
-import { UploadFeed } from './upload-feed.ts'
+import { type IsUpload, UploadFeed } from './upload-feed.ts'
 import { UploadProgress } from './upload-progress.ts'
 import { UploadSender } from './upload-sender.ts'
 import { UploadSurvey } from './upload-survey.ts'
@@ -35,8 +35,8 @@ export interface UploadsOptions {
   /** The destination's counters: its rows' half first. */
   readonly rowsBlock: Float64Array
   readonly rows: RowsSide
-  /** Kinds of records that rows leave to it, each from which sequence number on; undefined before they know. */
-  kinds(): ReadonlyMap<string, number> | undefined
+  /** Which records rows leave to it; undefined before they know. */
+  isUpload(): IsUpload | undefined
   /** @param pointsBelow how many of the sequence numbers below `from` are points */
   openRecords(from: number, pointsBelow?: number): RecordsReader
 }
@@ -104,7 +104,7 @@ export class UploadsCargo implements Cargo {
     const { ledger } = parts
     const { cursor } = ledger
     const reader = this.#options.openRecords(cursor.seq, cursor.points)
-    const feed = new UploadFeed(reader, this.#options.kinds()!, cursor, (elsewhere) =>
+    const feed = new UploadFeed(reader, this.#options.isUpload()!, cursor, (elsewhere) =>
       ledger.add({ elsewhere }),
     )
     return new UploadSender({
@@ -130,8 +130,8 @@ export class UploadsCargo implements Cargo {
 
   /** Before the cursor is known. */
   #suspect(now: number): 'some' | 'none' | number {
-    const { rowsBlock, rows, kinds } = this.#options
-    if (kinds() === undefined) return 'none'
+    const { rowsBlock, rows, isUpload } = this.#options
+    if (isUpload() === undefined) return 'none'
     if (rowsBlock[DESTINATION.elsewhere]! > 0) return 'some'
     const growth = this.growth()
     if (growth === this.#known) return 'none'
@@ -166,8 +166,8 @@ export class UploadsCargo implements Cargo {
   }
 
   #newSurvey(from: { readonly seq: number; readonly files?: number }): UploadSurvey {
-    const { site, kinds, openRecords } = this.#options
-    const parts = { kinds: kinds()!, runFolder: site.run.folder, progress: this.#progress, openRecords }
+    const { site, isUpload, openRecords } = this.#options
+    const parts = { isUpload: isUpload()!, runFolder: site.run.folder, progress: this.#progress, openRecords }
     return new UploadSurvey(parts, from)
   }
 }

@@ -97,6 +97,7 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
     files = 0,
     points = 0,
     uploads = {},
+    routes = [],
     refused,
     settled,
   } = saved.cursor
@@ -106,6 +107,7 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
     isPosition(files) &&
     isPosition(points) &&
     Object.values(uploads).every(isPosition) &&
+    routes.every(({ from }) => isPosition(from)) &&
     typeof url === 'string' &&
     (refused === undefined || (isPosition(refused.count) && Array.isArray(refused.first))) &&
     rows.every(([first, last]) => isPosition(first) && isPosition(last)) &&

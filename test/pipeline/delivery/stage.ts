@@ -333,7 +333,7 @@ export class Stage {
         journal: words,
         rowsBlock: this.block,
         rows: this.delivery,
-        kinds: () => rowsCargo.uploads,
+        isUpload: () => rowsCargo.isUpload,
         openRecords: (from) => {
           this.recordReaders++
           return this.#limited(journal.recordsReader(from))
