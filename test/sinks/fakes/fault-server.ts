@@ -33,6 +33,8 @@ export class FaultServer {
   requests = 0
   /** Between applying a request and its answer. */
   answersAfterMs: () => number = () => 0
+  /** Called with each request when all of it has come; it is applied when this is over. */
+  before: (request: FakeRequest) => Promise<void> | void = () => {}
   readonly #server: Server
   readonly #handle: (request: FakeRequest) => FakeAnswer
   readonly #meetsFaults: (request: FakeRequest) => boolean
@@ -86,6 +88,7 @@ export class FaultServer {
       authorization: incoming.headers.authorization,
     }
     this.requests++
+    await this.before(request)
     const fault = this.#fault !== undefined && this.#faultBefalls(request) ? this.#fault : undefined
     if (fault === undefined) {
       const answer = this.#handle(request)

@@ -54,6 +54,11 @@ export class IdentityServer {
     return server
   }
 
+  /** Called with each request when all of it has come; it is applied when this is over. */
+  set before(wait: (request: FakeRequest) => Promise<void> | void) {
+    this.#server.before = wait
+  }
+
   get requests(): number {
     return this.#server.requests
   }

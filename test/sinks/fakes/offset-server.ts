@@ -53,6 +53,11 @@ export class OffsetServer {
     this.#server.answersAfterMs = delay
   }
 
+  /** Called with each request when all of it has come; it is applied when this is over. */
+  set before(wait: (request: FakeRequest) => Promise<void> | void) {
+    this.#server.before = wait
+  }
+
   failNext(fault: Fault, run: string): void {
     if (fault === 'gone') this.runs.get(run)!.isGone = true
     else this.#server.failNext(fault)
