@@ -6,7 +6,7 @@ import { lsCommand } from './ls.ts'
 import { pipeCommand } from './pipe/pipe.ts'
 import { pruneCommand } from './prune/prune.ts'
 import { showCommand } from './show/show.ts'
-import { syncCommand } from './sync.ts'
+import { syncCommand } from './sync/sync.ts'
 import { tailCommand } from './tail/tail.ts'
 
 export const COMMANDS: readonly Command[] = [

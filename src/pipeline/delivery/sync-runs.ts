@@ -39,6 +39,11 @@ export interface SyncRunsOptions {
   readonly environment: Environment
   /** Runs open at once. Default 64. */
   readonly parallel?: number
+  /**
+   * A run that is in trouble and has got nothing through for so long is ended as incomplete. Default: it goes on
+   * until its deadline, and gives its place to others meanwhile.
+   */
+  readonly patienceMs?: number
   /** Done to a run's folder before it is looked at; what it throws is the run's outcome. */
   readonly prepare?: (folder: string) => void
   /** Issues and addresses as they come. */
@@ -180,7 +185,11 @@ export class RunSyncer {
     job.deadlineAt ??= monotonicNow() + deadlineMs
     const active = await this.#deliver(job, plan, job.deadlineAt)
     const isDone = plan.owing.every(({ name }) => active.told.get(name)!.isComplete)
-    const mayComeAgain = active.givesWay && monotonicNow() < job.deadlineAt && this.#stopsAt === undefined
+    const mayComeAgain =
+      active.givesWay &&
+      this.#options.patienceMs === undefined &&
+      monotonicNow() < job.deadlineAt &&
+      this.#stopsAt === undefined
     if (!isDone && mayComeAgain) return undefined
     const before = new Map([...plan.settled, ...job.before])
     return toSyncedRun(plan, active.told, before, job.hasDied)
@@ -235,15 +244,16 @@ export class RunSyncer {
   /** Whoever gets nothing through for long makes room (Y4). */
   #look(): void {
     const now = monotonicNow()
+    const { patienceMs } = this.#options
     for (const [run, active] of this.#active) {
       const moved = progressOf(active.plan)
       if (moved !== active.moved) {
         active.moved = moved
         active.movedAt = now
       } else if (
-        this.#waiting.length > 0 &&
+        (patienceMs !== undefined || this.#waiting.length > 0) &&
         !active.givesWay &&
-        now - active.movedAt >= GIVE_WAY_MS &&
+        now - active.movedAt >= (patienceMs ?? GIVE_WAY_MS) &&
         isInTrouble(active)
       ) {
         active.givesWay = true

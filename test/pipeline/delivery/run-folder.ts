@@ -23,7 +23,7 @@ export function fakeModule(name: 'identity' | 'offset' | 'append'): string {
 }
 
 export class RunFolder {
-  readonly root = mkdtempSync(join(tmpdir(), 'tracelet-delivery-'))
+  readonly root: string
   readonly run: RunInfo
   points = 0
   records = 0
@@ -32,8 +32,17 @@ export class RunFolder {
   /** Rows without a close mark. */
   #open: number[] = []
 
-  /** @param counters of a live run, kept up as the drain thread does */
-  constructor(id: string, destinations: readonly DestinationOnDisk[], counters?: SharedArrayBuffer) {
+  /**
+   * @param counters of a live run, kept up as the drain thread does
+   * @param root default: one of its own
+   */
+  constructor(
+    id: string,
+    destinations: readonly DestinationOnDisk[],
+    counters?: SharedArrayBuffer,
+    root: string = mkdtempSync(join(tmpdir(), 'tracelet-delivery-')),
+  ) {
+    this.root = root
     const folder = createRunFolder(this.root, 'project', id)
     this.#counters = counters
     this.run = {

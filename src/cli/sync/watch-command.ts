@@ -1,0 +1,89 @@
+/** `--watch` in a terminal: what it says, and how it ends. */
+import { isSynced, type SyncOutcome } from '../../pipeline/delivery/sync-outcome.ts'
+import type { SyncRunsOptions } from '../../pipeline/delivery/sync-runs.ts'
+import { say } from '../../pipeline/say.ts'
+import { EXIT } from '../command.ts'
+import { jsonText, plain } from '../text.ts'
+import { allRuns, namedRuns, type Places, type Unfound } from './folders.ts'
+import { formatNotSynced, formatRunLine } from './report.ts'
+import { Told } from './told.ts'
+import { GRACE_MS, watch } from './watch.ts'
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+/** A wrapper such as npx hands on a signal that the terminal has sent to us as well. */
+const SAME_SIGNAL_MS = 100
+
+export interface WatchCommand extends Omit<SyncRunsOptions, 'onEnd' | 'onMessage'> {
+  readonly intervalMs: number
+  /** Runs and folders; the root folder where there are none. */
+  readonly named: readonly string[]
+  readonly places: Places
+  readonly isJson: boolean
+}
+
+/** @returns the exit code @throws what is wrong with a word when the watch begins */
+export async function watchUntilSignal(command: WatchCommand): Promise<number> {
+  const { named, places, isJson, ...options } = command
+  const saidOf = new Set<string>()
+  const unfoundSaid = ({ folder, error }: Unfound) => {
+    const message = `${folder}: ${(error as Error).message}`
+    if (!saidOf.has(message)) say(message)
+    saidOf.add(message)
+  }
+  const list = () => {
+    if (named.length === 0) return allRuns(places)
+    const { folders, unfound } = namedRuns(named, places)
+    for (const one of unfound) unfoundSaid(one)
+    return folders
+  }
+  const where = named.length === 0 ? places.dir : named.join(' ')
+  process.stderr.write(`watching ${plain(where)} every ${options.intervalMs / 1000} s; Ctrl-C ends it\n`)
+  const told = new Told(true, () => {})
+  const end = untilSignal()
+  try {
+    const isDelivered = await watch({
+      ...options,
+      list,
+      onMessage: (message) => told.hear(message),
+      onOutcome: (outcome) => show(outcome, isJson),
+      signal: end.signal,
+    })
+    return isDelivered ? EXIT.ok : EXIT.failed
+  } finally {
+    end.stop()
+  }
+}
+
+function show(outcome: SyncOutcome, isJson: boolean): void {
+  if (!isSynced(outcome)) {
+    const { folder, error } = outcome
+    if (isJson) process.stdout.write(`${jsonText({ folder, error })}\n`)
+    else say(formatNotSynced(outcome))
+    return
+  }
+  const line = formatRunLine(outcome)
+  if (line === undefined) return
+  process.stdout.write(isJson ? `${jsonText(outcome)}\n` : `${line}\n`)
+}
+
+/** The first signal asks for the end, the next one is obeyed as if nobody listened. */
+function untilSignal(): { readonly signal: AbortSignal; stop(): void } {
+  const controller = new AbortController()
+  let askedAt = -Infinity
+  const hear = (name: NodeJS.Signals) => {
+    const now = performance.now()
+    if (!controller.signal.aborted) {
+      askedAt = now
+      say(`ending: what is under way has ${GRACE_MS / 1000} s; again: at once`)
+      controller.abort()
+    } else if (now - askedAt > SAME_SIGNAL_MS) {
+      stop()
+      process.kill(process.pid, name)
+    }
+  }
+  const stop = () => {
+    for (const name of SIGNALS) process.off(name, hear)
+  }
+  for (const name of SIGNALS) process.on(name, hear)
+  return { signal: controller.signal, stop }
+}
