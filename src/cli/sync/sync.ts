@@ -46,7 +46,7 @@ const FEW_RUNS = 3
 export const syncCommand: Command = {
   name: 'sync',
   summary: 'send what runs still owe their backends, after a crash, an outage or on another machine',
-  usage: 'sync RUN|FOLDER … | --all | --watch [FOLDER …]  [--to BACKEND] [--destination NAME] [options]',
+  usage: 'sync RUN … | FOLDER … | --all | --watch [FOLDER …]  [--to BACKEND] [--destination NAME] [options]',
   details: [
     'RUN is an id or the folder of a run. FOLDER is any folder above runs, such as one copied from another machine.',
     'What was sent is not sent again. A run whose process died is closed as killed; one that is still being written',
