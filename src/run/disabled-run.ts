@@ -60,6 +60,7 @@ export function disabledRun(info: RunInfo, onFinished: () => void): Run {
     ...LOGGER,
     id: info.id,
     info,
+    firstStep: 0,
     get isFinished() {
       return isFinished
     },

@@ -25,6 +25,8 @@ export interface RunHandle extends ThreadLaneOptions {
   readonly counters: SharedArrayBuffer
   readonly folder: string
   readonly durability: 'process' | 'power'
+  /** Of steps that are not given; default 0. */
+  readonly firstStep?: number
   /** Of a run in `mode: 'disabled'`: there is nothing behind it. */
   readonly isDisabled?: true
 }
@@ -117,7 +119,8 @@ export class AttachedRun extends RunLogger {
   /** @internal made by `attachRun` */
   constructor(handle: RunHandle, lane: ThreadLane, parking: Parking) {
     const report = (issue: ErrorRecord, key?: string) => issues.report(issue, key)
-    const producer = new RunProducer(lane.writer, handle.number, handle.counters, lane.takeSeries, report)
+    const { number, counters, firstStep } = handle
+    const producer = new RunProducer(lane.writer, number, counters, lane.takeSeries, report, firstStep)
     super(producer, report, new MediaLog(producer, handle, parking, report))
     this.id = handle.id
     this.#control = new Int32Array(handle.control)

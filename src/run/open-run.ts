@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import type { ParamValue, RunInfo, RunOutcome, RunRecord, Series, UnknownRecord } from '../core/types.ts'
 import { openRecords } from '../pipeline/journal/reader.ts'
+import { Superseded } from '../pipeline/journal/rewinds.ts'
 import { findRunFolder, isRunFolder } from '../pipeline/store/folder.ts'
 import { type RunDestination, readRunFile, runInfo } from '../pipeline/store/run-file.ts'
 import { RUN_OPTIONS } from './options.ts'
@@ -20,6 +21,8 @@ export interface OpenRunOptions {
   readonly dir?: string | undefined
   /** Needed only where several projects hold a run of that id. */
   readonly project?: string | undefined
+  /** Also what was superseded when the run went back to an earlier step; default false. */
+  readonly superseded?: boolean | undefined
 }
 
 /**
@@ -30,7 +33,7 @@ export interface OpenRunOptions {
 export function openRun(run: string, options: OpenRunOptions = {}): StoredRun {
   const root = resolve(options.dir ?? process.env.TRACELET_DIR ?? RUN_OPTIONS.dir.default)
   const folder = isRunFolder(run) ? resolve(run) : findRunFolder(root, run, options.project)
-  return new StoredRun(folder)
+  return new StoredRun(folder, options.superseded ?? false)
 }
 
 /**
@@ -41,9 +44,11 @@ export function openRun(run: string, options: OpenRunOptions = {}): StoredRun {
 export class StoredRun {
   readonly info: RunInfo
   readonly destinations: readonly RunDestination[]
+  readonly #hasSuperseded: boolean
 
   /** @internal made by `openRun` */
-  constructor(folder: string) {
+  constructor(folder: string, hasSuperseded: boolean) {
+    this.#hasSuperseded = hasSuperseded
     const file = readRunFile(folder)
     this.info = runInfo(folder, file)
     this.destinations = file.destinations
@@ -51,12 +56,12 @@ export class StoredRun {
 
   /** All series with the number of their points, in the order they first came. */
   series(): (Series & SeriesLength)[] {
-    return readSeries(this.info.folder)
+    return readSeries(this.info.folder, this.#superseded())
   }
 
   /** Every point of one series; empty arrays for one that was never logged. */
   history(name: string, context = ''): History {
-    return readHistory(this.info.folder, name, context)
+    return readHistory(this.info.folder, name, context, this.#superseded())
   }
 
   /** A line for each series: of that name in all its contexts, or of all. */
@@ -69,6 +74,7 @@ export class StoredRun {
         if (record.kind === 'metric') definitions.set(record.name, stored.withoutKind(record))
       },
       (series) => definitionOf(definitions, series),
+      this.#superseded(),
     )
   }
 
@@ -148,12 +154,24 @@ export class StoredRun {
     return Array.from(this.#all('model', name), (record) => stored.toModel(this.info.folder, record))
   }
 
-  /** Everything but points, one at a time: for runs with more records than memory should hold. */
+  /**
+   * Everything but points, one at a time: for runs with more records than memory should hold. Also what was superseded,
+   * each time followed by the record of kind 'rewind' that says so.
+   */
   *records(): Generator<RunRecord | UnknownRecord> {
+    for (const { record } of this.#records()) yield record
+  }
+
+  /** What does not count any more. */
+  #superseded(): Superseded {
+    return this.#hasSuperseded ? new Superseded([]) : Superseded.of(this.info.folder)
+  }
+
+  *#records(): Generator<{ readonly seq: number; readonly record: RunRecord | UnknownRecord }> {
     const reader = openRecords(this.info.folder, { live: false })
     try {
       for (let entry = reader.next(); entry; entry = reader.next()) {
-        if (entry.kind === 'record') yield entry.record
+        if (entry.kind === 'record') yield entry
       }
     } finally {
       reader.close()
@@ -164,13 +182,25 @@ export class StoredRun {
     kind: Kind,
     name?: string,
   ): Generator<Extract<RunRecord, { kind: Kind }>> {
-    for (const record of this.records()) {
+    const superseded = STEPPED.has(kind) ? this.#superseded() : undefined
+    for (const { seq, record } of this.#records()) {
       if (record.kind !== kind) continue
+      if (superseded && 'step' in record && record.step! >= superseded.fromStep(seq)) continue
       if (name === undefined || ('name' in record && record.name === name))
         yield record as Extract<RunRecord, { kind: Kind }>
     }
   }
 }
+
+/** Kinds that stand at a step: going back supersedes them. */
+const STEPPED: ReadonlySet<string> = new Set<RunRecord['kind']>([
+  'text',
+  'histogram',
+  'images',
+  'table',
+  'figure',
+  'prCurve',
+])
 
 /** The definition of that very name, else that of the longest beginning. */
 function definitionOf(

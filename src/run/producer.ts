@@ -19,7 +19,7 @@ const BAD_NAME = -1
 export const UNDEFINED = -2
 
 export interface LogPlace {
-  /** Integer in ±(2^53 − 1); by default a counter per run and producer, from 0. */
+  /** Integer in ±(2^53 − 1); by default a counter per run and producer, from 0, or where a resumed run goes on. */
   readonly step?: number | undefined
   /** Wall time in ms since 1970; by default the time of the call. */
   readonly time?: number | undefined
@@ -50,7 +50,9 @@ export class RunProducer {
   readonly #shapesByContext = new Map<string, Shapes>()
   readonly #takeSeries: () => number
   readonly #report: (issue: ErrorRecord) => void
-  #nextStep = 0
+  /** @internal of steps that are not given */
+  readonly firstStep: number
+  #nextStep: number
 
   /** @param takeSeries numbers series within the lane, over all its runs */
   constructor(
@@ -59,6 +61,7 @@ export class RunProducer {
     counters: SharedArrayBuffer,
     takeSeries: () => number,
     report: (issue: ErrorRecord) => void,
+    firstStep = 0,
   ) {
     const number = takeProducer(counters)
     if (number >= PRODUCERS) {
@@ -72,6 +75,8 @@ export class RunProducer {
     this.counts = producerCounters(counters, number)
     this.#takeSeries = takeSeries
     this.#report = report
+    this.firstStep = firstStep
+    this.#nextStep = firstStep
   }
 
   /** One row: all values get one step, one time and one context. */

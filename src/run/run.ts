@@ -31,6 +31,12 @@ export interface RunPlan {
   readonly issues: Issues
   /** Names of the destinations that nothing is sent to before `tracelet sync`. */
   readonly offline: readonly string[]
+  /** Wall ms of this start; the run's own is that of its first. */
+  readonly startedAt: number
+  /** The run goes back to this step first. */
+  readonly fromStep: number | undefined
+  /** Of steps that are not given. */
+  readonly firstStep: number
   readonly onFinished: () => void
 }
 
@@ -56,7 +62,8 @@ export class Run extends RunLogger implements AsyncDisposable {
     const counters = createCounters(order.destinations.length)
     const report = (issue: ErrorRecord, key?: string) => plan.issues.report(issue, key)
     const { writer, takeSeries } = engine.lane
-    const producer = new RunProducer(writer, order.number, counters, takeSeries, report)
+    const { firstStep, fromStep, startedAt } = plan
+    const producer = new RunProducer(writer, order.number, counters, takeSeries, report, firstStep)
     const { number, durability } = order
     const home = { number, folder: order.run.folder, durability, counters }
     engine.parking.reserve(home)
@@ -75,11 +82,17 @@ export class Run extends RunLogger implements AsyncDisposable {
       issues: plan.issues,
       onMessage: (message) => this.#receive(message),
     })
-    this.record({ kind: 'state', state: 'running', time: order.run.createdAt })
+    // first, since backends that remove what is superseded may remove what was said of the run meanwhile
+    if (fromStep !== undefined) this.record({ kind: 'rewind', fromStep, time: startedAt })
+    this.record({ kind: 'state', state: 'running', time: startedAt })
   }
 
   get id(): RunId {
     return this.info.id
+  }
+  /** @internal of steps that are not given */
+  get firstStep(): number {
+    return this.#plan.firstStep
   }
   get isFinished(): boolean {
     return this.#finishing !== undefined
@@ -96,6 +109,7 @@ export class Run extends RunLogger implements AsyncDisposable {
       counters: this.#order.counters,
       folder: this.info.folder,
       durability: this.#order.durability,
+      firstStep: this.#plan.firstStep,
       ...this.#engine.laneOptions,
     }
   }

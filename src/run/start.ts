@@ -5,7 +5,7 @@ import { TraceletError } from '../core/errors.ts'
 import { type GivenOptions, resolveOptions } from '../core/options.ts'
 import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
 import type { DestinationSpec } from '../pipeline/messages.ts'
-import { createRunFolder, newRunId, runFolder } from '../pipeline/store/folder.ts'
+import { createRunFolder, isRunFolder, newRunId, runFolder } from '../pipeline/store/folder.ts'
 import { takeGuard } from '../pipeline/store/guard.ts'
 import { type Backend, isInJournal, resolveBackends, toRunDestination } from './backends.ts'
 import { describeRun, newRunInfo } from './describe-run.ts'
@@ -16,6 +16,7 @@ import { type IssueHandler, Issues } from './issues.ts'
 import { RUN_OPTIONS } from './options.ts'
 import { watchProcessEnd } from './process-end.ts'
 import type { Params, Tags } from './records.ts'
+import { findRun, nextStepOf, parseResume, type Resume } from './resume.ts'
 import { Run } from './run.ts'
 
 export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'parent'> {
@@ -23,6 +24,14 @@ export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'pa
   readonly backend?: Backend | undefined
   readonly tags?: Tags | undefined
   readonly params?: Params | undefined
+  /**
+   * Goes on with a run that is there (`runId`: goes on with it or makes it): the same run in every backend, where
+   * `backend` says nothing in those that it had. Who it is (name, experiment, group, parent) stays as it was.
+   * `{ runId, fromStep }` goes back first: what was logged at that step or beyond is superseded by what follows.
+   * Steps that are not given go on behind the highest one that counts, or at `fromStep`; to find it the journal is
+   * read once, about a second for 30 million points.
+   */
+  readonly resume?: Resume | undefined
   /**
    * The run that this one is part of, or its id. A run of this process passes its own options on: what is not given
    * here (backend, project, experiment, group, folder, mode …) is as it was there; its name, id, params and tags
@@ -40,6 +49,9 @@ export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'pa
 /** Where nothing is to be sent yet: what is journaled has arrived. */
 const JOURNAL_ONLY: DestinationSpec = { name: 'local', index: 0, kind: 'local', options: {} }
 
+/** Longest wait for the record of a rewind to be journaled. */
+const START_FLUSH_MS = 2000
+
 let engine: Engine | undefined
 /** Runs of this thread that are not finished, in the order they were started. */
 const runs = new Set<Run>()
@@ -49,12 +61,13 @@ const startedWith = new WeakMap<Run, StartOptions>()
 /**
  * Starts a run and makes it the active one. Synchronous; touches the local disk, never the network.
  * The first of a process takes about a tenth of a second: it waits until the drain thread is there.
- * @throws TraceletError ERR_OPTION, ERR_BACKEND_UNKNOWN for what is wrong in the options; ERR_RUN_BUSY when another
- * process writes the run; ERR_JOURNAL_WRITE when the folder cannot be written
+ * @throws TraceletError ERR_OPTION, ERR_BACKEND_UNKNOWN for what is wrong in the options; ERR_RUN_UNKNOWN when there
+ * is no run to resume; ERR_RUN_BUSY when another process writes the run; ERR_JOURNAL_WRITE when the folder cannot be
+ * written; ERR_JOURNAL_FORMAT when a newer version wrote the run
  */
 export function startLogging(options: StartOptions = {}): Run {
   const given = withParent(options)
-  const { backend, tags, params, onIssue, parent, ...rest } = given
+  const { backend, tags, params, onIssue, parent, resume, ...rest } = given
   const parentId = typeof parent === 'object' ? parent.id : parent
   const resolved = resolveOptions(RUN_OPTIONS, { ...rest, parent: parentId }, process.env, 'startLogging')
   if (!Number.isInteger(Math.log2(resolved.laneSlots))) {
@@ -65,19 +78,24 @@ export function startLogging(options: StartOptions = {}): Run {
   }
   if (onIssue !== undefined && typeof onIssue !== 'function')
     throw new TraceletError('ERR_OPTION', 'startLogging: onIssue must be a function')
-  const id = resolved.runId ?? newRunId()
+  const wanted = parseResume(resume, resolved.runId)
+  const id = wanted?.id ?? resolved.runId ?? newRunId()
   if (id === parentId)
     throw new TraceletError('ERR_OPTION', `startLogging: run '${id}' cannot be its own parent`)
   const root = resolve(resolved.dir)
-  const identity = newRunInfo(id, runFolder(root, resolved.project, id), resolved)
+  // who is not to log must not fail for a run that only others have
+  const found = wanted && resolved.mode !== 'disabled' ? findRun(root, wanted, rest.project) : undefined
+  const project = found?.project ?? resolved.project
+  const identity = newRunInfo(id, found?.folder ?? runFolder(root, project, id), { ...resolved, project })
   let started: Run
   const onFinished = () => runs.delete(started)
   if (resolved.mode === 'disabled') started = disabledRun(identity, onFinished)
   else {
-    const destinations = resolveBackends(backend, process.env)
+    const destinations = resolveBackends(backend, process.env, found?.backend)
     const isOffline = resolved.mode === 'offline'
     engine ??= new Engine(resolved)
-    const info = claimFolder(root, identity, destinations)
+    const { info, nextStep } = claimFolder(root, identity, destinations)
+    const fromStep = wanted?.fromStep
     started = new Run(
       engine,
       {
@@ -92,9 +110,14 @@ export function startLogging(options: StartOptions = {}): Run {
         finishDeadlineMs: resolved.finishDeadlineMs,
         issues: onIssue ? new Issues(onIssue) : engine.issues,
         offline: isOffline ? destinations.filter((one) => !isInJournal(one)).map(({ name }) => name) : [],
+        startedAt: identity.createdAt,
+        fromStep,
+        firstStep: fromStep ?? nextStep,
         onFinished,
       },
     )
+    // ahead of what other threads may log from now on
+    if (fromStep !== undefined) engine.flushSync(START_FLUSH_MS)
     watchProcessEnd(runs, resolved.signals)
   }
   runs.add(started)
@@ -116,19 +139,28 @@ function withParent(options: StartOptions): StartOptions {
       'startLogging: parent must be a run that startLogging() gave in this thread, or the id of a run',
     )
   }
-  const { name: _, runId, params, tags, parent: grandparent, ...inherited } = before
+  const { name: _, runId, resume, params, tags, parent: grandparent, ...inherited } = before
   const own = Object.entries(options).filter(([, value]) => value !== undefined)
   return { ...inherited, ...Object.fromEntries(own) }
 }
 
 /** Makes the run's folder this process's own, and writes down what the run is and where it goes. */
-function claimFolder(root: string, run: RunInfo, destinations: readonly DestinationSpec[]): RunInfo {
-  const folder = onDisk(root, () => createRunFolder(root, run.project, run.id))
+function claimFolder(
+  root: string,
+  run: RunInfo,
+  destinations: readonly DestinationSpec[],
+): { readonly info: RunInfo; readonly nextStep: number } {
+  const { folder } = run
+  const isKnown = isRunFolder(folder)
+  if (!isKnown) onDisk(root, () => createRunFolder(root, run.project, run.id))
   // the drain thread takes it over and keeps it
   const guard = onDisk(folder, () => takeGuard(folder, 'writer'))
   try {
     const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
-    return onDisk(folder, () => describeRun(run, toDescribe))
+    return onDisk(folder, () => ({
+      nextStep: isKnown ? nextStepOf(folder) : 0,
+      info: describeRun(run, toDescribe),
+    }))
   } catch (error) {
     guard.release()
     throw error

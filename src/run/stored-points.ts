@@ -1,6 +1,7 @@
 /** The points of a run, read back from its journal: whole series, and what is left of each in a line. */
 import type { JournalEntry, MetricSummary, Series, SeriesId } from '../core/types.ts'
 import { openJournal } from '../pipeline/journal/reader.ts'
+import type { Superseded } from '../pipeline/journal/rewinds.ts'
 import type { MetricDefinition } from './stored-records.ts'
 
 /** A series as it was logged: point i is (step[i], time[i], value[i]), in the order of logging per producer. */
@@ -43,10 +44,14 @@ export interface SeriesSummary extends SeriesLength {
   readonly axis?: string
 }
 
-export function readSeries(folder: string): (Series & SeriesLength)[] {
+/** @param superseded what is left out; a series of which nothing else is there is none */
+export function readSeries(folder: string, superseded: Superseded): (Series & SeriesLength)[] {
   const found = new Map<SeriesId, Series & { points: number }>()
-  readPoints(folder, ({ points }, describe) => {
-    for (const id of points.series) {
+  readPoints(folder, ({ seq, points }, describe) => {
+    const end = superseded.fromStep(seq)
+    for (let i = 0; i < points.length; i++) {
+      if (points.step[i]! >= end) continue
+      const id = points.series[i]!
       const known = found.get(id)
       if (known) known.points++
       else found.set(id, { ...describe(id), points: 1 })
@@ -55,7 +60,7 @@ export function readSeries(folder: string): (Series & SeriesLength)[] {
   return [...found.values()]
 }
 
-export function readHistory(folder: string, name: string, context: string): History {
+export function readHistory(folder: string, name: string, context: string, superseded: Superseded): History {
   const step = new Column()
   const time = new Column()
   const value = new Column()
@@ -65,7 +70,8 @@ export function readHistory(folder: string, name: string, context: string): Hist
   readJournal(folder, (entry, describe) => {
     if (entry.kind === 'gone') removed += entry.points
     if (entry.kind !== 'points') return
-    const { points } = entry
+    const { seq, points } = entry
+    const end = superseded.fromStep(seq)
     for (let i = 0; i < points.length; i++) {
       const id = points.series[i]!
       if (wanted === undefined && !others.has(id)) {
@@ -73,7 +79,7 @@ export function readHistory(folder: string, name: string, context: string): Hist
         if (series.name === name && series.context === context) wanted = id
         else others.add(id)
       }
-      if (id !== wanted) continue
+      if (id !== wanted || points.step[i]! >= end) continue
       step.push(points.step[i]!)
       time.push(points.time[i]!)
       value.push(points.value[i]!)
@@ -88,11 +94,14 @@ export function readSummaries(
   name: string | undefined,
   onRecord: (entry: Extract<JournalEntry, { kind: 'record' }>) => void,
   definitionOf: (name: string) => MetricDefinition | undefined,
+  superseded: Superseded,
 ): SeriesSummary[] {
   const sums = new Map<SeriesId, Sums>()
   const others = new Set<SeriesId>()
-  const visit = (points: Extract<JournalEntry, { kind: 'points' }>['points'], series: Describe) => {
+  const visit = ({ seq, points }: Extract<JournalEntry, { kind: 'points' }>, series: Describe) => {
+    const end = superseded.fromStep(seq)
     for (let i = 0; i < points.length; i++) {
+      if (points.step[i]! >= end) continue
       const id = points.series[i]!
       if (others.has(id)) continue
       let sum = sums.get(id)
@@ -109,7 +118,7 @@ export function readSummaries(
     }
   }
   readJournal(folder, (entry, series) => {
-    if (entry.kind === 'points') visit(entry.points, series)
+    if (entry.kind === 'points') visit(entry, series)
     else if (entry.kind === 'record') onRecord(entry)
   })
   return [...sums.values()].map((sum) => sum.summary(definitionOf(sum.series.name)))

@@ -23,7 +23,7 @@ const MS_PER_SECOND = 1000
 type Numbers = ArrayLike<number> | Iterable<number>
 
 /**
- * All `step`s are integers in ±(2^53 − 1), by default a counter per tag, from 0. All `wallTime`s are seconds since
+ * All `step`s are integers in ±(2^53 − 1), by default a counter per tag, from 0 or where a resumed run goes on. All `wallTime`s are seconds since
  * 1970, by default now. As with `run.log…`, nothing throws for data's sake: what cannot be logged is reported with
  * a code and costs itself only. What tracelet does not do throws ERR_UNSUPPORTED at the first call.
  */
@@ -248,7 +248,7 @@ export class SummaryWriter {
   }
 
   #countStep(tag: string): number {
-    const step = this.#nextStep.get(tag) ?? 0
+    const step = this.#nextStep.get(tag) ?? this.run.firstStep
     this.#nextStep.set(tag, step + 1)
     return step
   }

@@ -2,6 +2,7 @@
 import type { MetricSummary, ParamValue, RunRecord, Series, UnknownRecord } from '../../core/types.ts'
 import type { SeriesSummary } from '../../index.ts'
 import { openJournal } from '../../pipeline/journal/reader.ts'
+import { Superseded } from '../../pipeline/journal/rewinds.ts'
 import { type Item, itemOf } from '../item.ts'
 import { fitsPattern } from '../series-pattern.ts'
 import type { Axis } from './axis.ts'
@@ -50,16 +51,20 @@ export function readContent(folder: string, axisOf: (series: Series) => Axis): R
       items.set(key, { ...item, times: (before?.times ?? 0) + 1, ...(bytes !== undefined && { bytes }) })
     }
   }
+  const superseded = Superseded.of(folder)
   const reader = openJournal(folder, { live: false })
   try {
     for (let entry = reader.next(); entry; entry = reader.next()) {
-      if (entry.kind === 'record') take(entry.record)
-      else if (entry.kind === 'corrupt') {
+      const end = superseded.fromStep(entry.seq)
+      if (entry.kind === 'record') {
+        if (!isAtOrBeyond(entry.record, end)) take(entry.record)
+      } else if (entry.kind === 'corrupt') {
         corrupt.points += entry.points
         corrupt.records += entry.records
       } else if (entry.kind === 'points') {
         const { length, series, step, value } = entry.points
         for (let i = 0; i < length; i++) {
+          if (step[i]! >= end) continue
           const id = series[i]!
           let curve = curves[id]
           if (curve === undefined) {
@@ -83,6 +88,11 @@ export function readContent(folder: string, axisOf: (series: Series) => Axis): R
     stateAt,
     corrupt,
   }
+}
+
+/** A model keeps its step for the record only. */
+function isAtOrBeyond(record: RunRecord | UnknownRecord, step: number): boolean {
+  return 'step' in record && record.kind !== 'model' && record.step >= step
 }
 
 const DEFAULT_SUMMARY: readonly MetricSummary[] = ['last', 'min', 'max']

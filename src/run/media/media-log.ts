@@ -31,7 +31,7 @@ export class MediaLog {
   readonly #sums: Float64Array
   readonly #parking: Parking
   readonly #tell: TellIssue
-  readonly #places = new Places()
+  readonly #places: Places
 
   constructor(producer: RunProducer, run: ParkedRun, parking: Parking, tell: TellIssue) {
     this.#producer = producer
@@ -39,6 +39,7 @@ export class MediaLog {
     this.#sums = runCounters(run.counters)
     this.#parking = parking
     this.#tell = tell
+    this.#places = new Places(producer.firstStep)
   }
 
   get parking(): Parking {

@@ -5,7 +5,7 @@ import type { Placed } from '../../core/types.ts'
 import { nameIssue, stepIssue, timeIssue } from '../producer.ts'
 
 export interface MediaPlace {
-  /** Integer in ±(2^53 − 1); by default a counter per name and producer, from 0. */
+  /** Integer in ±(2^53 − 1); by default a counter per name and producer, from 0, or where a resumed run goes on. */
   readonly step?: number | undefined
   /** Wall time in ms since 1970; by default the time of the call. */
   readonly time?: number | undefined
@@ -14,6 +14,12 @@ export interface MediaPlace {
 /** Gives names their steps; one per producer. */
 export class Places {
   readonly #next = new Map<string, number>()
+  readonly #first: number
+
+  /** @param first of steps that are not given */
+  constructor(first: number) {
+    this.#first = first
+  }
 
   /** A step is taken only by what can be logged: call it last. */
   place(name: string, place: MediaPlace): Placed | ErrorRecord {
@@ -26,7 +32,7 @@ export class Places {
   }
 
   #takeStep(name: string): number {
-    const step = this.#next.get(name) ?? 0
+    const step = this.#next.get(name) ?? this.#first
     this.#next.set(name, step + 1)
     return step
   }
