@@ -33,6 +33,7 @@ const APPEND_AGE_MANY_RUNS_MS = 100
 const MANY_RUNS = 500
 /** How often rows, guards and ages are looked at. */
 const CARE_MS = 1000
+const TOUCH_PARTS = GUARD_TOUCH_MS / CARE_MS
 
 export class Drain implements LaneOwner {
   readonly runs = new Map<number, DrainRun>()
@@ -54,7 +55,7 @@ export class Drain implements LaneOwner {
   #staged = 0
   #stagedSince = 0
   #caredAt = 0
-  #touchedAt = 0
+  #untouched: DrainRun[] = []
   /** Runs whose FINISH was met: closed when every lane has been read to where it stood then. */
   #finishing: DrainRun[] = []
 
@@ -268,18 +269,25 @@ export class Drain implements LaneOwner {
       if (lane.orphans > 0) this.#hooks.onOrphans(lane.orphans)
       lane.orphans = 0
     }
-    const touch = now - this.#touchedAt >= GUARD_TOUCH_MS
-    if (touch) this.#touchedAt = now
+    this.#touchSome()
     for (const run of this.runs.values()) {
       run.updateSyncAge()
-      if (touch && !run.isClosed && !run.touchGuard())
-        this.#hooks.onIssue(run, toErrorRecord(run.failure, 'ERR_RUN_BUSY'))
       for (const producer of run.producers) {
         if (producer.isClean) producer.stage.rest()
         if (!producer.stage.hasOpenRows) continue
         producer.stage.closeRows(now - run.order.rowMaxAgeMs)
         if (producer.stage.closedLength > 0 && producer.isClean) this.soil(producer)
       }
+    }
+  }
+
+  /** A part of the guards each time: all of a thousand would keep points waiting for long. */
+  #touchSome(): void {
+    if (this.#untouched.length === 0) this.#untouched = [...this.runs.values()]
+    for (let left = Math.ceil(this.runs.size / TOUCH_PARTS); left > 0; left--) {
+      const run = this.#untouched.pop()
+      if (run && !run.isClosed && !run.touchGuard())
+        this.#hooks.onIssue(run, toErrorRecord(run.failure, 'ERR_RUN_BUSY'))
     }
   }
 

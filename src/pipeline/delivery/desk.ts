@@ -53,6 +53,7 @@ export class Desk {
     // A run that was finished in this process may be resumed in it.
     this.scheduler.forget(order.run.id)
     await Promise.all(order.destinations.map((spec) => this.#openDestination(order, spec)))
+    this.scheduler.hasAll(order.run.id)
   }
 
   async #openDestination(order: DeliveryOrder, spec: DestinationSpec): Promise<void> {

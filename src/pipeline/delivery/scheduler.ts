@@ -30,18 +30,31 @@ const POLL_MS = 10
 const ACTIVE_MS = 200
 /** Bounds the harm of a 'wake' that got lost. */
 const IDLE_POLL_MS = 1_000
+/** Of more than so many, not all are looked at in each round: with a thousand, looking would cost more than serving. */
+const MANY = 64
+const MANY_LOOK_MS = 5
+/** Guards are touched in so many parts, each in its turn: a thousand at once would take long. */
+const TOUCH_PARTS = 10
 
 export class Scheduler {
   readonly #served = new Set<Served>()
   readonly #ready = new Set<Served>()
   readonly #dueAt = new Map<Served, number>()
+  /** Nobody is due before it. */
+  #nextDueAt = Infinity
+  readonly #ofRun = new Map<RunId, Set<Served>>()
+  /** Runs that finish, with their deadlines, as long as they have destinations or may get some. */
   readonly #finishing = new Map<RunId, number>()
+  /** Runs that get no more destinations. */
+  readonly #complete = new Set<RunId>()
   readonly #idle: Int32Array | undefined
   readonly #beforeRound: ((now: number) => number)[] = []
   #isIdle = false
   #isRunning = false
   #grownAt = -Infinity
+  #lookedAt = -Infinity
   #touchAt = monotonicNow() + GUARD_TOUCH_MS
+  #untouched: Served[] = []
   #timer: NodeJS.Timeout | undefined
   #immediate: NodeJS.Immediate | undefined
   #onEmpty: (() => void) | undefined
@@ -58,6 +71,9 @@ export class Scheduler {
 
   add(served: Served): void {
     this.#served.add(served)
+    const ofRun = this.#ofRun.get(served.run)
+    if (ofRun) ofRun.add(served)
+    else this.#ofRun.set(served.run, new Set([served]))
     const deadlineAt = this.#finishing.get(served.run)
     if (deadlineAt !== undefined) served.finish(deadlineAt, monotonicNow())
     this.wake(served)
@@ -65,16 +81,22 @@ export class Scheduler {
 
   finish(run: RunId, deadlineAt: number): void {
     this.#finishing.set(run, deadlineAt)
-    for (const served of this.#served) {
-      if (served.run !== run) continue
+    for (const served of this.#ofRun.get(run) ?? []) {
       served.finish(deadlineAt, monotonicNow())
       this.wake(served)
     }
   }
 
-  /** All that is left of a run's destinations is closed. */
+  /** All that is left of a run's destinations is closed, and none is added before it is opened anew. */
   forget(run: RunId): void {
     this.#finishing.delete(run)
+    this.#complete.delete(run)
+  }
+
+  /** No more destinations of the run are added: its end is forgotten with the last of them. */
+  hasAll(run: RunId): void {
+    if (this.#ofRun.has(run)) this.#complete.add(run)
+    else this.forget(run)
   }
 
   wake(served: Served): void {
@@ -144,21 +166,43 @@ export class Scheduler {
 
   #serve(served: Served, now: number): void {
     const next = served.turn(now)
-    if (served.isClosed) {
-      this.#served.delete(served)
-      this.#ready.delete(served)
-      this.#dueAt.delete(served)
-    } else if (next <= now) this.#ready.add(served)
+    if (served.isClosed) this.#remove(served)
+    else if (next <= now) this.#ready.add(served)
     // A turn may have woken it already.
-    else if (next < Infinity && !this.#ready.has(served)) this.#dueAt.set(served, next)
+    else if (next < Infinity && !this.#ready.has(served)) {
+      this.#dueAt.set(served, next)
+      this.#nextDueAt = Math.min(this.#nextDueAt, next)
+    }
+  }
+
+  #remove(served: Served): void {
+    this.#served.delete(served)
+    this.#ready.delete(served)
+    this.#dueAt.delete(served)
+    const ofRun = this.#ofRun.get(served.run)
+    ofRun?.delete(served)
+    if (ofRun === undefined || ofRun.size > 0) return
+    this.#ofRun.delete(served.run)
+    if (this.#complete.delete(served.run)) this.forget(served.run)
   }
 
   /** Puts into the queue whoever is due or whose journal has grown. */
   #collect(now: number): void {
-    for (const [served, at] of this.#dueAt) {
-      if (at > now) continue
-      this.#dueAt.delete(served)
-      this.#ready.add(served)
+    if (this.#served.size <= MANY || now - this.#lookedAt >= MANY_LOOK_MS) this.#lookAtAll(now)
+    if (now >= this.#touchAt) this.#touchSome(now)
+  }
+
+  #lookAtAll(now: number): void {
+    this.#lookedAt = now
+    if (this.#nextDueAt <= now) {
+      this.#nextDueAt = Infinity
+      for (const [served, at] of this.#dueAt) {
+        if (at > now) this.#nextDueAt = Math.min(this.#nextDueAt, at)
+        else {
+          this.#dueAt.delete(served)
+          this.#ready.add(served)
+        }
+      }
     }
     for (const served of this.#served) {
       if (!served.hasGrown) continue
@@ -166,15 +210,18 @@ export class Scheduler {
       this.#dueAt.delete(served)
       this.#ready.add(served)
     }
-    if (now < this.#touchAt) return
-    this.#touchAt = now + GUARD_TOUCH_MS
-    for (const served of this.#served) served.touch()
+  }
+
+  #touchSome(now: number): void {
+    if (this.#untouched.length === 0) this.#untouched = [...this.#served]
+    for (let left = Math.ceil(this.#served.size / TOUCH_PARTS); left > 0; left--)
+      this.#untouched.pop()?.touch()
+    this.#touchAt = now + GUARD_TOUCH_MS / TOUCH_PARTS
   }
 
   #sleep(latest: number): void {
     const now = monotonicNow()
-    let until = Math.min(latest, this.#touchAt)
-    for (const at of this.#dueAt.values()) until = Math.min(until, at)
+    let until = Math.min(latest, this.#touchAt, this.#nextDueAt)
     if (now - this.#grownAt < ACTIVE_MS) until = Math.min(until, now + POLL_MS)
     else {
       this.#setIdle(true)

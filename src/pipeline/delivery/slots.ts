@@ -65,6 +65,12 @@ export class Slots<Holder extends SlotHolder> {
 
   /** Those who will get a place when they ask again. */
   next(): Holder[] {
-    return [...this.#waiting].slice(0, Math.max(0, this.#maxOpen - this.#open.size))
+    const next: Holder[] = []
+    let free = this.#maxOpen - this.#open.size
+    for (const holder of this.#waiting) {
+      if (free-- <= 0) break
+      next.push(holder)
+    }
+    return next
   }
 }
