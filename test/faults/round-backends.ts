@@ -58,7 +58,8 @@ export const STORMS = {
 export class RoundBackends {
   readonly config: Backend
   readonly appendFolder: string
-  readonly #identity: FaultProxy
+  /** Before the identity fake. */
+  readonly identity: FaultProxy
   readonly #offset: FaultProxy
   readonly #random: Random
 
@@ -68,12 +69,12 @@ export class RoundBackends {
     proxies: { readonly identity: FaultProxy; readonly offset: FaultProxy },
   ) {
     this.#random = random
-    this.#identity = proxies.identity
+    this.identity = proxies.identity
     this.#offset = proxies.offset
     this.appendFolder = appendFolder
     this.config = {
       tensorboard: {},
-      identity: { module: modulePath('../sinks/fakes/identity-sink'), url: this.#identity.uri },
+      identity: { module: modulePath('../sinks/fakes/identity-sink'), url: this.identity.uri },
       offset: { module: modulePath('../sinks/fakes/offset-sink'), url: this.#offset.uri },
       append: { module: modulePath('./shaky-append-sink'), folder: appendFolder },
     }
@@ -91,7 +92,7 @@ export class RoundBackends {
 
   storm(name: keyof typeof STORMS): void {
     const { share, faults } = STORMS[name]
-    for (const proxy of [this.#identity, this.#offset]) {
+    for (const proxy of [this.identity, this.#offset]) {
       proxy.storm({ seed: this.#random.below(2 ** 31), share, faults, fits })
     }
     const text = JSON.stringify({ share, seed: this.#random.below(2 ** 31) })
@@ -99,7 +100,7 @@ export class RoundBackends {
   }
 
   heal(): void {
-    this.#identity.heal()
+    this.identity.heal()
     this.#offset.heal()
     rmSync(stormFile(this.appendFolder), { force: true })
   }
@@ -107,14 +108,14 @@ export class RoundBackends {
   /** Faults that befell something so far, by kind. */
   faults(): Map<string, number> {
     const counts = new Map<string, number>([['disk', appendFaults(this.appendFolder)]])
-    for (const proxy of [this.#identity, this.#offset]) {
+    for (const proxy of [this.identity, this.#offset]) {
       for (const [kind, count] of proxy.injected) counts.set(kind, (counts.get(kind) ?? 0) + count)
     }
     return counts
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#identity.stop(), this.#offset.stop()])
+    await Promise.all([this.identity.stop(), this.#offset.stop()])
     rmSync(this.appendFolder, { recursive: true, force: true })
   }
 }

@@ -154,7 +154,8 @@ export async function sync(folder: string): Promise<SyncedRun> {
   return synced
 }
 
-function checkDelivered(
+/** Every backend holds what the journal does, and the sums say so. */
+export function checkDelivered(
   { runId, fakes: { identity, offset } }: Round,
   { appendFolder }: RoundBackends,
   folder: string,

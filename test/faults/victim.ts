@@ -8,7 +8,7 @@ import { workerUrl } from '../../src/pipeline/worker-url.ts'
 import { cliCommand, cliEnvironment } from '../cli/run-cli.ts'
 
 /** A program that neither ends nor is killed by then is a failure. */
-const LIMIT_MS = 60_000
+const LIMIT_MS = 120_000
 
 const ABOVE_OTHERS = process.platform === 'linux' ? ['nice', '-n', '-15'] : []
 
