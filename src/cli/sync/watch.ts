@@ -9,7 +9,6 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isSynced, type SyncOutcome } from '../../pipeline/delivery/sync-outcome.ts'
 import { RunSyncer, type SyncRunsOptions } from '../../pipeline/delivery/sync-runs.ts'
-import { RUN_FILE } from '../../pipeline/store/folder.ts'
 import { readGuards } from '../../pipeline/store/guard-look.ts'
 import { isWhole } from './report.ts'
 
@@ -100,8 +99,8 @@ function isTaken(folder: string): boolean {
 }
 
 /**
- * Changes when anything is added to the journal or to the folder itself; undefined when it is gone. The guards and
- * cursors below change it not.
+ * Changes when anything is added to the journal, or put into the folder itself; undefined when it is gone. Guards and
+ * cursors lie deeper and do not change it.
  */
 function stampOf(folder: string): string | undefined {
   try {
@@ -110,7 +109,7 @@ function stampOf(folder: string): string | undefined {
       .sort()
       .at(-1)
     const size = last === undefined ? 0 : statSync(join(folder, last)).size
-    return `${statSync(join(folder, RUN_FILE)).mtimeMs} ${last} ${size}`
+    return `${statSync(folder).mtimeMs} ${last} ${size}`
   } catch {
     return undefined
   }

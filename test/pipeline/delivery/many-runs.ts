@@ -9,6 +9,7 @@ export function manyRuns(
   root: string,
   count: number,
   urls: { readonly identity?: string; readonly offset?: string; readonly append?: string },
+  end: 'finished' | 'dead' = 'finished',
 ): string[] {
   const destinations = Object.entries(urls).map(([kind, url]) => ({
     name: kind,
@@ -19,11 +20,9 @@ export function manyRuns(
   return Array.from({ length: count }, (_, index) => {
     const id = `run-${String(index).padStart(5, '0')}`
     const folder = new RunFolder(id, [...destinations, LOCAL], undefined, root)
-    folder
-      .record({ kind: 'params', params: { index } })
-      .rows(index, POINTS_PER_RUN / 2)
-      .record({ kind: 'state', state: 'finished', time: 1_700_000_100_000 })
-      .close()
+    folder.record({ kind: 'params', params: { index } }).rows(index, POINTS_PER_RUN / 2)
+    if (end === 'finished') folder.record({ kind: 'state', state: 'finished', time: 1_700_000_100_000 })
+    folder.close()
     return folder.run.folder
   })
 }
