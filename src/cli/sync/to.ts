@@ -1,5 +1,6 @@
 /** `--to BACKEND --to-option KEY=VALUE`: a new destination for runs that are there already. */
 import type { Environment, OptionRow } from '../../core/options.ts'
+import { redactText } from '../../core/redact.ts'
 import { loadDefinition } from '../../pipeline/delivery/resolve-destination.ts'
 import { addDestination } from '../../pipeline/store/add-destination.ts'
 import { refuseSharedFiles, resolveBackends, toRunDestination } from '../../run/backends.ts'
@@ -45,8 +46,8 @@ function keyAndValue(word: string): [string, string] {
 
 /** As the table wants it; what cannot be converted is refused there, in its words. */
 function typed(row: OptionRow | undefined, key: string, text: string): unknown {
-  if (row?.secret) {
-    const variables = row.env?.length ? `: set ${row.env.join(' or ')} instead` : ''
+  if (row?.secret || redactText(text) !== text) {
+    const variables = row?.env?.length ? `: set ${row.env.join(' or ')} instead` : ''
     throw new UsageError(`--to-option ${key}: a command line is no place for a secret${variables}`)
   }
   if (row?.type === 'number') return text.trim() === '' ? text : Number(text)
