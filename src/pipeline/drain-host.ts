@@ -42,6 +42,8 @@ export class DrainHost {
   readonly #onMessage: (message: FromDrain) => void
   /** By lane id: an announcement that comes again is another object over the same memory. */
   readonly #lanes = new Map<number, SharedArrayBuffer>()
+  /** Id of this thread's own. */
+  #lane: number | undefined
   readonly #announcements: BroadcastChannel
   readonly #runs = new Map<number, RunOrder>()
   #definitions: SeriesDefinition[] = []
@@ -78,8 +80,15 @@ export class DrainHost {
     this.#definitions = this.#definitions.filter((definition) => definition.run !== number)
   }
 
+  /** A finished run to which this thread can log no more. */
+  letGo(number: number): void {
+    if (this.#lane !== undefined && !this.#runs.has(number))
+      this.#tell({ type: 'let go', number, lane: this.#lane })
+  }
+
   /** Makes a lane of this thread known to the drain thread. */
   announce(lane: SharedArrayBuffer): void {
+    this.#lane = laneId(lane)
     this.#rememberLane(lane)
     this.#tell({ type: 'lane', lane })
   }

@@ -138,6 +138,7 @@ class DrainThread {
 
   #handle(message: ToDrain): void {
     if (message.type === 'lane') this.#addLane(message.lane)
+    else if (message.type === 'let go') this.#drain.letGo(message.number, message.lane)
     else {
       this.#addRun(message.order, false)
       this.#openDelivery(message.order)
@@ -175,7 +176,7 @@ class DrainThread {
   }
 
   #onOrphans(points: number): void {
-    const message = `${points} points came for runs that were finished before the drain thread was replaced; they are lost`
+    const message = `${points} points came for finished runs that nobody held any more, or whose drain thread was replaced; they are lost`
     const issue = { code: 'ERR_RUN_FINISHED', message } as const
     this.#post({ type: 'issue', run: '', destination: '', severity: 'failing', issue })
   }

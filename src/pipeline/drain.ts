@@ -17,6 +17,7 @@ import type { Producer } from './drain-producer.ts'
 import { type Disk, DrainRun } from './drain-run.ts'
 import type { JournalSyncId } from './journal/writer.ts'
 import type { RunOrder, SeriesDefinition } from './messages.ts'
+import { SeriesMemory } from './series-memory.ts'
 import { GUARD_TOUCH_MS } from './store/guard.ts'
 import type { SyncReport } from './store/syncer.ts'
 
@@ -37,7 +38,10 @@ const TOUCH_PARTS = GUARD_TOUCH_MS / CARE_MS
 
 export class Drain implements LaneOwner {
   readonly runs = new Map<number, DrainRun>()
+  /** Finished runs that late points may still come for. */
   readonly #finished = new Map<number, RunOrder>()
+  /** Of them: those that their owner let go of, by its lane, and up to where that had been written then. */
+  readonly #letGo = new Map<number, { readonly lane: number; readonly position: number }>()
   readonly #lanes = new Map<number, DrainLane>()
   readonly #control: Int32Array
   readonly #controlF64: Float64Array
@@ -46,8 +50,7 @@ export class Drain implements LaneOwner {
   readonly #hooks: DrainHooks
   readonly #dirty = new Set<DrainRun>()
   #definitions: SeriesDefinition[] = []
-  /** What each lane's numbers mean; outlives the lane's reader, since its producer defines a series once. */
-  readonly #known = new Map<number, SeriesDefinition[]>()
+  readonly #known = new SeriesMemory()
   /** Monotonic ms of the pass under way, and of the one before: what a pass finds was logged after that. */
   #now = -Infinity
   #passedAt = -Infinity
@@ -71,7 +74,7 @@ export class Drain implements LaneOwner {
     this.#epoch = epoch
     this.#disk = disk
     this.#hooks = hooks
-    for (const definition of inherited) this.#remember(definition)
+    for (const definition of inherited) this.#known.remember(definition)
   }
 
   /** Milliseconds until the next pass has something to do by itself; Infinity when nothing is staged or unsynced. */
@@ -111,6 +114,23 @@ export class Drain implements LaneOwner {
     this.runs.delete(number)
   }
 
+  /** Nobody logs to the finished run by the lane of that id any more: what is kept for late points may go. */
+  letGo(number: number, lane: number): void {
+    const reader = this.#lanes.get(lane)?.reader
+    const position = reader ? reader.position + reader.available() : 0
+    this.#letGo.set(number, { lane, position })
+  }
+
+  /** Those whose owner's lane was read to where it stood, unless another thread's lane knows them. */
+  #forgetRuns(): void {
+    for (const [number, { lane, position }] of this.#letGo) {
+      if (this.runs.has(number) || (this.#lanes.get(lane)?.reader.position ?? Infinity) < position) continue
+      if (this.#known.forgetRun(lane, number)) continue
+      this.#finished.delete(number)
+      this.#letGo.delete(number)
+    }
+  }
+
   addLane(buffer: SharedArrayBuffer): void {
     const id = laneId(buffer)
     if (this.#lanes.has(id)) return
@@ -119,10 +139,10 @@ export class Drain implements LaneOwner {
     const reader = new LaneReader(buffer, this.#epoch, journaledTo)
     const lane = new DrainLane(reader, this)
     this.#lanes.set(id, lane)
-    for (const definition of this.#known.get(id) ?? []) {
+    for (const [number, definitions] of this.#known.ofLane(id)) {
       // a finished one is looked for when a late point of it comes
-      const run = this.runs.get(definition.run)
-      if (run) lane.define(definition, run)
+      const run = this.runs.get(number)
+      if (run) for (const definition of definitions) lane.define(definition, run)
     }
   }
 
@@ -215,14 +235,14 @@ export class Drain implements LaneOwner {
 
   /** @internal LaneOwner */
   recall(lane: DrainLane, local: number): Producer | undefined {
-    const definition = this.#known.get(lane.reader.id)?.find((known) => known.local === local)
+    const definition = this.#known.find(lane.reader.id, local)
     const run = definition && this.runFor(lane, definition.run)
     return run && lane.define(definition, run)
   }
 
   /** @internal LaneOwner */
   defined(definition: SeriesDefinition): void {
-    this.#remember(definition)
+    this.#known.remember(definition)
     this.#definitions.push(definition)
   }
 
@@ -247,12 +267,6 @@ export class Drain implements LaneOwner {
     this.#finishing.push(run)
   }
 
-  #remember(definition: SeriesDefinition): void {
-    const ofLane = this.#known.get(definition.lane)
-    if (ofLane) ofLane.push(definition)
-    else this.#known.set(definition.lane, [definition])
-  }
-
   /** @internal LaneOwner: marks a producer as holding something to append. */
   soil(producer: Producer): void {
     producer.isClean = false
@@ -270,6 +284,7 @@ export class Drain implements LaneOwner {
       lane.orphans = 0
     }
     this.#touchSome()
+    this.#forgetRuns()
     for (const run of this.runs.values()) {
       run.updateSyncAge()
       for (const producer of run.producers) {
@@ -359,7 +374,7 @@ export class Drain implements LaneOwner {
       if (producer.stage.closedLength > 0 && producer.isClean) this.soil(producer)
     }
     this.#lanes.delete(lane.reader.id)
-    if (forGood) this.#known.delete(lane.reader.id)
+    if (forGood) this.#known.forgetLane(lane.reader.id)
     lane.reader.release()
     for (const producer of lane.producers.values()) producer.run.removeProducer(producer)
   }

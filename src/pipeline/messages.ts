@@ -59,6 +59,8 @@ export interface DrainStart {
 export type ToDrain =
   | { readonly type: 'run'; readonly order: RunOrder }
   | { readonly type: 'lane'; readonly lane: SharedArrayBuffer }
+  /** Nobody can log to this finished run by the lane of that id any more. */
+  | { readonly type: 'let go'; readonly number: number; readonly lane: number }
 
 /** drain thread → main thread */
 export type FromDrain =

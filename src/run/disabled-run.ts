@@ -68,7 +68,6 @@ export function disabledRun(info: RunInfo, onFinished: () => void): Run {
     stats: () => ZEROS,
     flush: async () => ZEROS,
     finish,
-    endSync: NOTHING,
     [Symbol.asyncDispose]: async () => void (await finish()),
   }
   return run as Run

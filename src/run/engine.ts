@@ -29,6 +29,8 @@ export class Engine {
   readonly parking: Parking
   readonly #words: Int32Array
   readonly #clients = new Map<number, EngineClient>()
+  /** Of runs nobody holds any more, the drain thread need not expect late points. */
+  readonly #gone = new FinalizationRegistry<number>((number) => this.host.letGo(number))
   #waiting = 0
   #isJournaling = false
   static #lastRunNumber = 0
@@ -66,7 +68,14 @@ export class Engine {
     this.host.openRun(client.order)
   }
 
+  /** Tells the drain thread when nobody can log by this producer of the run any more. */
+  onceGone(producer: object, number: number): void {
+    this.#gone.register(producer, number)
+  }
+
   forget(number: number): void {
+    const client = this.#clients.get(number)
+    client?.issues.forget(`${client.order.run.id} `)
     this.#clients.delete(number)
     this.host.forgetRun(number)
     this.parking.forget(number)

@@ -83,6 +83,12 @@ export class Issues {
     this.#outages.leave(run, destinations)
   }
 
+  /** Troubles whose keys begin like this concern nobody any more: their run has ended. */
+  forget(beginning: string): void {
+    for (const keys of [this.#lastAt, this.#held])
+      for (const key of keys.keys()) if (key.startsWith(beginning)) keys.delete(key)
+  }
+
   #tell(issue: Report, key: string): void {
     const now = Date.now()
     const last = this.#lastAt.get(key)

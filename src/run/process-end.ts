@@ -3,7 +3,7 @@
  * means: no uncaughtException listener, and no signal listener unless asked for, since one on a synchronous loop
  * would turn Ctrl-C from 3 ms into seconds.
  */
-import type { Run } from './run.ts'
+import { Run } from './run.ts'
 
 /** Longest wait for the journal when the process ends; it takes milliseconds unless the disk hangs. */
 const EXIT_FLUSH_MS = 5000
@@ -20,14 +20,14 @@ export function watchProcessEnd(runs: ReadonlySet<Run>, signals: boolean): void 
       for (const run of runs) void run.finish(process.exitCode ? 'failed' : 'finished')
     })
     process.on('exit', (code) => {
-      for (const run of runs) run.endSync(code === 0 ? 'finished' : 'failed', EXIT_FLUSH_MS)
+      Run.endAllSync(runs, code === 0 ? 'finished' : 'failed', EXIT_FLUSH_MS)
     })
   }
   if (signals && !hasSignals) {
     hasSignals = true
     for (const signal of SIGNALS) {
       process.once(signal, () => {
-        for (const run of runs) run.endSync('killed', EXIT_FLUSH_MS)
+        Run.endAllSync(runs, 'killed', EXIT_FLUSH_MS)
         process.kill(process.pid, signal)
       })
     }

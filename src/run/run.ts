@@ -77,6 +77,7 @@ export class Run extends RunLogger implements AsyncDisposable {
     this.#allAnswered = new Promise((resolve) => {
       this.#answered = resolve
     })
+    engine.onceGone(producer, number)
     engine.open({
       order: this.#order,
       issues: plan.issues,
@@ -158,21 +159,32 @@ export class Run extends RunLogger implements AsyncDisposable {
   }
 
   /**
-   * The end of the process, without an event loop: journals everything and waits for that, not for backends.
+   * The end of the process, without an event loop, of all runs of a thread: journals everything and waits for that,
+   * not for backends. Many runs wait together: one after the other, a thousand would take seconds.
    * @internal
    */
-  endSync(outcome: RunOutcome, timeoutMs: number): void {
-    if (this.#parked.any) {
-      this.#parked.endSync(monotonicNow() + timeoutMs)
-      this.#tellUnkept()
-      // in another lane: what it holds must not come behind the state
-      this.#engine.flushSync(timeoutMs)
+  static endAllSync(runs: Iterable<Run>, outcome: RunOutcome, timeoutMs: number): void {
+    const deadlineAt = monotonicNow() + timeoutMs
+    // disabled ones have nothing to end
+    const all = [...runs].filter((run) => #engine in run)
+    const engines = new Set(all.map((run) => run.#engine))
+    const flush = () => {
+      for (const engine of engines) engine.flushSync(Math.max(0, deadlineAt - monotonicNow()))
     }
-    if (!this.producer.lane.hasRoomFor(FINISH_SLOTS)) this.#engine.flushSync(timeoutMs)
-    this.#tellState(outcome)
-    this.mark()
-    this.#engine.flushSync(timeoutMs)
-    this.#tellPending(this.stats())
+    const parking = all.filter((run) => run.#parked.any)
+    for (const run of parking) {
+      run.#parked.endSync(deadlineAt)
+      run.#tellUnkept()
+    }
+    // in other lanes: what they hold must not come behind the state
+    if (parking.length > 0) flush()
+    for (const run of all) {
+      if (!run.producer.lane.hasRoomFor(FINISH_SLOTS)) flush()
+      run.#tellState(outcome)
+      run.mark()
+    }
+    flush()
+    for (const run of all) run.#tellPending(run.stats())
   }
 
   async #finish(outcome: RunOutcome, deadlineMs: number): Promise<Stats> {
