@@ -32,6 +32,7 @@ export const ERROR_CODES = {
     'the backend cannot hold it as it is and stores the nearest it can; the journal keeps the truth',
   ERR_REFUSED: 'the backend will never take this item',
   ERR_AUTH: 'the backend does not accept the credentials',
+  ERR_CERTIFICATE: 'the certificate of the backend is not trusted, has expired or is for another host',
   ERR_REMOTE_RUN_GONE: 'the run was deleted at the backend',
   ERR_UNREACHABLE: 'the backend does not answer',
   ERR_RATE_LIMITED: 'the backend asks for fewer requests; it is waited for as long as it says',

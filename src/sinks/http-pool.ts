@@ -13,6 +13,8 @@ export interface PoolOptions {
   readonly connections: number
   /** Clients with another word share nothing: what is slow by nature must not hold up the rest. */
   readonly lane?: string
+  /** Longest wait for an answer after the request has gone out; default 120 s. */
+  readonly answerTimeoutMs?: number
   readonly insecureTls?: boolean | undefined
   /** PEM bundle of certificate authorities, instead of Node's. */
   readonly caFile?: string | undefined
@@ -50,6 +52,7 @@ export class PoolShare {
       options.origin,
       options.connections,
       options.lane ?? '',
+      options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
       options.insecureTls ?? false,
       options.caFile ?? '',
       options.moreCaFile ?? '',
@@ -96,8 +99,8 @@ export function poolSettings(options: PoolOptions): Pool.Options {
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    headersTimeout: ANSWER_TIMEOUT_MS,
-    bodyTimeout: ANSWER_TIMEOUT_MS,
+    headersTimeout: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
+    bodyTimeout: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
     maxResponseSize: MAX_ANSWER_BYTES,
     connect: {
       timeout: CONNECT_TIMEOUT_MS,

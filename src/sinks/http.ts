@@ -121,7 +121,7 @@ export class HttpClient {
   refusal(reply: HttpReply): Refusal | undefined {
     if (reply.status === 'unanswered') {
       return reply.needsAction
-        ? { status: 'blocked', scope: 'account', code: 'ERR_UNREACHABLE', reason: reply.reason }
+        ? { status: 'blocked', scope: 'account', code: 'ERR_CERTIFICATE', reason: reply.reason }
         : {
             status: 'retry',
             code: 'ERR_UNREACHABLE',
@@ -144,10 +144,11 @@ export class HttpClient {
     if (code === 408 || code === 425 || code === 429 || code >= 500) {
       const { retryAfterMs: afterMs } = reply
       const unsent = code === 429
+      const asks = afterMs === undefined ? '' : ` (asks to wait ${Math.ceil(afterMs / 1000)} s)`
       return {
         status: 'retry',
         code: code === 429 ? 'ERR_RATE_LIMITED' : 'ERR_SERVER',
-        reason,
+        reason: `${reason}${asks}`,
         ...(afterMs !== undefined && { afterMs }),
         ...(unsent && { unsent }),
       }
@@ -158,14 +159,20 @@ export class HttpClient {
   }
 
   #failure(error: unknown, signal: AbortSignal): HttpReply {
-    if (signal.aborted) return unanswered(true, false, 'given up: the time for it is over')
+    if (signal.aborted) return unanswered(true, false, `given up: ${whyAborted(signal)}`)
     if (error instanceof FileFault) return unanswered(true, false, this.redact(error.message))
     const code = codeOf(error)
     const message = this.redact(error instanceof Error ? error.message || code : String(error))
     const where = this.#options.origin
     if (isCertificateFault(code)) {
-      const hint = 'give the file of its certificate authority, or allow insecure TLS'
-      return unanswered(false, true, `${where}: the certificate is not trusted (${code}); ${hint}`)
+      return unanswered(false, true, `${where}: ${certificateHint(code)} (${code})`)
+    }
+    if (isNoTls(code, message)) {
+      return unanswered(
+        false,
+        false,
+        `${where} does not speak TLS: is it http:// in place of https://? (${code})`,
+      )
     }
     const shown = code && !message.includes(code) ? `${message} (${code})` : message
     return unanswered(!NEVER_SENT.has(code), false, `${where} does not answer: ${shown}`)
@@ -218,6 +225,28 @@ const NEVER_SENT: ReadonlySet<string> = new Set([
   'EMFILE',
   'UND_ERR_CONNECT_TIMEOUT',
 ])
+
+function certificateHint(code: string): string {
+  if (code === 'CERT_HAS_EXPIRED') return 'its certificate has expired and must be renewed there'
+  if (code === 'CERT_NOT_YET_VALID')
+    return 'its certificate is not valid yet: is the clock of this machine right?'
+  if (/ALTNAME|HOSTNAME_MISMATCH/.test(code))
+    return 'its certificate is for another host: give the address by the name that stands in the certificate'
+  return 'its certificate is not trusted; give the file of its certificate authority, or allow insecure TLS'
+}
+
+/** An answer in plain text to the first message of TLS. */
+function isNoTls(code: string, message: string): boolean {
+  return (
+    code === 'ERR_SSL_WRONG_VERSION_NUMBER' || (code === 'EPROTO' && /wrong version number/i.test(message))
+  )
+}
+
+function whyAborted({ reason }: AbortSignal): string {
+  return reason instanceof Error && !['AbortError', 'TimeoutError'].includes(reason.name)
+    ? reason.message
+    : 'the time for it is over'
+}
 
 function isCertificateFault(code: string): boolean {
   return /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|HOSTNAME_MISMATCH/.test(code)

@@ -154,7 +154,7 @@ describe('the HTTP client of sinks', () => {
     )
     respond = () => ({ status: 429, headers: { 'retry-after': '2' }, body: 'slow down' })
     const refusal = client.refusal(await client.request('GET', '/', undefined, signal))
-    const reason = `${origin} answered 429: slow down`
+    const reason = `${origin} answered 429: slow down (asks to wait 2 s)`
     assert.deepEqual(refusal, {
       status: 'retry',
       code: 'ERR_RATE_LIMITED',

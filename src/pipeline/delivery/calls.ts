@@ -6,6 +6,13 @@ const CALL_TIMEOUT_MS = 180_000
 const SINK_CLOSE_MS = 5_000
 const MAX_TIMER_MS = 2 ** 31 - 1
 
+/** Why a call was aborted that did not get on. */
+export class Silence extends Error {
+  constructor(ms: number) {
+    super(`no answer for ${Math.round(ms / 1000)} s`)
+  }
+}
+
 export type TrackedCall = (signal: AbortSignal, alive: () => void) => Promise<void>
 
 export class Calls {
@@ -26,7 +33,7 @@ export class Calls {
    */
   track(call: TrackedCall, silenceMs = CALL_TIMEOUT_MS): void {
     const controller = new AbortController()
-    const timer = setTimeout(() => controller.abort(new Error('no answer')), silenceMs)
+    const timer = setTimeout(() => controller.abort(new Silence(silenceMs)), silenceMs)
     let isOver = false
     // a timer that was cleared would be armed again
     const alive = () => void (isOver || timer.refresh())

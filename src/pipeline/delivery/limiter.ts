@@ -1,15 +1,21 @@
 /**
- * What all runs of a thread at one account share: how many writes may be under way, until when the account asked
- * for silence, and whether it refuses everything.
+ * What all runs of a thread at one account share: how many writes may be under way and how large, until when the
+ * account asked for silence, how long it has been out of reach, and whether it refuses everything.
  */
+import { backOffMs, LAST_CEILING_MS } from './back-off.ts'
+import { BatchSize } from './batch-size.ts'
 
 /** How often a destination that refuses everything is tried. */
 export const PROBE_MS = 30_000
 
 export class Account {
+  readonly batchSize: BatchSize = new BatchSize()
   readonly #maxInFlight: number
   #inFlight = 0
   #pausedUntil = 0
+  /** Failures of any run, one after the other. */
+  #failures = 0
+  #outageUntil = 0
   /** Monotonic ms of the next try while the account refuses everything; 0 while it does not. */
   #probeAt = 0
   #isProbing = false
@@ -54,6 +60,23 @@ export class Account {
 
   pause(until: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, until)
+  }
+
+  /** Monotonic ms before which a run had better not try what others have tried in vain. */
+  get outageUntil(): number {
+    return this.#outageUntil
+  }
+
+  /** A call of any run was not taken: hundreds of them together must not try more often than one alone. */
+  failed(now: number, random: () => number): void {
+    const inRow = ++this.#failures - this.#maxInFlight
+    if (inRow > 0) this.#outageUntil = now + backOffMs(inRow, LAST_CEILING_MS, random)
+  }
+
+  /** It gave a whole answer, if only a refusal. */
+  reached(): void {
+    this.#failures = 0
+    this.#outageUntil = 0
   }
 
   block(now: number): void {

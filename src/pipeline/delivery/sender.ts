@@ -24,6 +24,9 @@ import { settle } from './settle.ts'
 /** A sink that throws on this many items in a row, and takes none, is broken: the items are not. */
 export const THROWN_IN_ROW = 8
 
+/** A request of so few is too large for no backend that can be used at all. */
+const FEW_POINTS = 16
+
 export interface SenderParts extends SendingParts {
   readonly reader: JournalReader
   /** What is not for the destination. */
@@ -85,6 +88,10 @@ export class Sender implements Sending {
     if (isState(item) && this.#prefix.firstOpen !== item) return Infinity
     // Records are told in their order: of two values of one tag the later must win.
     if (item.record !== undefined && this.#prefix.hasOpenRecordBefore(item)) return Infinity
+    if (item.points !== undefined && itemCount(item) > site.account.batchSize.limit) {
+      this.#prefix.replace(item, halve(item))
+      return now
+    }
     const ready = site.account.readyAt(wake)
     if (ready > now) return ready
     item.isUnderWay = true
@@ -156,6 +163,7 @@ export class Sender implements Sending {
       case 'accepted':
         this.#thrownInRow = 0
         trouble.recovered(now)
+        this.#parts.site.account.batchSize.took(itemCount(item), now)
         this.#settle(item, [], answer)
         return
       case 'partial':
@@ -168,6 +176,7 @@ export class Sender implements Sending {
         trouble.retry(answer, now)
         return
       case 'split':
+        if (answer.tooLarge && this.#tooLarge(item, answer.reason, now)) return
         trouble.recovered(now)
         this.#split(item, answer.code, answer.reason, now)
         return
@@ -183,6 +192,16 @@ export class Sender implements Sending {
     settle(item, rejected, answer)
     this.#batcher.release(item)
     this.#commit()
+  }
+
+  /** Later batches are made smaller; true when not even the smallest is taken, which is no fault of a point. */
+  #tooLarge(item: Item, reason: string, now: number): boolean {
+    const { site, trouble } = this.#parts
+    if (!isSingle(item)) site.account.batchSize.refused(itemCount(item), now)
+    if (!isSingle(item) || item.points === undefined || item.points.batch.length > FEW_POINTS) return false
+    const message = `not even one point is taken in a request: ${reason}`
+    trouble.block('ERR_SERVER', message, PROBE_MS, now)
+    return true
   }
 
   #split(item: Item, code: string, reason: string, now: number): void {

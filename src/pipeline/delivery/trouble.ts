@@ -8,6 +8,8 @@ import { type Account, PROBE_MS } from './limiter.ts'
 
 /** Towards the deadline there is no point in long waits. */
 const FINISHING_CEILING_MS = 1_000
+/** What a server calls soon, such as after 0 s, is not at once. */
+const SOON_CEILING_MS = 1_000
 
 export class Trouble {
   readonly #account: Account
@@ -31,7 +33,8 @@ export class Trouble {
 
   /** Monotonic ms before which nothing is sent. */
   get notBefore(): number {
-    return Math.max(this.#notBefore, this.#account.pausedUntil)
+    const { pausedUntil, outageUntil } = this.#account
+    return Math.max(this.#notBefore, pausedUntil, this.#isFinishing ? 0 : outageUntil)
   }
 
   /** Nothing will be taken until somebody acts. */
@@ -47,9 +50,14 @@ export class Trouble {
     const { code, reason, afterMs } = answer
     this.#isRunBlocked = false
     const ceiling = this.#isFinishing ? FINISHING_CEILING_MS : LAST_CEILING_MS
-    const wait = afterMs ?? backOffMs(this.#health.failures + 1, ceiling, this.#random)
+    const failures = this.#health.failures + 1
+    const wait =
+      afterMs === undefined
+        ? backOffMs(failures, ceiling, this.#random)
+        : Math.max(afterMs, backOffMs(failures, SOON_CEILING_MS, this.#random))
     this.#notBefore = Math.max(this.#notBefore, now + wait)
-    if (afterMs !== undefined) this.#account.pause(now + afterMs)
+    if (afterMs === undefined) this.#account.failed(now, this.#random)
+    else this.#account.pause(now + afterMs)
     this.#health.failing(code === undefined ? 'ERR_UNREACHABLE' : codeOf(code), reason, wait, now, 'account')
   }
 
@@ -61,6 +69,7 @@ export class Trouble {
   }
 
   blocked(answer: Extract<WriteResult, { status: 'blocked' }>, now: number): void {
+    this.#account.reached()
     if (answer.scope === 'account') this.#account.block(now)
     this.block(codeOf(answer.code), answer.reason, PROBE_MS, now, answer.scope)
   }
@@ -72,6 +81,7 @@ export class Trouble {
   }
 
   recovered(now: number): void {
+    this.#account.reached()
     this.#account.recovered()
     this.#isRunBlocked = false
     this.#notBefore = 0

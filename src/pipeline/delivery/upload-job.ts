@@ -24,6 +24,11 @@ export class UploadJob {
   /** Why it cannot be sent at all. */
   readonly fault: Rejection | undefined
   state: SinkState
+  /** How often a step of it was given up since nothing was heard. */
+  silences = 0
+  /** Since something of it was taken: how often the backend answered with a fault of its own, and from when on. */
+  faults = 0
+  faultySince = 0
   #refused: RefusedFiles
   /** All files before it are settled. */
   #settled: number
@@ -51,6 +56,11 @@ export class UploadJob {
     this.#settled = Math.min(from.files ?? 0, this.files.length)
     this.#next = this.#settled
     this.#passReferences()
+  }
+
+  /** Of all its files that are stored. */
+  get bytes(): number {
+    return this.files.reduce((sum, file) => sum + (isStored(file) ? file.blob.bytes : 0), 0)
   }
 
   get settled(): number {
@@ -92,6 +102,7 @@ export class UploadJob {
 
   /** The file is there. */
   settle({ index }: UploadStep): void {
+    this.faults = 0
     this.#settledAhead.add(index)
     while (this.#settledAhead.delete(this.#settled)) this.#settled++
   }

@@ -1,13 +1,14 @@
 /**
  * Uploads of one open run at one destination: one record after the other, each a step per file and one more.
  *
- *  L4  The cursor stands before the record under way and says how many of its files are settled (L1).
+ *  L4  The cursor stands before the first record under way and says how many of its files are settled (L1).
  *  L5  A record settles by the answer to its last step, or into the dead-letter file.
  *  L6  `blocked` and `retry` cost nothing: the step comes again, with the state that was last kept.
  */
 import { TraceletError, toErrorRecord } from '../../core/errors.ts'
 import type { Cursor, Rejection, StoredFile, Upload, UploadFile } from '../../core/types.ts'
 import { type Answer, answerOf } from './answer.ts'
+import { Silence } from './calls.ts'
 import type { Sending, SendingParts } from './cargo.ts'
 import type { CursorPlace } from './ledger.ts'
 import { uploadLetter } from './letters.ts'
@@ -17,13 +18,29 @@ import type { FoundRecord, UploadFeed } from './upload-feed.ts'
 import { blobFault, filesOf, isStored, uploadFile } from './upload-files.ts'
 import { UploadJob, type UploadStep } from './upload-job.ts'
 import type { UploadProgress } from './upload-progress.ts'
+import type { UploadQueue } from './upload-queue.ts'
 import type { UploadSurvey } from './upload-survey.ts'
 
-/** A call that sends nothing for so long is taken for dead, however long it has been sending before. */
+/**
+ * A call that sends nothing for so long is taken for dead, however long it has been sending before: and when all is
+ * sent, so much longer as a server takes to put it into its store. More each time that this ends a step of the
+ * record, so that it comes to an end however slow the store is.
+ */
 const SILENCE_MS = 120_000
+const STORED_BYTES_PER_MS = 50_000
+const LEAST_BYTES_PER_MS = 1_000
+const LONGEST_STORING_MS = 3_600_000
+
+/** When a record that the backend fails at is set aside, and for how long. */
+const ASIDE_FAULTS = 8
+const ASIDE_AFTER_MS = 300_000
+const ASIDE_MS = 600_000
+/** These are about the backend as a whole, not about what it was sent. */
+const NO_FAULTS: ReadonlySet<string> = new Set(['ERR_UNREACHABLE', 'ERR_RATE_LIMITED'])
 
 export interface UploadSenderParts extends SendingParts {
   readonly feed: UploadFeed
+  readonly queue: UploadQueue
   readonly survey: UploadSurvey
   readonly progress: UploadProgress
   /** Records that were damaged before they were met, as known at the end of the journal. */
@@ -33,7 +50,6 @@ export interface UploadSenderParts extends SendingParts {
 export class UploadSender implements Sending {
   readonly #parts: UploadSenderParts
   readonly #maxUnderWay: number
-  #job: UploadJob | undefined
   /** Read, and not begun yet. */
   #found: FoundRecord | undefined
   /** What the cursor says of the record that it stands before; used up by the first record. */
@@ -60,24 +76,28 @@ export class UploadSender implements Sending {
 
   /** Points do not concern it: growth by records gives it a turn. */
   isIdle(): boolean {
-    return (
-      this.#job === undefined && this.#found === undefined && this.#isSurveyed && this.#parts.feed.isAtEnd
-    )
+    const { queue, feed } = this.#parts
+    return queue.isEmpty && this.#found === undefined && this.#isSurveyed && feed.isAtEnd
   }
 
   send(isEnding: boolean, now: number): number | 'settled' {
-    const { survey, feed, trouble, site, wake } = this.#parts
+    const { survey, feed, queue, trouble, site, wake } = this.#parts
     this.#isSurveyed = survey.look()
     if (trouble.notBefore > now) return trouble.notBefore
     if (this.#underWay >= this.#maxUnderWay) return this.#isSurveyed ? Infinity : now
-    if (this.#job === undefined && !this.#begin(now)) {
+    if (queue.due(now) === undefined) {
+      if (this.#begin(now)) return now
       if (trouble.notBefore > now) return trouble.notBefore
-      if (!feed.isAtEnd || !this.#isSurveyed) return now
-      if (!isEnding) return Infinity
-      this.#settleDamaged()
-      return 'settled'
+      if (queue.hasRoom && (!feed.isAtEnd || !this.#isSurveyed)) return now
+      if (queue.isEmpty) {
+        if (!isEnding) return Infinity
+        this.#settleDamaged()
+        return 'settled'
+      }
+      if (!isEnding) return queue.dueAt(now)
     }
-    const job = this.#job!
+    // at the end of the run what was set aside has nothing to make room for
+    const job = queue.due(now) ?? queue.any!
     if (job.isRefused) {
       this.#rejectRecord(job, job.fault === undefined ? [] : [job.fault], now)
       return now
@@ -107,16 +127,17 @@ export class UploadSender implements Sending {
 
   #place(): CursorPlace {
     const { points } = this.#parts.feed
-    const job = this.#job
-    if (job === undefined) {
+    const { first } = this.#parts.queue
+    if (first === undefined) {
       const seq = this.#found?.seq ?? this.#parts.feed.seq
       return { seq, back: seq, points }
     }
+    const { job } = first
     const { settled, refused } = job
     return {
       seq: job.seq,
       back: job.seq,
-      points,
+      points: first.points,
       ...(settled > 0 && { files: settled }),
       ...(refused.count > 0 && { refused }),
     }
@@ -124,7 +145,8 @@ export class UploadSender implements Sending {
 
   /** Takes the next record; false when there is none, or the disk does not give its list of files. */
   #begin(now: number): boolean {
-    const { feed, ledger, trouble } = this.#parts
+    const { feed, queue, trouble } = this.#parts
+    if (!queue.hasRoom) return false
     this.#found ??= feed.next()
     if (this.#found === undefined) return false
     const { seq, record } = this.#found
@@ -141,10 +163,9 @@ export class UploadSender implements Sending {
     }
     const isResumed = this.#resume?.seq === seq
     const from = isResumed ? this.#resume! : { state: undefined }
-    if (!isResumed && ledger.state !== undefined) ledger.setState(undefined)
     this.#resume = undefined
     this.#found = undefined
-    this.#job = new UploadJob(seq, record, files, from)
+    queue.push(new UploadJob(seq, record, files, from), feed.points)
     return true
   }
 
@@ -154,7 +175,8 @@ export class UploadSender implements Sending {
     if (file === 'none') return
     this.#underWay++
     site.account.begin()
-    track((signal, alive) => this.#run(job, step, file, signal, alive), SILENCE_MS)
+    const bytes = file?.blob.bytes ?? job.bytes
+    track((signal, alive) => this.#run(job, step, file, signal, alive), silenceMs(bytes, job.silences))
   }
 
   /** The file of a step, undefined for the last one; 'none' when it cannot be sent. */
@@ -184,7 +206,7 @@ export class UploadSender implements Sending {
     signal: AbortSignal,
     alive: () => void,
   ): Promise<void> {
-    const { sink, site, progress, ledger, wake } = this.#parts
+    const { sink, site, progress, queue, wake } = this.#parts
     const transfer = progress.begin(file?.blob.bytes ?? 0)
     let isOver = false
     const upload: Upload = {
@@ -196,8 +218,7 @@ export class UploadSender implements Sending {
       keep: (state) => {
         if (isOver || this.#isSealed) return
         alive()
-        job.state = state
-        ledger.setState(state)
+        queue.setState(job, state)
         wake()
       },
       sent: (bytes) => {
@@ -208,6 +229,7 @@ export class UploadSender implements Sending {
     }
     const answer = await answerOf(Infinity, () => sink.upload!(upload, signal))
     isOver = true
+    if (signal.reason instanceof Silence) job.silences++
     this.#underWay--
     this.#hasHadTurn = true
     const isSettled = !this.#isSealed && this.#answered(job, step, answer, site.now())
@@ -217,11 +239,8 @@ export class UploadSender implements Sending {
 
   /** Whether the step is settled. */
   #answered(job: UploadJob, step: UploadStep, answer: Answer, now: number): boolean {
-    const { trouble, ledger } = this.#parts
-    if ('state' in answer && answer.state !== undefined) {
-      job.state = answer.state
-      ledger.setState(answer.state)
-    }
+    const { trouble, queue } = this.#parts
+    if ('state' in answer && answer.state !== undefined) queue.setState(job, answer.state)
     switch (answer.status) {
       case 'accepted':
         this.#recovered(now)
@@ -237,6 +256,7 @@ export class UploadSender implements Sending {
         return this.#reject(job, step, [{ index: -1, code: answer.code, reason: answer.reason }], now)
       case 'retry':
         trouble.retry(answer, now)
+        this.#faulty(job, answer, now)
         break
       case 'blocked':
         trouble.blocked(answer, now)
@@ -248,6 +268,23 @@ export class UploadSender implements Sending {
     return false
   }
 
+  /** One that the backend cannot take, for whatever reason, must not hold up all that come after it. */
+  #faulty(job: UploadJob, { code, reason }: Extract<Answer, { status: 'retry' }>, now: number): void {
+    if (code === undefined || NO_FAULTS.has(code)) return
+    if (job.faults++ === 0) job.faultySince = now
+    if (job.faults < ASIDE_FAULTS || now - job.faultySince < ASIDE_AFTER_MS) return
+    const { queue, health, site } = this.#parts
+    // only for another one
+    if (queue.due(now, job) === undefined && !this.#begin(now)) return
+    queue.setAside(job, now + ASIDE_MS)
+    const name = 'name' in job.record ? ` '${job.record.name}'` : ''
+    health.notice(
+      'ERR_SERVER',
+      `${site.name} fails again and again at ${job.record.kind}${name}: what comes later goes first, it is tried ` +
+        `every ${ASIDE_MS / 60_000} minutes: ${reason}`,
+    )
+  }
+
   #recovered(now: number): void {
     this.#thrownInRow = 0
     this.#parts.trouble.recovered(now)
@@ -257,7 +294,7 @@ export class UploadSender implements Sending {
     if (step.index < job.files.length) {
       job.settle(step)
       this.#moved()
-    } else this.#done({ recordsDelivered: 1 })
+    } else this.#done(job, { recordsDelivered: 1 })
   }
 
   #reject(job: UploadJob, step: UploadStep, rejected: readonly Rejection[], now: number): boolean {
@@ -297,7 +334,7 @@ export class UploadSender implements Sending {
       trouble.stumble(code, message, now)
       return false
     }
-    this.#done({ recordsRejected: 1 })
+    this.#done(job, { recordsRejected: 1 })
     return true
   }
 
@@ -312,10 +349,12 @@ export class UploadSender implements Sending {
     this.#parts.ledger.touch()
   }
 
-  #done(sums: { recordsDelivered: 1 } | { recordsRejected: 1 }): void {
-    const { ledger } = this.#parts
-    this.#job = undefined
-    if (ledger.state !== undefined) ledger.setState(undefined)
-    ledger.add(sums)
+  #done(job: UploadJob, sums: { recordsDelivered: 1 } | { recordsRejected: 1 }): void {
+    this.#parts.queue.settle(job, sums)
   }
+}
+
+function silenceMs(bytes: number, silences: number): number {
+  const forBytes = Math.min((bytes / STORED_BYTES_PER_MS) * 2 ** silences, bytes / LEAST_BYTES_PER_MS)
+  return SILENCE_MS + Math.min(LONGEST_STORING_MS, forBytes)
 }

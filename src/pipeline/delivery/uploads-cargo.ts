@@ -15,6 +15,7 @@ import type { DeliverySite } from './deliver.ts'
 import type { Ledger } from './ledger.ts'
 import { type IsUpload, UploadFeed } from './upload-feed.ts'
 import { UploadProgress } from './upload-progress.ts'
+import { UploadQueue } from './upload-queue.ts'
 import { UploadSender } from './upload-sender.ts'
 import { UploadSurvey } from './upload-survey.ts'
 
@@ -104,12 +105,12 @@ export class UploadsCargo implements Cargo {
     const { ledger } = parts
     const { cursor } = ledger
     const reader = this.#options.openRecords(cursor.seq, cursor.points)
-    const feed = new UploadFeed(reader, this.#options.isUpload()!, cursor, (elsewhere) =>
-      ledger.add({ elsewhere }),
-    )
+    const queue = new UploadQueue(ledger)
+    const feed = new UploadFeed(reader, this.#options.isUpload()!, cursor, (count) => queue.pass(count))
     return new UploadSender({
       ...parts,
       feed,
+      queue,
       survey: this.#survey!,
       progress: this.#progress,
       damaged: () => this.#damaged(ledger),

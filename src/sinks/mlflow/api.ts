@@ -59,7 +59,7 @@ export class MlflowApi {
   ): Promise<ApiReply> {
     const bytes = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body))
     const json = bytes && { type: 'application/json', bytes }
-    return this.#read(await this.#http.request(method, this.#base + path, json, signal))
+    return this.#read(await this.#http.request(method, this.#base + path, json, signal), true)
   }
 
   /** Sends content, not JSON, over a client of its own; the answer may be empty. */
@@ -72,10 +72,11 @@ export class MlflowApi {
   ): Promise<ApiReply> {
     const reply = await http.request(method, this.#base + path, body, signal)
     const empty = reply.status === 'answered' && reply.text.trim() === ''
-    return this.#read(empty ? { ...reply, text: '{}' } : reply)
+    return this.#read(empty ? { ...reply, text: '{}' } : reply, false)
   }
 
-  #read(reply: HttpReply): ApiReply {
+  /** @param isApi what MLflow itself refuses there is JSON */
+  #read(reply: HttpReply, isApi: boolean): ApiReply {
     if (reply.status === 'unanswered') return refused(this.#http.refusal(reply)!, reply.sent, 0)
     const json = parseObject(reply.text)
     const errorCode = typeof json?.error_code === 'string' ? json.error_code : undefined
@@ -118,7 +119,17 @@ export class MlflowApi {
     if (reply.code === 403 && errorCode === 'PERMISSION_DENIED') {
       return refused({ status: 'blocked', scope: 'run', code: 'ERR_AUTH', reason }, false, reply.code)
     }
-    return refused(this.#http.refusal(reply)!, reply.code >= 500, reply.code)
+    const refusal = this.#http.refusal(reply)!
+    if (refusal.status === 'split' && !refusal.tooLarge && isApi && json === undefined) {
+      // a gateway that refuses whatever comes must not cost the points
+      const hint = `${this.#uri} answered ${reply.code} with something that is not MLflow's: is a proxy before it?`
+      return refused(
+        { status: 'blocked', scope: 'account', code: 'ERR_SERVER', reason: hint },
+        false,
+        reply.code,
+      )
+    }
+    return refused(refusal, reply.code >= 500, reply.code)
   }
 }
 

@@ -12,6 +12,12 @@ export const CONNECTIONS = 2
  */
 export const UPLOAD_CONNECTIONS = 4
 
+/**
+ * A server may put a file of many GB into its store before it answers. How long that is waited for is the pipeline's
+ * to say, which waits longer each time.
+ */
+const UPLOAD_ANSWER_MS = 3_600_000
+
 /** How the tracking server is spoken to: its address, and who we are to it. */
 export function serverSettings(options: MlflowOptions, connections: number): HttpOptions {
   const { uri, workspace, insecureTls, caFile, clientCertFile } = options
@@ -47,7 +53,7 @@ export class Door {
 
   /** Ways for content: to the server, and to a store behind it that needs none of our credentials. */
   uploads(): { readonly http: HttpClient; readonly openStore: (origin: string) => HttpClient } {
-    const lane = { connections: UPLOAD_CONNECTIONS, lane: 'uploads' }
+    const lane = { connections: UPLOAD_CONNECTIONS, lane: 'uploads', answerTimeoutMs: UPLOAD_ANSWER_MS }
     const { insecureTls, caFile } = this.#settings
     // The server's own authority may stand for a store beside it, but a public store has another.
     const plain = { headers: { 'user-agent': 'tracelet' }, secrets: [], insecureTls, moreCaFile: caFile }

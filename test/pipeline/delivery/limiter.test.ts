@@ -28,6 +28,16 @@ describe('an account', () => {
     )
   })
 
+  test('hundreds of runs that fail together try no more often than one alone, until one is answered', () => {
+    const account = new Account(2)
+    for (let run = 0; run < 300; run++) account.failed(1_000, () => 0.999)
+    assert.ok(account.outageUntil > 1_000 + 29_000 && account.outageUntil <= 31_000)
+    account.reached()
+    assert.equal(account.outageUntil, 0)
+    account.failed(1_000, () => 0.999)
+    assert.equal(account.outageUntil, 0, 'a run that fails beside others that do not is its own affair')
+  })
+
   test('when it refuses everything one of them probes, and the others wait for the outcome', () => {
     const account = new Account(4)
     let woken = 0

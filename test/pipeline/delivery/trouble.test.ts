@@ -37,6 +37,25 @@ describe('waiting for a destination that fails', () => {
     assert.equal(subject.notBefore, 5_000)
   })
 
+  it('does not come back at once though a server says so', () => {
+    const subject = trouble()
+    const waits = Array.from({ length: 5 }, () => {
+      subject.retry({ reason: 'too many', afterMs: 0 }, 0)
+      return subject.notBefore
+    })
+    assert.ok(waits[0]! > 400 && waits.at(-1)! > 900 && waits.at(-1)! <= 1_000, waits.join())
+  })
+
+  it('waits with the others when the account is out of reach, though not when the run ends', () => {
+    const account = new Account(2)
+    const health = new Health({ block: destinationCounters(createCounters(1), 0), tell: () => {} })
+    const subject = new Trouble(account, health, () => 0.999)
+    for (let run = 0; run < 300; run++) account.failed(0, () => 0.999)
+    assert.ok(subject.notBefore > 29_000)
+    subject.finish(100)
+    assert.ok(subject.notBefore <= 100)
+  })
+
   it('does not press a backend that refuses everything, though the run ends', () => {
     const subject = trouble()
     subject.blocked({ status: 'blocked', scope: 'run', code: 'ERR_AUTH', reason: 'revoked' }, 0)

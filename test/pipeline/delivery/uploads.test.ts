@@ -200,6 +200,70 @@ describe('uploads', () => {
     assert.ok(stage.closed?.complete)
   })
 
+  test('a record that the backend fails at for ever holds up no later one, and is there when it is taken at last', async () => {
+    const journal = new MemoryJournal()
+      .scalars('loss', 20, 20)
+      .record(artifact(files(2), 'poison'))
+      .scalars('loss', 30, 30)
+      .record(artifact(files(1, 'g'), 'good'))
+      .record(artifact(files(1, 'h'), 'poison/again'))
+      .scalars('loss', 10, 10)
+      .record(text('note'))
+    const stage = stageOf(journal, { live: true })
+    let isPoison = true
+    stage.uploader.uploadRule = ({ file, record }) =>
+      isPoison && 'name' in record && record.name === 'poison' && file?.path === 'f1'
+        ? { status: 'retry', code: 'ERR_SERVER', reason: 'HTTP 500' }
+        : undefined
+    const began = stage.now
+    await stage.play(() => pathsOf(stage).includes('63:last'))
+    const waited = stage.now - began
+    assert.ok(waited > 300_000 && waited < 900_000, `${waited} ms`)
+    // what goes to the same place waits for it
+    assert.deepEqual(pathsOf(stage), ['20:f0', '51:g0', '51:last', '63:last'])
+    await stage.play(() => stage.savedUploads.length > 0 && stage.uploadsCursor.seq === 20)
+    assert.deepEqual([stage.uploadsCursor.files, stage.uploadsCursor.points], [1, 20])
+    assert.ok(
+      stage.issues.some(
+        ({ severity, message }) => severity === 'notice' && /'poison'.*HTTP 500/.test(message),
+      ),
+    )
+    const { recordsDelivered, elsewhere } = stage.uploadsCursor.settled
+    assert.deepEqual(
+      [recordsDelivered, elsewhere],
+      [0, 20],
+      'what comes later counts when all before it is settled',
+    )
+    await stage.play(() => stage.now > began + 3 * 3_600_000)
+    assert.equal(stage.uploads!.isClosed, false)
+
+    const second = stageOf(journal, { cursor: stage.cursor, uploadsCursor: stage.uploadsCursor })
+    await second.finish()
+    assert.deepEqual(pathsOf(second)[0], '20:f1', 'a process that comes after it goes on before it')
+    assertConserved(second, 60, 4)
+
+    isPoison = false
+    await stage.finish()
+    assert.deepEqual(pathsOf(stage).slice(4), ['20:f1', '20:last', '52:h0', '52:last'])
+    assert.equal(stage.closed?.complete, true)
+    assert.deepEqual(countersOf(stage), [4, 4, 12, 12])
+    assertConserved(stage, 60, 4)
+    assert.equal(stage.uploadsCursor.seq, 64)
+    assert.equal(stage.letters.length, 0)
+  })
+
+  test('a backend that is down has its records tried in their order, however long it lasts', async () => {
+    const journal = new MemoryJournal().record(artifact(files(1), 'a')).record(artifact(files(1, 'g'), 'b'))
+    const stage = stageOf(journal, { live: true })
+    let isDown = true
+    stage.uploader.uploadRule = () =>
+      isDown ? { status: 'retry', code: 'ERR_UNREACHABLE', reason: 'ECONNREFUSED' } : undefined
+    await stage.play(() => stage.now > 3 * 3_600_000)
+    isDown = false
+    await stage.finish()
+    assert.deepEqual(pathsOf(stage), ['0:f0', '0:last', '1:g0', '1:last'])
+  })
+
   test('to be opened anew in its turn is no recovery: what was refused has not been taken yet', async () => {
     const journal = new MemoryJournal().record(artifact(files(1)))
     const stage = stageOf(journal, { live: true })

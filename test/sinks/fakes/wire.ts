@@ -50,7 +50,12 @@ export function success(
   }
   const refusal = client.refusal(reply)
   if (refusal !== undefined) return refusal
-  return { body: JSON.parse(reply.status === 'answered' ? reply.text : '{}') }
+  try {
+    return { body: JSON.parse(reply.status === 'answered' ? reply.text : '{}') }
+  } catch {
+    // half an answer, or the page of a proxy
+    return { status: 'retry', code: 'ERR_SERVER', reason: 'the server answered with something else' }
+  }
 }
 
 export function partial(rejected: readonly { index: number; reason: string }[]): WriteResult {
