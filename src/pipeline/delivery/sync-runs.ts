@@ -24,7 +24,6 @@ import { planSync, type SyncPlan } from './sync-plan.ts'
 /** As many as may be open at one account. */
 export const DEFAULT_PARALLEL: number = MAX_OPEN
 
-/** A run in trouble that has got nothing through for so long makes room for one that waits. */
 const GIVE_WAY_MS = 30_000
 const LOOK_MS = 1_000
 
@@ -39,9 +38,11 @@ export interface SyncRunsOptions {
   readonly environment: Environment
   /** Runs open at once. Default 64. */
   readonly parallel?: number
+  /** A run in trouble that has got nothing through for so long makes room for one that waits. Default 30 s. */
+  readonly giveWayMs?: number
   /**
    * A run that is in trouble and has got nothing through for so long is ended as incomplete. Default: it goes on
-   * until its deadline, and gives its place to others meanwhile.
+   * until its deadline.
    */
   readonly patienceMs?: number
   /** Done to a run's folder before it is looked at; what it throws is the run's outcome. */
@@ -134,12 +135,16 @@ export class RunSyncer {
     if (this.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
   }
 
-  /** Begins no further run and gives those that are open so many ms. Resolves when all are closed. */
+  /**
+   * Begins no further run and gives those that are open so many ms, those in trouble none. Resolves when all are
+   * closed.
+   */
   async stop(graceMs: number): Promise<void> {
-    const stopsAt = monotonicNow() + graceMs
+    const now = monotonicNow()
+    const stopsAt = now + graceMs
     this.#stopsAt = Math.min(this.#stopsAt ?? Infinity, stopsAt)
     this.#waiting.length = 0
-    for (const [run, active] of this.#active) this.#finish(run, active, stopsAt)
+    for (const [run, active] of this.#active) this.#finish(run, active, isInTrouble(active) ? now : stopsAt)
     await this.idle()
   }
 
@@ -244,7 +249,7 @@ export class RunSyncer {
   /** Whoever gets nothing through for long makes room (Y4). */
   #look(): void {
     const now = monotonicNow()
-    const { patienceMs } = this.#options
+    const { patienceMs, giveWayMs = GIVE_WAY_MS } = this.#options
     for (const [run, active] of this.#active) {
       const moved = progressOf(active.plan)
       if (moved !== active.moved) {
@@ -253,7 +258,7 @@ export class RunSyncer {
       } else if (
         (patienceMs !== undefined || this.#waiting.length > 0) &&
         !active.givesWay &&
-        now - active.movedAt >= (patienceMs ?? GIVE_WAY_MS) &&
+        now - active.movedAt >= (patienceMs ?? giveWayMs) &&
         isInTrouble(active)
       ) {
         active.givesWay = true
