@@ -78,9 +78,11 @@ export const DESTINATION = {
   filesKnown: 13,
   bytesSent: 14,
   bytesKnown: 15,
+  /** Monotonic ms since when the oldest of what is not settled has been waiting; 0 when nothing does. */
+  waitingSince: 16,
 } as const
 /** Words of one cursor's deliveries: first those of rows, then those of uploads. */
-export const CURSOR_WORDS = 16
+export const CURSOR_WORDS = 24
 export const DESTINATION_WORDS = 2 * CURSOR_WORDS
 export const DESTINATION_STATES = ['opening', 'live', 'retrying', 'blocked', 'closed'] as const
 

@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   ERR_REMOTE_RUN_GONE: 'the run was deleted at the backend',
   ERR_UNREACHABLE: 'the backend does not answer',
   ERR_RATE_LIMITED: 'the backend asks for fewer requests; it is waited for as long as it says',
+  ERR_BEHIND: 'the backend takes less than the run logs, and falls behind; the journal keeps all',
   ERR_SERVER: 'the backend answered with a fault of its own',
   ERR_DEADLINE: 'the deadline passed before everything was delivered',
 } as const

@@ -1,4 +1,5 @@
 /** The sums of one destination, read from a run's counters: by `stats()` while it lives, by `sync` at rest. */
+import { monotonicNow } from '../core/clock.ts'
 import {
   CURSOR_WORDS,
   DESTINATION,
@@ -31,24 +32,27 @@ export function destinationStats(
   const records = run[RUN.recordsBefore]! + run[RUN.recordsJournaled]!
   const settled = [delivered, filtered, rejected, corrupt].map(both)
   const recordsSettled = [recordsDelivered, recordsFiltered, recordsRejected, recordsCorrupt].map(both)
+  const pending = points - sum(settled)
+  const recordsPending = records - sum(recordsSettled)
   return {
     delivered: rows(delivered),
     superseded: rows(superseded),
     filtered: rows(filtered),
     rejected: rows(rejected),
     corrupt: rows(corrupt),
-    pending: points - sum(settled),
+    pending,
     records: {
       delivered: both(recordsDelivered),
       filtered: both(recordsFiltered),
       rejected: both(recordsRejected),
       corrupt: both(recordsCorrupt),
-      pending: records - sum(recordsSettled),
+      pending: recordsPending,
     },
     uploads: {
       files: { sent: uploads(DESTINATION.filesSent), known: uploads(DESTINATION.filesKnown) },
       bytes: { sent: uploads(DESTINATION.bytesSent), known: uploads(DESTINATION.bytesKnown) },
     },
+    lagMs: pending === 0 && recordsPending === 0 ? 0 : ageOf(rows(DESTINATION.waitingSince)),
     state: joinedState(stateOf(rows(DESTINATION.state)), stateOf(uploads(DESTINATION.state))),
     url: news?.url ?? '',
     reason: news?.reason ?? '',
@@ -63,6 +67,10 @@ export function backlogOf(
   const { pending, records } = destinationStats(counters, index, undefined)
   const run = runCounters(counters)
   return { points: pending, records: records.pending, lost: run[RUN.lostDisk]! + run[RUN.recordsLostDisk]! }
+}
+
+function ageOf(since: number): number {
+  return since === 0 ? 0 : Math.max(0, monotonicNow() - since)
 }
 
 function stateOf(word: number): DestinationState {

@@ -18,6 +18,7 @@ function statsOf(
     records: { ...none, pending: records },
     uploads: { files: { sent: files[0], known: files[1] }, bytes: { sent: bytes[0], known: bytes[1] } },
     state: 'live',
+    lagMs: 0,
     url: '',
     reason: '',
   }

@@ -99,6 +99,7 @@ function statsOf(destinations: Record<string, Partial<DestinationStats>>): Stats
     records: { delivered: 4, filtered: 0, rejected: 0, corrupt: 0, pending: 0 },
     uploads: { files: { sent: 0, known: 0 }, bytes: { sent: 0, known: 0 } },
     state: 'closed',
+    lagMs: 0,
     url: '',
     reason: '',
   }

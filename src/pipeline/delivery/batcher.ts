@@ -157,10 +157,12 @@ export class EntryReader {
       this.#shape.points(entry)
       return true
     }
-    const isReady = points.every((filter) => filter.isReady?.(entry) ?? true)
-    this.#held = isReady ? undefined : entry
-    if (isReady) this.#shape.points(filterFrame(entry, points))
-    return isReady
+    // a filter may save the cursor, which must not be behind the frame yet
+    this.#held = entry
+    if (!points.every((filter) => filter.isReady?.(entry) ?? true)) return false
+    this.#held = undefined
+    this.#shape.points(filterFrame(entry, points))
+    return true
   }
 
   #record(seq: number, record: JournalRecord): Item[] {

@@ -1,8 +1,9 @@
 /** The books of one run at one destination: sums, cursor, counters that `stats()` reads. */
 import { DESTINATION } from '../../core/counters.ts'
 import type { Routing } from '../../core/routing.ts'
-import type { Cursor, CursorRoute, SinkState } from '../../core/types.ts'
+import type { Cursor, CursorRoute, SinkState, ThinnedStretch } from '../../core/types.ts'
 import { addSums, emptySums, type SettledSums } from './item.ts'
+import { bucketStart } from './thin-scout.ts'
 
 /** The part of the run's folder that keeps cursors. */
 export interface CursorKeeper {
@@ -25,6 +26,7 @@ export class Ledger {
   #url: string | undefined
   #uploads: Cursor['uploads']
   #routes: Cursor['routes']
+  #thinned: readonly ThinnedStretch[]
   #isOnDisk: boolean
   #isDirty = false
   #savedAt = -Infinity
@@ -40,6 +42,7 @@ export class Ledger {
     this.#url = this.#cursor.url
     this.#uploads = this.#cursor.uploads
     this.#routes = this.#cursor.routes
+    this.#thinned = this.#cursor.thinned ?? []
     block[DESTINATION.seq] = this.#cursor.seq
     this.#publish()
   }
@@ -74,8 +77,8 @@ export class Ledger {
 
   /** Whether every sequence number below the cursor is settled once; row sinks settle some ahead of it. */
   get isBalanced(): boolean {
-    const { seq, back, rows } = this.#cursor
-    if (rows !== undefined || back !== seq) return true
+    const { seq, rows } = this.#cursor
+    if (rows !== undefined) return true
     const { superseded: _, ...sums } = this.#cursor.settled
     return Object.values(sums).reduce((sum, count) => sum + count, 0) === seq
   }
@@ -116,6 +119,24 @@ export class Ledger {
     return this.#routes
   }
 
+  /** What is left out where the cursor may have to go back to, ascending. */
+  get thinned(): readonly ThinnedStretch[] {
+    return this.#thinned
+  }
+
+  /** Leaves points out from now on. False: the cursor cannot be saved, so nothing is left out. */
+  thin(stretch: ThinnedStretch, save: () => void): boolean {
+    const before = this.#thinned
+    this.#thinned = [...before, stretch]
+    try {
+      save()
+      return true
+    } catch {
+      this.#thinned = before
+      return false
+    }
+  }
+
   /** Adds what is settled with everything before it. */
   add(sums: Partial<SettledSums>): void {
     addSums(this.#sums, sums)
@@ -134,16 +155,22 @@ export class Ledger {
     const url = this.#url
     const uploads = this.#uploads
     const routes = this.#routes
+    const thinned = this.#thinned.filter(({ to }) => to > place.back)
+    const first = thinned[0]
     const cursor: Cursor = {
       ...place,
+      // what was chosen of a bucket is found by reading all of it
+      ...(first && first.from <= place.back && { back: bucketStart(first, place.back) }),
       ...(url !== undefined && { url }),
       ...(uploads !== undefined && { uploads }),
       ...(routes !== undefined && { routes }),
+      ...(thinned.length > 0 && { thinned }),
       settled: { ...this.#sums },
       state: this.#state,
     }
     this.#cursors.save(cursor)
     this.#cursor = cursor
+    this.#thinned = thinned
     this.#isOnDisk = true
     this.#isDirty = false
     this.#block[DESTINATION.seq] = cursor.seq

@@ -1,12 +1,11 @@
 /** Points and small records, in the order of the journal. */
 import { RUN } from '../../core/counters.ts'
-import { routingOf } from '../../core/routing.ts'
 import type { JournalReader, OpenResult, SinkState } from '../../core/types.ts'
 import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
 import type { DeliverySite } from './deliver.ts'
-import type { Filters } from './filter.ts'
+import { Lag } from './lag.ts'
 import type { Ledger } from './ledger.ts'
-import { Routes } from './route-filter.ts'
+import { RowsFilters } from './rows-filters.ts'
 import { Sender } from './sender.ts'
 import type { IsUpload } from './upload-feed.ts'
 
@@ -31,11 +30,16 @@ function pointsBelow({ cursor }: Ledger): number | undefined {
 export class RowsCargo implements Cargo {
   readonly #options: RowsOptions
   #isUpload: IsUpload | undefined
-  #routes: Routes | undefined
+  readonly #lag: Lag
+  readonly #filters: RowsFilters
+  #opened: SendingParts | undefined
   #hasOpened = false
 
   constructor(options: RowsOptions) {
     this.#options = options
+    const { site, openReader, uploadsSeq = () => 0 } = options
+    this.#lag = new Lag(site)
+    this.#filters = new RowsFilters({ site, lag: this.#lag, openReader, uploadsSeq })
   }
 
   /** Which records it leaves to uploads; undefined before that is known. */
@@ -58,7 +62,7 @@ export class RowsCargo implements Cargo {
   loaded(ledger: Ledger): void {
     const { cursor } = ledger
     const { uploads } = this.#options.site.definition.capabilities
-    this.#routes = this.#route(ledger)
+    this.#filters.loaded(ledger)
     if (uploads !== undefined) this.#isUpload = this.#leaveToUploads(ledger, uploads)
     if (cursor.url !== undefined) this.#tellUrl(cursor.url)
   }
@@ -80,49 +84,24 @@ export class RowsCargo implements Cargo {
     const { openReader, onElsewhere } = this.#options
     const { ledger } = parts
     const reader = openReader(ledger.cursor.back, pointsBelow(ledger))
-    return new Sender({ ...parts, reader, filters: this.#filters(reader), onElsewhere })
+    const filters = this.#filters.open({ reader, ledger, save: () => sender.save(parts.site.now()) })
+    const sender = new Sender({ ...parts, reader, filters, onElsewhere })
+    this.#opened = parts
+    return sender
   }
 
-  rest(): void {}
-
-  /** All that may take points and records out; each opening has its own, since they read along. */
-  #filters(reader: JournalReader): Filters {
-    const routes = this.#routes
-    const points = [routes?.pointFilter(reader)]
-    return {
-      points: points.filter((filter) => filter !== undefined),
-      records: routes === undefined ? [] : [routes],
-    }
+  look(ledger: Ledger, now: number): void {
+    const { health, trouble } = this.#opened ?? {}
+    this.#lag.look(ledger, health?.failures === 0 && !trouble!.isBlocked, now)
   }
 
-  /** Undefined when everything is for the destination. */
-  #route(ledger: Ledger): Routes | undefined {
-    const { site, uploadsSeq } = this.#options
-    const routes = ledger.route(routingOf(site.options), () => {
-      const settled = Math.max(ledger.cursor.seq, uploadsSeq?.() ?? 0)
-      // what may have been stored behind the cursor is compared with what is sent: it must come as before
-      const mustRepeat = site.definition.capabilities.rewrite === 'offset' && ledger.isOnDisk
-      return mustRepeat ? Math.max(settled, site.journalSeq()) : settled
-    })
-    this.#keepRoutes(ledger)
-    return routes.length === 0 ? undefined : new Routes(routes)
-  }
-
-  /** Uploads go by them from now on: were they lost in a crash, others could begin before what is uploaded. */
-  #keepRoutes(ledger: Ledger): void {
-    if (!ledger.isDirty || !ledger.isOnDisk) return
-    try {
-      ledger.saveInPlace(this.#options.site.now())
-    } catch {
-      // it stays dirty and is saved with the next place, which tells of a disk that refuses
-    }
+  rest(): void {
+    this.#opened = undefined
   }
 
   #leaveToUploads(ledger: Ledger, kinds: readonly string[]): IsUpload {
     const from = ledger.leaveToUploads(kinds)
-    const routes = this.#routes
-    return (seq, record) =>
-      seq >= (from.get(record.kind) ?? Infinity) && (routes === undefined || routes.keeps(seq, record))
+    return (seq, record) => seq >= (from.get(record.kind) ?? Infinity) && this.#filters.keeps(seq, record)
   }
 
   #tellUrl(url: string): void {

@@ -98,6 +98,7 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
     points = 0,
     uploads = {},
     routes = [],
+    thinned = [],
     refused,
     settled,
   } = saved.cursor
@@ -108,6 +109,7 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
     isPosition(points) &&
     Object.values(uploads).every(isPosition) &&
     routes.every(({ from }) => isPosition(from)) &&
+    thinned.every(({ from, to, bucket }) => isPosition(from) && isPosition(to) && isPosition(bucket - 1)) &&
     typeof url === 'string' &&
     (refused === undefined || (isPosition(refused.count) && Array.isArray(refused.first))) &&
     rows.every(([first, last]) => isPosition(first) && isPosition(last)) &&

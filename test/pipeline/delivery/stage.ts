@@ -9,6 +9,7 @@ import {
   RUN,
   runCounters,
 } from '../../../src/core/counters.ts'
+import type { DestinationOptions } from '../../../src/core/destination-options.ts'
 import type {
   Batch,
   Cursor,
@@ -177,6 +178,8 @@ export interface StageOptions {
   /** The run's folder, where blobs lie. */
   readonly folder?: string
   readonly live?: boolean
+  /** Those of every destination. */
+  readonly options?: Partial<DestinationOptions>
   readonly account?: Account
   /** A real sink in place of the scripted one; limits and capabilities are its own then. */
   readonly real?: {
@@ -204,6 +207,8 @@ export class Stage {
   readonly uploadsBlock: Float64Array
   readonly live: Float64Array | undefined
   now = 1_000
+  /** Nothing is to be done before the clock goes on. True: now there is, or the end has come. */
+  onRest: (() => boolean) | undefined
   /** False: the clock goes on although a call has not been answered. */
   waitsForSink: boolean
   guardIsOurs = true
@@ -278,7 +283,7 @@ export class Stage {
         run: options.real?.run ?? { ...RUN_INFO, ...(options.folder && { folder: options.folder }) },
         name: definition.kind,
         definition: { ...definition, create: (context) => this.#watched(definition.create(context)) },
-        options: options.real?.options ?? {},
+        options: { ...options.real?.options, ...options.options },
         address: 'here',
         live: this.live,
         journalSeq: () => this.live?.[RUN.seq] ?? this.journal.seq,
@@ -322,6 +327,7 @@ export class Stage {
       site: rowsSite,
       openReader: (from) => this.#limited(journal.reader(from)),
       onElsewhere: () => this.#wakeUploads(),
+      uploadsSeq: () => (this.savedUploads.at(-1) ?? options.uploadsCursor)?.seq ?? 0,
     })
     this.delivery = new Delivery(rowsSite, rowsCargo)
     if (!hasUploads) return
@@ -376,7 +382,7 @@ export class Stage {
     for (let turns = 0; turns < 100_000; turns++) {
       if (until()) return
       const next = this.#turns()
-      if (next <= this.now) continue
+      if (next <= this.now || this.onRest?.()) continue
       const patienceEnds = performance.now() + (next === Infinity ? 2_000 : 0)
       for (let rounds = 0; !this.#isWoken && (rounds < 5 || performance.now() < patienceEnds); rounds++) {
         await turnOfLoop()

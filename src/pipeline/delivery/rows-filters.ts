@@ -1,0 +1,103 @@
+/** Everything that keeps points and records of a run from one of its destinations. */
+import { duration } from '../../core/duration.ts'
+import { routingOf } from '../../core/routing.ts'
+import type { JournalReader, RunRecord, ThinnedStretch } from '../../core/types.ts'
+import type { DeliverySite } from './deliver.ts'
+import type { Filters, PointFilter } from './filter.ts'
+import type { Lag } from './lag.ts'
+import type { Ledger } from './ledger.ts'
+import { Routes } from './route-filter.ts'
+import { Thinning } from './thinning.ts'
+
+/** That points are left out is said no more often. */
+const SAY_EVERY_MS = 600_000
+
+export interface RowsFiltersParts {
+  readonly site: DeliverySite
+  readonly lag: Lag
+  openReader(from: number): JournalReader
+  /** The cursor of the destination's uploads; asked when the options that route have changed. */
+  uploadsSeq(): number
+}
+
+/** What reads along belongs to one opening. */
+export interface OpenedFilters {
+  readonly reader: JournalReader
+  readonly ledger: Ledger
+  /** Saves the cursor. @throws TraceletError when the disk refuses */
+  save(): void
+}
+
+export class RowsFilters {
+  readonly #parts: RowsFiltersParts
+  #routes: Routes | undefined
+  #saidAt = -Infinity
+
+  constructor(parts: RowsFiltersParts) {
+    this.#parts = parts
+  }
+
+  /** The cursor has been read. */
+  loaded(ledger: Ledger): void {
+    const { site, uploadsSeq } = this.#parts
+    const routes = ledger.route(routingOf(site.options), () => {
+      const settled = Math.max(ledger.cursor.seq, uploadsSeq())
+      // what may have been stored behind the cursor is compared with what is sent: it must come as before
+      const mustRepeat = site.definition.capabilities.rewrite === 'offset' && ledger.isOnDisk
+      return mustRepeat ? Math.max(settled, site.journalSeq()) : settled
+    })
+    this.#routes = routes.length === 0 ? undefined : new Routes(routes)
+    this.#keep(ledger)
+  }
+
+  /** Whether a record is for the destination. */
+  keeps(seq: number, record: RunRecord): boolean {
+    return this.#routes?.keeps(seq, record) ?? true
+  }
+
+  open(opened: OpenedFilters): Filters {
+    const routes = this.#routes
+    const points = [routes?.pointFilter(opened.reader), this.#thinning(opened)]
+    return {
+      points: points.filter((filter) => filter !== undefined),
+      records: routes === undefined ? [] : [routes],
+    }
+  }
+
+  /** Uploads go by the routes from now on: were they lost in a crash, others could begin before what is uploaded. */
+  #keep(ledger: Ledger): void {
+    if (!ledger.isDirty || !ledger.isOnDisk) return
+    try {
+      ledger.saveInPlace(this.#parts.site.now())
+    } catch {
+      // it stays dirty and is saved with the next place, which tells of a disk that refuses
+    }
+  }
+
+  #thinning({ ledger, save }: OpenedFilters): PointFilter | undefined {
+    const { site, lag, openReader } = this.#parts
+    const maxLagMs = site.live === undefined ? undefined : (site.options.maxLagMs as number | undefined)
+    if (maxLagMs === undefined && ledger.thinned.length === 0) return undefined
+    return new Thinning(maxLagMs, {
+      stretches: ledger.thinned,
+      openReader,
+      filter: (reader) => this.#routes?.pointFilter(reader),
+      now: () => site.now(),
+      lagOf: (seq, now) => lag.ageOf(seq, now),
+      pace: () => lag.rates?.delivered,
+      journalSeq: () => site.journalSeq(),
+      keep: (stretch) => ledger.thin(stretch, save),
+      onBegin: (stretch, lagMs) => this.#say(stretch, lagMs, maxLagMs!),
+    })
+  }
+
+  #say({ from, to, bucket }: ThinnedStretch, lagMs: number, maxLagMs: number): void {
+    const now = this.#parts.site.now()
+    if (now - this.#saidAt < SAY_EVERY_MS) return
+    this.#saidAt = now
+    this.#parts.lag.tell(
+      `is ${duration(lagMs)} behind, which is more than maxLagMs (${duration(maxLagMs)}): of the ${(to - from).toLocaleString('en-US')} points that wait, ` +
+        `only the lowest and the highest of each series go there, of every ${bucket.toLocaleString('en-US')} points; so it goes on whenever it is that late. The journal keeps all`,
+    )
+  }
+}
