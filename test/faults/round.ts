@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Environment } from '../../src/core/options.ts'
 import { openRun, type Stats } from '../../src/index.ts'
 import { type SyncedRun, syncRun } from '../../src/pipeline/delivery/sync-run.ts'
 import { readRunFile } from '../../src/pipeline/store/run-file.ts'
@@ -141,11 +142,11 @@ async function deliver(
   await checkNothingIsSentAgain(round, backends, folder, journal)
 }
 
-export async function sync(folder: string): Promise<SyncedRun> {
+export async function sync(folder: string, environment: Environment = {}): Promise<SyncedRun> {
   const said: string[] = []
   const synced = await syncRun(folder, {
     deadlineMs: SYNC_DEADLINE_MS,
-    environment: {},
+    environment,
     onMessage: (message) => {
       if (message.type === 'issue') said.push(`${message.issue.code} ${message.issue.message}`)
     },

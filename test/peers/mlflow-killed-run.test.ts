@@ -23,10 +23,9 @@ import { checkLaw, checkPoints, checkProcess, checkSums, readJournal } from '../
 import { checkStoredRecords } from '../faults/verdict-records.ts'
 import { runAndKill, syncAndKill } from '../faults/victim.ts'
 import { Random } from '../random.ts'
-import type { StoredPoint } from '../sinks/harness.ts'
 import { startMlflowServer } from './mlflow-server.ts'
 import { peerPython } from './python.ts'
-import { readRuns, type SeenRun } from './read-mlflow.ts'
+import { pointsOf, readRuns } from './read-mlflow.ts'
 import { readUploads } from './read-mlflow-uploads.ts'
 
 const KILLS = isLong ? 24 : 8
@@ -124,14 +123,6 @@ test(`MLflow holds every point, text, image and file of runs that were killed, o
     assert.deepEqual(Object.values(artifacts).sort(), digestsOf(folder))
   }
 })
-
-/** In the order of steps away from 0: MLflow gives them in the order of their times. */
-function pointsOf({ history }: SeenRun): StoredPoint[] {
-  const points = Object.entries(history).flatMap(([key, all]) =>
-    all.map(([step, time, bits]) => ({ key, step, time, value: Buffer.from(bits, 'hex').readDoubleBE() })),
-  )
-  return points.sort((a, b) => Math.abs(a.step) - Math.abs(b.step))
-}
 
 /** SHA-256 of every file that the run is to have there: an image lies there twice, as MLflow's page wants it. */
 function digestsOf(folder: string): string[] {

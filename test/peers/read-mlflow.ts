@@ -1,4 +1,5 @@
 /** Runs as MLflow's own client reads them. */
+import type { StoredPoint } from '../sinks/harness.ts'
 import { runPeerScript } from './python.ts'
 
 export interface SeenRun {
@@ -36,4 +37,12 @@ export function bitsOf(value: number): string {
   const bytes = Buffer.alloc(8)
   bytes.writeDoubleBE(value)
   return bytes.toString('hex')
+}
+
+/** In the order of steps away from 0: MLflow gives them in the order of their times. */
+export function pointsOf({ history }: SeenRun): StoredPoint[] {
+  const points = Object.entries(history).flatMap(([key, all]) =>
+    all.map(([step, time, bits]) => ({ key, step, time, value: Buffer.from(bits, 'hex').readDoubleBE() })),
+  )
+  return points.sort((a, b) => Math.abs(a.step) - Math.abs(b.step))
 }
