@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { arch, cpus, loadavg, platform, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { plot, type Trace } from './plot.ts'
 import { renderReport } from './report.ts'
 import { type Spread, spread } from './statistics.ts'
 
@@ -22,6 +23,8 @@ export interface Question {
   readonly method: readonly string[]
   /** What bounds the figures, for the report. */
   readonly bounds: readonly string[]
+  /** Takes long: answered only when it is asked by its name. */
+  readonly onlyNamed?: true
   readonly run: (bench: Bench) => Promise<void>
 }
 
@@ -35,6 +38,7 @@ export type RawRecord =
       readonly unit: string
       readonly samples: readonly number[]
     }
+  | ({ readonly kind: 'trace' } & Trace)
   | Goal
   | { readonly kind: 'law'; readonly name: string; readonly sums: Readonly<Record<string, number>> }
   | { readonly kind: 'end'; readonly load: number; readonly seconds: number }
@@ -68,6 +72,8 @@ export interface BenchOptions {
   readonly quick: boolean
   /** Where `<question>.md` and `data/` are written. */
   readonly reportsFolder: string
+  /** How long, for questions that can be asked for longer or shorter. */
+  readonly minutes?: number | undefined
 }
 
 /** What was logged is not what came out. */
@@ -75,11 +81,13 @@ export class LawBroken extends Error {}
 
 export class Bench {
   readonly quick: boolean
+  readonly minutes: number | undefined
   readonly records: RawRecord[] = []
   readonly #folders: string[] = []
 
-  constructor(quick: boolean) {
+  constructor(quick: boolean, minutes?: number) {
     this.quick = quick
+    this.minutes = minutes
   }
 
   /** The number for the mode that runs. */
@@ -95,6 +103,17 @@ export class Bench {
       `${table} · ${name}: ${show(found.median)} ${unit} (${show(found.low)}–${show(found.high)})\n`,
     )
     return found
+  }
+
+  /** A line of the report's plot. Those of one unit share a panel. */
+  trace(name: string, unit: string, seconds: readonly number[], values: readonly number[]): void {
+    this.records.push({
+      kind: 'trace',
+      name,
+      unit,
+      seconds: seconds.map(rounded),
+      values: values.map(rounded),
+    })
   }
 
   goal(name: string, value: number, limit: { atMost: number } | { atLeast: number }, unit: string): void {
@@ -129,7 +148,7 @@ export class Bench {
 
 /** Runs one question and writes its report; nothing is written when the law breaks. */
 export async function answer(question: Question, options: BenchOptions): Promise<Outcome> {
-  const bench = new Bench(options.quick)
+  const bench = new Bench(options.quick, options.minutes)
   const begin = performance.now()
   bench.records.push({ kind: 'machine', ...describeMachine(question.name, options.quick) })
   process.stdout.write(`# ${question.name}\n`)
@@ -161,6 +180,8 @@ function writeReport(question: Question, records: readonly RawRecord[], folder: 
   rmSync(`${path}.new`, { force: true })
   for (const record of records) appendFileSync(`${path}.new`, `${JSON.stringify(record)}\n`)
   renameSync(`${path}.new`, path)
+  const traces = records.filter((record) => record.kind === 'trace')
+  if (traces.length > 0) writeFileSync(join(dataFolder, `${question.name}-${major}.svg`), plot(traces))
   const report = join(folder, `${question.name}.md`)
   writeFileSync(report, renderReport(question, dataFolder))
   process.stdout.write(`written: ${report}, ${path}\n`)

@@ -36,6 +36,7 @@ function renderFile(name: string, text: string): string[] {
     describe(machine, end, name),
     `Ranges are of all samples, from ${MANY_SAMPLES} on without the lowest and the highest twentieth.`,
     ...goals(records.filter((record) => record.kind === 'goal')),
+    ...plots(records, name),
     ...tables(records),
     ...laws(records),
   ]
@@ -56,6 +57,14 @@ function goals(goals: readonly Goal[]): string[] {
     return `| ${name} | ${show(value)} ${unit} | ${limit} ${unit} | ${met ? 'met' : '**missed**'} |`
   })
   return [['| goal | measured | limit | |', '|---|---|---|---|', ...rows].join('\n')]
+}
+
+/** The plot lies beside the raw data. */
+function plots(records: readonly RawRecord[], name: string): string[] {
+  const names = records.filter((record) => record.kind === 'trace').map((record) => record.name)
+  return names.length === 0
+    ? []
+    : [`![${names.join(', ')}, over time](data/${name.replace(/jsonl$/, 'svg')})`]
 }
 
 function tables(records: readonly RawRecord[]): string[] {

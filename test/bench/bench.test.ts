@@ -17,6 +17,9 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { answer, OUTCOME, type Question, type RawRecord } from '../../bench/harness.ts'
 import { sustain } from '../../bench/pipeline.ts'
+import { slope } from '../../bench/plot.ts'
+import { IdentityStore, OffsetStore } from '../../bench/soak-counts.ts'
+import { valueAt } from '../../bench/soak-wire.ts'
 import { workerUrl } from '../../src/pipeline/worker-url.ts'
 
 function temporary(t: { after: (close: () => void) => void }): string {
@@ -57,6 +60,65 @@ for (const name of ['ring-push', 'pipeline', 'mlflow']) {
     assert.match(report, new RegExp(`npm run bench -- ${name}`))
   })
 }
+
+test('the quick mode of the soak draws what it saw', async (t) => {
+  const reports = temporary(t)
+  const main = fileURLToPath(workerUrl('../../bench/main', import.meta.url))
+  await promisify(execFile)(process.execPath, [main, '--quick', '--reports', reports, 'soak'])
+  const major = process.versions.node.split('.')[0]
+  assert.match(readFileSync(join(reports, 'soak.md'), 'utf8'), new RegExp(`data/soak-${major}\\.svg`))
+  const drawn = readFileSync(join(reports, 'data', `soak-${major}.svg`), 'utf8')
+  assert.equal(drawn.match(/<polyline/g)?.length, 4)
+  assert.doesNotMatch(drawn, /NaN|undefined/)
+})
+
+test('the growth over time is that of the line nearest to all samples', () => {
+  const seconds = [1, 2, 3, 4]
+  assert.equal(slope(seconds, [5, 7, 9, 11]), 2)
+  assert.equal(slope(seconds, [8, 8, 8, 8]), 0)
+  assert.equal(slope(seconds, [1, 3, 1, 3]), 0.4)
+  assert.equal(slope([1], [1]), 0)
+})
+
+test('a fake that counts takes a point once, however often and in whatever order it comes', () => {
+  const columns = (...steps: number[]) => ({
+    offset: 0,
+    step: Float64Array.from(steps),
+    value: Float64Array.from(steps, (step) => valueAt(3, step)),
+    series: new Uint32Array(steps.length).fill(3),
+    first: new Uint32Array(1),
+  })
+  const store = new IdentityStore()
+  for (const steps of [
+    [0, 1, 2],
+    [6, 7],
+    [1, 2, 3],
+    [5, 9],
+    [4, 8, 6],
+  ])
+    store.take(columns(...steps))
+  assert.deepEqual(store.counts, { points: 10, again: 3, wrong: 0 })
+  const wrong = columns(10)
+  wrong.value[0] = 1
+  store.take(wrong)
+  assert.deepEqual(store.counts, { points: 10, again: 3, wrong: 1 })
+})
+
+test('a fake of a stream tells rows that came again from others in their place', () => {
+  const rows = (offset: number, ...steps: number[]) => ({
+    offset,
+    step: Float64Array.from(steps),
+    value: Float64Array.from(steps, (step) => valueAt(0, step)),
+    series: new Uint32Array(steps.length),
+    first: Uint32Array.from([...steps.keys(), steps.length]),
+  })
+  const store = new OffsetStore()
+  store.take(rows(0, 0, 1, 2, 7, 8))
+  assert.deepEqual(store.take(rows(3, 7, 8, 9)), { end: 6 })
+  assert.deepEqual(store.counts, { points: 6, again: 2, wrong: 0 })
+  store.take(rows(1, 2))
+  assert.deepEqual(store.counts, { points: 6, again: 2, wrong: 1 })
+})
 
 const losses: [string, (segment: string) => void][] = [
   [
