@@ -38,14 +38,17 @@
  *     series are defined ahead of the first frame that uses them. Ids are dense and never reused.
  * J5  A commit is one append of whole frames. After a failed one nothing more is appended to that segment.
  * J6  A segment's bytes beyond the length that a later segment's `seals` gives for it are void: a torn end, or
- *     what a writer that was taken for dead appended late. A segment never grows within its seal.
+ *     what a writer that was taken for dead appended late. A segment never grows within its seal. Frames that lie
+ *     beyond it and end before the next segment's first number were pushed there by damage, and count.
  * J7  A new session (start, resume, restarted drain) begins a new segment. Every row of earlier sessions is
  *     complete then. Lane positions hold for one process: SEGMENT frames name it (`nonce`) and repeat them.
- * J8  Where a header does not hold, reading resumes at the next multiple of 8 with an intact header of the same
- *     stamp. At the end of a journal at rest such bytes are a torn end, not damage.
+ * J8  Where a header or a payload does not hold, reading resumes at the next intact header of the same stamp,
+ *     wherever it begins. At the end of a journal at rest such bytes are a torn end, not damage.
  * J9  A frame whose sequence numbers were met before is skipped: after a failed sync the frames since the last
  *     good one are written again, into a new segment.
  * J10 The first 24 bytes of a header keep their meaning in all versions. A SEGMENT of a newer version is refused.
+ * J11 A file whose first frame names another number than its name holds the segment of that number; one that names
+ *     another run is passed over.
  */
 import { crc32 } from 'node:zlib'
 
@@ -127,9 +130,14 @@ export function readHeader(bytes: Uint8Array, view: DataView, at: number): Frame
     nextSeries: view.getUint32(at + 60, true),
     session: view.getUint32(at + 64, true),
   }
-  return header.payloadBytes <= MAX_PAYLOAD_BYTES && header.pointsBefore <= header.firstSeq
-    ? header
-    : undefined
+  return isPossible(header) ? header : undefined
+}
+
+/** Numbers that no writer can have put there must not send a reader round for hours. */
+function isPossible({ payloadBytes, firstSeq, pointsBefore, count }: FrameHeader): boolean {
+  if (payloadBytes > MAX_PAYLOAD_BYTES || pointsBefore > firstSeq) return false
+  // a point takes 12 bytes at least, and whatever a later version has will take some
+  return firstSeq + count <= Number.MAX_SAFE_INTEGER && count <= payloadBytes
 }
 
 /** Numbers up to 2^53 - 1 as u64, without BigInt. */

@@ -4,33 +4,16 @@
  * where retention removed it.
  */
 import type { JournalEntry, JournalReader, Series, SeriesId } from '../../core/types.ts'
-import { FRAME, type FrameHeader, isPoints } from './format.ts'
+import { FRAME, FRAME_HEADER_BYTES, type FrameHeader, frameBytes, isPoints } from './format.ts'
+import { FrameOrder } from './order.ts'
 import { readPoints } from './points.ts'
+import type { CarriedCounts, OpenJournalOptions, RecordsEntry, RecordsReader } from './reading.ts'
 import { decodeRecord, decodeSeries } from './records.ts'
 import { checkVersion } from './scan.ts'
-import { nextFrame, SegmentFile } from './segment-file.ts'
+import { nextFrame, type SegmentFile } from './segment-file.ts'
 import { Segments } from './segments.ts'
 
-export interface OpenJournalOptions {
-  /** Sequence number to start at. Default 0. */
-  readonly fromSeq?: number
-  /** How many of the sequence numbers below it are points, where that is known: tells how many of a gap there are. */
-  readonly pointsBelow?: number
-  /** Nothing at or after this sequence number is read: what the writer has published. Default: no limit. */
-  readonly limitSeq?: () => number
-  /**
-   * True while a writer may be appending: then what cannot be read at the growing end is waited for. False for a
-   * journal at rest: then it is a torn end and ignored.
-   */
-  readonly live: boolean
-}
-
-/** Counts that frames carry beside points; sums of the frames read so far. */
-export interface CarriedCounts {
-  coalesced: number
-  lost: number
-  lostRecords: number
-}
+export type { CarriedCounts, OpenJournalOptions, RecordsEntry, RecordsReader } from './reading.ts'
 
 /**
  * @param folder the run's folder
@@ -38,19 +21,6 @@ export interface CarriedCounts {
  */
 export function openJournal(folder: string, options: OpenJournalOptions): JournalFileReader {
   return new JournalFileReader(folder, options)
-}
-
-/** What a reader of records meets: points are passed over unread. */
-export type RecordsEntry =
-  | Exclude<JournalEntry, { kind: 'points' }>
-  | { readonly kind: 'skipped'; readonly seq: number; readonly points: number }
-
-export interface RecordsReader {
-  /** Sequence number of the next entry. */
-  readonly seq: number
-  next(): RecordsEntry | undefined
-  /** `next()` begins anew at `seq` if it is called again. */
-  close(): void
 }
 
 /** Reads records only: of frames of points no more than the header, which damage within them goes unnoticed by. */
@@ -83,8 +53,14 @@ class FrameReader {
 
   #file: SegmentFile | undefined
   #position = 0
-  /** Bytes of #file that count; Infinity while it may grow. */
+  /** Where its search ends; Infinity while it may grow. */
   #end = 0
+  /** Beyond so many bytes frames of `#nextSeq` and later do not count (J6). */
+  #sealBytes = Infinity
+  #nextSeq = Infinity
+  /** Where to look for the next frame when there is none at #position: bytes may be missing before it. */
+  #searchFrom = 0
+  #order: FrameOrder | undefined
   /** Payload of the frame at #position, when it was looked at already. */
   #payload: Uint8Array | 'short' | 'damaged' | undefined
 
@@ -100,7 +76,7 @@ class FrameReader {
 
   constructor(folder: string, options: OpenJournalOptions, skipsPoints: boolean) {
     this.#skipsPoints = skipsPoints
-    this.#segments = new Segments(folder)
+    this.#segments = new Segments(folder, options.runId)
     this.#isLive = options.live
     this.#limitSeq = options.limitSeq ?? (() => Infinity)
     this.#seq = options.fromSeq ?? 0
@@ -148,7 +124,7 @@ class FrameReader {
     const found = this.#segments.find(this.#seq)
     if (found === undefined) return false
     this.#isAfterRemoved = found.first !== undefined && found.first.firstSeq > this.#seq
-    this.#enter(new SegmentFile(this.#segments.folder, found.number))
+    this.#enter(found.file)
     return true
   }
 
@@ -156,10 +132,16 @@ class FrameReader {
     this.#file?.close()
     this.#file = file
     this.#position = 0
+    this.#searchFrom = 0
+    this.#order = undefined
     this.#findEnd(file)
   }
+
   #findEnd(file: SegmentFile): void {
-    this.#end = this.#segments.endOf(file) ?? (this.#isLive ? Infinity : file.sizeBytes)
+    const end = this.#segments.endOf(file)
+    this.#end = end === undefined && this.#isLive ? Infinity : file.sizeBytes
+    this.#sealBytes = end?.sealBytes ?? Infinity
+    this.#nextSeq = end?.nextSeq ?? Infinity
   }
 
   #lookForSeal(): void {
@@ -173,7 +155,7 @@ class FrameReader {
     for (;;) {
       const file = this.#file!
       const header = this.#position < this.#end ? file.header(this.#position) : undefined
-      if (header && nextFrame(this.#position, header) <= this.#end) {
+      if (header && this.#counts(header)) {
         checkVersion(this.#segments.folder, file.number, header)
         file.stamp = header.stamp
         if (this.#isOld(header)) {
@@ -182,9 +164,14 @@ class FrameReader {
           continue
         }
         if (this.#isLive && header.firstSeq + header.count > limit) return this.#wait()
-        if (this.#end !== Infinity || this.#isPassed(header) || this.#isWritten(header, isFresh))
-          return header
+        if (this.#end !== Infinity) {
+          if (!this.#isEarly(header)) return header
+          this.#moveOver(header, false)
+          continue
+        }
+        if (this.#isPassed(header) || this.#isWritten(header, isFresh)) return header
       }
+      if (header) this.#searchFrom = this.#position + 1
       if (this.#end !== Infinity) {
         if (!this.#passDamage(file, this.#end) && !this.#follow()) return undefined
         continue
@@ -202,6 +189,28 @@ class FrameReader {
     }
   }
 
+  /** Whether the frame is all there, and within the segment (J6). */
+  #counts({ firstSeq, count, payloadBytes }: FrameHeader): boolean {
+    const end = this.#position + frameBytes(payloadBytes)
+    if (end > this.#end) return false
+    if (end <= this.#sealBytes) return true
+    return count > 0 ? firstSeq + count <= this.#nextSeq : firstSeq < this.#nextSeq
+  }
+
+  /** Whether what comes before the frame stands after it. */
+  #isEarly(header: FrameHeader): boolean {
+    if (header.firstSeq <= this.#seq) return false
+    this.#order ??= new FrameOrder(this.#file!, this.#end)
+    return this.#order.isEarly(this.#position, header, this.#seq)
+  }
+
+  /** @param isWhole its payload was read and holds: then nothing is missing before the next frame */
+  #moveOver(header: FrameHeader, isWhole: boolean): void {
+    const next = nextFrame(this.#position, header)
+    this.#searchFrom = isWhole ? next : this.#position + FRAME_HEADER_BYTES
+    this.#position = next
+  }
+
   /** Whether nothing but the header is read. In a growing segment the whole frame must be there. */
   #isPassed(header: FrameHeader): boolean {
     if (!this.#skipsPoints || !isPoints(header.type)) return false
@@ -217,9 +226,9 @@ class FrameReader {
 
   /** Goes on to the next intact header; false when there is none before `end`. */
   #passDamage(file: SegmentFile, end: number): boolean {
-    const at = this.#position < end ? file.search(this.#position + 8, end) : -1
+    const at = this.#searchFrom < end ? file.search(this.#searchFrom, end) : -1
     if (at >= 0) this.#position = at
-    else if (end !== Infinity) this.#position = end
+    else if (end !== Infinity) this.#position = this.#searchFrom = end
     return at >= 0
   }
 
@@ -248,7 +257,7 @@ class FrameReader {
     this.#session = Math.max(this.#session, header.session)
     const end = header.firstSeq + header.count
     if (end <= this.#seq && end >= this.#knownSeq) this.#know(end, header)
-    this.#position = nextFrame(this.#position, header)
+    this.#moveOver(header, false)
   }
 
   #know(seq: number, header: FrameHeader): void {
@@ -267,7 +276,7 @@ class FrameReader {
     const { type, firstSeq, count } = header
     const payload = this.#payload ?? this.#file!.payload(this.#position, header)
     const entry = typeof payload === 'string' ? undefined : this.#entry(header, payload)
-    this.#position = nextFrame(this.#position, header)
+    this.#moveOver(header, typeof payload !== 'string')
     if (count === 0) {
       if (firstSeq >= this.#knownSeq && firstSeq <= this.#seq) this.#know(firstSeq, header)
       return entry
@@ -288,7 +297,7 @@ class FrameReader {
   #passPoints(header: FrameHeader): RecordsEntry | undefined {
     const { firstSeq, count } = header
     const seq = this.#seq
-    this.#position = nextFrame(this.#position, header)
+    this.#moveOver(header, false)
     this.#know(firstSeq + count, header)
     this.#seq = firstSeq + count
     return count === 0 ? undefined : { kind: 'skipped', seq, points: this.#seq - seq }

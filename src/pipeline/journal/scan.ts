@@ -1,12 +1,21 @@
 /** What a writer must know of the journal it continues, from its headers and series definitions alone. */
 import { TraceletError } from '../../core/errors.ts'
 import type { Series } from '../../core/types.ts'
-import { FORMAT_VERSION, FRAME, type FrameHeader, isPoints, NO_LANE, segmentName } from './format.ts'
+import { Arrangement } from './arrange.ts'
+import {
+  FORMAT_VERSION,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  type FrameHeader,
+  isPoints,
+  NO_LANE,
+  segmentName,
+} from './format.ts'
 import { decodeSegment, decodeSeries, type SegmentStart } from './records.ts'
 import { listSegments, nextFrame, SegmentFile } from './segment-file.ts'
 
 export interface JournalEnd {
-  /** Highest number of a segment, readable or not. */
+  /** Highest number of a segment, readable or not, and of a file. */
   readonly lastNumber: number
   /** Next sequence number, and how many below it are points. */
   readonly seq: number
@@ -24,17 +33,21 @@ export interface JournalEnd {
   readonly start: SegmentStart | undefined
 }
 
-/** @param stamp of the process that continues; what others said of their lanes is not taken */
-export function scanJournal(folder: string, stamp: number): JournalEnd {
-  const numbers = listSegments(folder)
+/**
+ * @param stamp of the process that continues; what others said of their lanes is not taken
+ * @param runId segments of another run are passed over; default: none is
+ */
+export function scanJournal(folder: string, stamp: number, runId?: string): JournalEnd {
+  const files = listSegments(folder)
+  const places = new Arrangement(folder, runId).list()
   const series = new Map<number, Series>()
   const lanes = new Map<number, number>()
   const seals = new Map<number, number>()
   let nextSeries = 0
   let end: FrameHeader | undefined
   let start: SegmentStart | undefined
-  for (const number of numbers.reverse()) {
-    const segment = scanSegment(folder, number, seals.get(number) ?? Infinity)
+  for (const { number, path } of places.reverse()) {
+    const segment = scanSegment(new SegmentFile(folder, number, path), folder, seals.get(number) ?? Infinity)
     if (!seals.has(number)) seals.set(number, segment.goodBytes)
     for (const [sealed, bytes] of segment.start?.seals ?? []) if (!seals.has(sealed)) seals.set(sealed, bytes)
     nextSeries = Math.max(nextSeries, segment.nextSeries)
@@ -52,7 +65,7 @@ export function scanJournal(folder: string, stamp: number): JournalEnd {
     if (end && series.size >= nextSeries && (!isOurs || start !== undefined)) break
   }
   return {
-    lastNumber: numbers[0] ?? 0,
+    lastNumber: Math.max(0, files.at(-1) ?? 0, places[0]?.number ?? 0),
     seq: end ? end.firstSeq + end.count : 0,
     points: end ? end.pointsBefore + (isPoints(end.type) ? end.count : 0) : 0,
     nextRow: end?.nextRow ?? 0,
@@ -76,8 +89,8 @@ interface SegmentScan {
   readonly goodBytes: number
 }
 
-function scanSegment(folder: string, number: number, seal: number): SegmentScan {
-  const file = new SegmentFile(folder, number)
+/** Closes the file. */
+function scanSegment(file: SegmentFile, folder: string, seal: number): SegmentScan {
   try {
     const end = Math.min(seal, file.sizeBytes)
     const series: Series[] = []
@@ -86,13 +99,13 @@ function scanSegment(folder: string, number: number, seal: number): SegmentScan 
     let last: FrameHeader | undefined
     let nextSeries = 0
     let goodBytes = 0
-    for (let at = file.search(0, end); at >= 0; at = file.search(goodBytes, end)) {
+    for (let at = file.search(0, end); at >= 0; at = frameAfter(file, at, end)) {
       const header = file.header(at)!
-      checkVersion(folder, number, header)
+      checkVersion(folder, file.number, header)
       if (nextFrame(at, header) > end) break
       goodBytes = nextFrame(at, header)
       file.stamp = header.stamp
-      last = header
+      last = laterOf(last, header)
       nextSeries = Math.max(nextSeries, header.nextSeries)
       if (header.lane !== NO_LANE) lanes.set(header.lane, header.position)
       if (header.type !== FRAME.segment && header.type !== FRAME.series) continue
@@ -105,6 +118,19 @@ function scanSegment(folder: string, number: number, seal: number): SegmentScan 
   } finally {
     file.close()
   }
+}
+
+/** Of two that end at the same number the second: it was written later. */
+function laterOf(one: FrameHeader | undefined, other: FrameHeader | undefined): FrameHeader | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return other.firstSeq + other.count >= one.firstSeq + one.count ? other : one
+}
+
+/** Where the next intact header stands: within this frame, if bytes of it are gone; -1 if nowhere. */
+export function frameAfter(file: SegmentFile, at: number, end: number): number {
+  const next = nextFrame(at, file.header(at)!)
+  if (next >= end || file.header(next) !== undefined) return next >= end ? -1 : next
+  return file.search(at + FRAME_HEADER_BYTES, end)
 }
 
 export function checkVersion(folder: string, number: number, header: FrameHeader): void {

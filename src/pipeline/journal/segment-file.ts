@@ -20,6 +20,8 @@ const FIRST_AHEAD_BYTES: number = 16 * 1024
 /** A larger window is given back when there is nothing more to read: there may be many idle readers. */
 const KEPT_WINDOW_BYTES: number = 64 * 1024
 
+const MAGIC: Uint8Array = new Uint8Array(Uint32Array.of(FRAME_MAGIC).buffer)
+
 /** Numbers of the segments in a run's folder, ascending. */
 export function listSegments(folder: string): number[] {
   const numbers: number[] = []
@@ -32,20 +34,24 @@ export function listSegments(folder: string): number[] {
 
 export class SegmentFile {
   readonly number: number
+  readonly path: string
   /** When known, headers with another stamp are not of this journal. */
   stamp: number | undefined
   readonly #fd: number
   #bytes!: Uint8Array
+  /** The same bytes: only a Buffer finds quickly. */
+  #buffer!: Buffer
   #view!: DataView
-  #words!: Int32Array
-  /** Bytes from #start to #end of the file are in the window; #start is a multiple of 8. */
+  /** Bytes from #start to #end of the file are in the window. */
   #start = 0
   #end = 0
   #aheadBytes = FIRST_AHEAD_BYTES
 
-  constructor(folder: string, number: number) {
+  /** @param path of the file, where that has not the segment's own name */
+  constructor(folder: string, number: number, path: string = join(folder, segmentName(number))) {
     this.number = number
-    this.#fd = openSync(join(folder, segmentName(number)), 'r')
+    this.path = path
+    this.#fd = openSync(path, 'r')
     this.#allocate(HOP_BYTES)
   }
 
@@ -68,17 +74,21 @@ export class SegmentFile {
     if (!this.#loadAhead(from, header.payloadBytes)) return 'short'
     const at = from - this.#start
     const payload = this.#bytes.subarray(at, at + header.payloadBytes)
-    return crc32(payload) === header.payloadCrc ? payload : 'damaged'
+    if (crc32(payload) !== header.payloadCrc) return 'damaged'
+    // Numbers are read in place. Only where bytes were lost or came in between may a frame begin anywhere.
+    return at % 8 === 0 ? payload : payload.slice()
   }
 
   /** Where the first intact header at or after `position` and wholly before `end` stands; -1 if none does. */
   search(position: number, end: number): number {
-    let from = Math.ceil(position / 8) * 8
+    let from = position
     while (from + FRAME_HEADER_BYTES <= end && this.#loadAhead(from, FRAME_HEADER_BYTES)) {
       const last = Math.min(this.#end, end) - FRAME_HEADER_BYTES
-      for (; from <= last; from += 8) {
-        if (this.#words[(from - this.#start) >> 2] === FRAME_MAGIC && this.#headerAt(from)) return from
-      }
+      const at = this.#buffer.indexOf(MAGIC, from - this.#start)
+      from = at < 0 ? last + 1 : this.#start + at
+      if (from > last) from = last + 1
+      else if (this.#headerAt(from)) return from
+      else from++
     }
     return -1
   }
@@ -113,7 +123,7 @@ export class SegmentFile {
     return isLoaded
   }
 
-  /** Gets `length` bytes from `position` (a multiple of 8) into the window, reading ahead to `ahead` bytes. */
+  /** Gets `length` bytes from `position` into the window, reading ahead to `ahead` bytes. */
   #load(position: number, length: number, ahead: number): boolean {
     if (position >= this.#start && position + length <= this.#end) return true
     const want = Math.max(ahead, (length + 7) & ~7)
@@ -126,8 +136,8 @@ export class SegmentFile {
   #allocate(length: number): void {
     const buffer = new ArrayBuffer(length)
     this.#bytes = new Uint8Array(buffer)
+    this.#buffer = Buffer.from(buffer)
     this.#view = new DataView(buffer)
-    this.#words = new Int32Array(buffer)
   }
 }
 

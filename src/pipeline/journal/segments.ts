@@ -2,36 +2,48 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Series } from '../../core/types.ts'
+import { Arrangement, type SegmentPlace } from './arrange.ts'
 import { FRAME, type FrameHeader, segmentName } from './format.ts'
 import { decodeSegment, decodeSeries } from './records.ts'
 import { checkVersion } from './scan.ts'
-import { listSegments, nextFrame, SegmentFile } from './segment-file.ts'
+import { nextFrame, SegmentFile } from './segment-file.ts'
 
 /** A sequence number, and how many of those below it are points. */
-export type JournalStart = Pick<FrameHeader, 'firstSeq' | 'pointsBefore'>
+export type JournalPlace = Pick<FrameHeader, 'firstSeq' | 'pointsBefore'>
+
+/** How far a segment's bytes count. */
+export interface SegmentEnd {
+  /** All bytes up to here do. */
+  readonly sealBytes: number
+  /** Beyond, where bytes that came in between have pushed them, frames of numbers below this do. */
+  readonly nextSeq: number
+}
 
 export class Segments {
   readonly folder: string
+  readonly #arrangement: Arrangement
   /** Segment number → bytes of it that count, as later segments say (J6). */
   readonly #seals = new Map<number, number>()
 
-  constructor(folder: string) {
+  /** @param runId segments of another run are passed over */
+  constructor(folder: string, runId?: string) {
     this.folder = folder
+    this.#arrangement = new Arrangement(folder, runId)
   }
 
   /**
    * Where reading from `seq` begins: the last segment that begins before it, so that session starts at `seq` are
    * met, else the first. `first`: where the journal begins, when segments were removed.
    */
-  find(seq: number): { number: number; first: JournalStart | undefined } | undefined {
-    const numbers = listSegments(this.folder)
+  find(seq: number): { file: SegmentFile; first: JournalPlace | undefined } | undefined {
+    const places = this.#arrangement.list()
     let best = 0
-    for (let low = 0, high = numbers.length - 1; low <= high; ) {
+    for (let low = 0, high = places.length - 1; low <= high; ) {
       const middle = (low + high) >> 1
       let at = middle
       let first: number | undefined
       while (at >= low) {
-        first = this.#start(numbers[at]!)?.firstSeq
+        first = this.#start(places[at]!)?.firstSeq
         if (first !== undefined) break
         at--
       }
@@ -41,20 +53,22 @@ export class Segments {
         low = middle + 1
       } else high = at - 1
     }
-    const number = numbers[best]
-    if (number === undefined) return undefined
-    return { number, first: best === 0 && number > 1 ? this.#start(number) : undefined }
+    const place = places[best]
+    if (place === undefined) return undefined
+    const first = best === 0 && place.number > 1 ? this.#start(place) : undefined
+    return { file: this.#open(place), first }
   }
 
-  /** How many bytes of the segment count; undefined while no later one has frames: it may grow. */
-  endOf(file: SegmentFile): number | undefined {
-    let isFollowed = false
-    for (const number of this.#after(file.number)) {
-      isFollowed = this.#readStart(number, []) || isFollowed
-      const seal = this.#seals.get(file.number)
-      if (seal !== undefined) return seal
+  /** Undefined while no later segment has frames: it may grow. */
+  endOf(file: SegmentFile): SegmentEnd | undefined {
+    let nextSeq: number | undefined
+    for (const place of this.#after(file.number)) {
+      const start = this.#readStart(place, [])
+      nextSeq ??= start?.firstSeq
+      const sealBytes = this.#seals.get(file.number)
+      if (sealBytes !== undefined) return { sealBytes, nextSeq: nextSeq ?? 0 }
     }
-    return isFollowed ? file.sizeBytes : undefined
+    return nextSeq === undefined ? undefined : { sealBytes: file.sizeBytes, nextSeq }
   }
 
   /** Cheap answer to whether `endOf` may have changed its mind. */
@@ -69,7 +83,7 @@ export class Segments {
   /** The next segment that has frames. */
   openNext(number: number): SegmentFile | undefined {
     for (const next of this.#after(number)) {
-      if (this.#readStart(next, [])) return new SegmentFile(this.folder, next)
+      if (this.#readStart(next, []) !== undefined) return this.#open(next)
     }
     return undefined
   }
@@ -81,12 +95,16 @@ export class Segments {
     return series
   }
 
-  #after(number: number): number[] {
-    return listSegments(this.folder).filter((other) => other > number)
+  #after(number: number): SegmentPlace[] {
+    return this.#arrangement.list().filter((other) => other.number > number)
   }
 
-  #start(number: number): JournalStart | undefined {
-    const file = new SegmentFile(this.folder, number)
+  #open({ number, path }: SegmentPlace): SegmentFile {
+    return new SegmentFile(this.folder, number, path)
+  }
+
+  #start(place: SegmentPlace): JournalPlace | undefined {
+    const file = this.#open(place)
     try {
       const at = file.search(0, Infinity)
       return at < 0 ? undefined : file.header(at)
@@ -95,14 +113,15 @@ export class Segments {
     }
   }
 
-  /** Reads the frames that a segment begins with; false when it has none yet. */
-  #readStart(number: number, series: Series[]): boolean {
-    const file = new SegmentFile(this.folder, number)
+  /** Reads the frames that a segment begins with; the first of them, undefined when it has none yet. */
+  #readStart(place: SegmentPlace, series: Series[]): JournalPlace | undefined {
+    const file = this.#open(place)
     try {
       let at = file.search(0, Infinity)
-      if (at < 0) return false
+      if (at < 0) return undefined
+      const first = file.header(at)
       for (let header = file.header(at); header; header = file.header(at)) {
-        checkVersion(this.folder, number, header)
+        checkVersion(this.folder, place.number, header)
         if (header.type !== FRAME.segment && header.type !== FRAME.series) break
         const payload = file.payload(at, header)
         at = nextFrame(at, header)
@@ -112,7 +131,7 @@ export class Segments {
           for (const [sealed, bytes] of decodeSegment(payload)?.seals ?? []) this.#seals.set(sealed, bytes)
         }
       }
-      return true
+      return first
     } finally {
       file.close()
     }

@@ -18,6 +18,7 @@ import { checkVersion, scanJournal } from './scan.ts'
 import { listSegments } from './segment-file.ts'
 
 const TAIL_BYTES = 64 * 1024
+const MAGIC: Uint8Array = new Uint8Array(Uint32Array.of(FRAME_MAGIC).buffer)
 
 export interface JournalTail {
   /** Points and records so far. */
@@ -35,9 +36,8 @@ export function readTail(folder: string): JournalTail {
   let end: { points: number; records: number } | undefined
   for (const number of listSegments(folder).reverse()) {
     const frames = framesAtEnd(folder, number)
-    const last = frames.at(-1)
-    if (last === undefined) break
-    end ??= totals(last.header)
+    if (frames.length === 0) break
+    end ??= totals(frames)
     const state = frames.map(stateOf).findLast((one) => one !== undefined)
     if (state !== undefined) return { ...end, state }
     // A session that has not said anything yet leaves the word to the one before.
@@ -58,29 +58,28 @@ function framesAtEnd(folder: string, number: number): TailFrame[] {
   const bytes = readEnd(join(folder, segmentName(number)))
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const frames: TailFrame[] = []
-  for (let at = 0; at + FRAME_HEADER_BYTES <= bytes.length; ) {
-    const header = view.getUint32(at, true) === FRAME_MAGIC ? readHeader(bytes, view, at) : undefined
+  for (let at = bytes.indexOf(MAGIC); at >= 0 && at + FRAME_HEADER_BYTES <= bytes.length; ) {
+    const header = readHeader(bytes, view, at)
     const next = header === undefined ? Infinity : at + frameBytes(header.payloadBytes)
     if (header === undefined || next > bytes.length) {
-      at += 8
+      at = bytes.indexOf(MAGIC, at + 1)
       continue
     }
     checkVersion(folder, number, header)
     const from = at + FRAME_HEADER_BYTES
     frames.push({ header, payload: bytes.subarray(from, from + header.payloadBytes) })
-    at = next
+    at = bytes.indexOf(MAGIC, next)
   }
   return frames
 }
 
-/** The last bytes of a file, beginning where a frame may begin. */
-function readEnd(path: string): Uint8Array {
+/** The last bytes of a file. */
+function readEnd(path: string): Buffer {
   const fd = openSync(path, 'r')
   try {
     const { size } = fstatSync(fd)
-    const from = Math.max(0, Math.floor((size - TAIL_BYTES) / 8) * 8)
-    // of its own: a payload is read in place, and FlatBuffers want it aligned
-    const bytes = new Uint8Array(new ArrayBuffer(size - from))
+    const from = Math.max(0, size - TAIL_BYTES)
+    const bytes = Buffer.alloc(size - from)
     let done = 0
     while (done < bytes.length) {
       const read = readSync(fd, bytes, done, bytes.length - done, from + done)
@@ -93,13 +92,20 @@ function readEnd(path: string): Uint8Array {
   }
 }
 
-function totals({ type, firstSeq, count, pointsBefore }: FrameHeader) {
-  const points = pointsBefore + (isPoints(type) ? count : 0)
-  return { points, records: firstSeq + count - points }
+/** By the highest number: a frame that stands there twice is read once. */
+function totals(frames: readonly TailFrame[]): { points: number; records: number } {
+  const last = frames.map(({ header }) => header).reduce((a, b) => (endOf(b) >= endOf(a) ? b : a))
+  const points = last.pointsBefore + (isPoints(last.type) ? last.count : 0)
+  return { points, records: endOf(last) - points }
+}
+
+function endOf({ firstSeq, count }: FrameHeader): number {
+  return firstSeq + count
 }
 
 function stateOf({ header, payload }: TailFrame): 'running' | RunOutcome | undefined {
   if (header.type !== FRAME.record || crc32(payload) !== header.payloadCrc) return undefined
-  const record = decodeRecord(payload)
+  // a copy: what is read in place must be aligned, which a payload in the midst of these bytes is not
+  const record = decodeRecord(new Uint8Array(payload))
   return record?.kind === 'state' ? record.state : undefined
 }
