@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -137,9 +138,10 @@ test('folders that were copied from elsewhere are synced, wherever they lie; a r
   cpSync(join(root, 'first'), elsewhere, { recursive: true })
   mkdirSync(join(elsewhere, 'project', 'no run'))
   const copies = folders.map((folder) => join(elsewhere, 'project', basename(folder)))
+  symlinkSync(join(root, 'copied'), join(root, 'link'))
   const synced = await tracelet(
     join(root, 'nothing'),
-    ...['sync', '--json', join(root, 'copied'), copies[0]!, join(elsewhere, 'project')],
+    ...['sync', '--json', join(root, 'copied'), copies[0]!, join(elsewhere, 'project'), join(root, 'link')],
   )
   assert.equal(synced.code, 0, synced.stderr)
   assertStored(server, copies)
