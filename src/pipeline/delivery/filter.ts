@@ -37,7 +37,7 @@ export interface Filters {
 export const NO_FILTERS: Filters = { points: [], records: [] }
 
 /** Sequence number of point `index` of a frame, filtered or not. */
-export function seqAt({ seq, at }: JournalPoints, index: number): number {
+export function seqAt({ seq, at }: Pick<JournalPoints, 'seq' | 'at'>, index: number): number {
   return seq + (at === undefined ? index : at[index]!)
 }
 
@@ -80,25 +80,29 @@ export function filterFrame(frame: JournalPoints, filters: readonly PointFilter[
 }
 
 function compacted(frame: JournalPoints, kept: Uint8Array, count: number): JournalPoints {
-  const { points, row } = frame
+  const { points } = frame
   const at = new Uint32Array(count)
-  for (let index = 0, to = 0; to < count; index++) if (kept[index] === 1) at[to++] = index
-  const pick = <Column extends Uint32Array | Float64Array>(column: Column, into: Column): Column => {
-    for (let to = 0; to < count; to++) into[to] = column[at[to]!]!
-    return into
+  const row = new Uint32Array(count)
+  const series = new Uint32Array(count)
+  const step = new Float64Array(count)
+  const time = new Float64Array(count)
+  const value = new Float64Array(count)
+  for (let index = 0, to = 0; to < count; index++) {
+    if (kept[index] === 0) continue
+    at[to] = index
+    row[to] = frame.row[index]!
+    series[to] = points.series[index]!
+    step[to] = points.step[index]!
+    time[to] = points.time[index]!
+    value[to] = points.value[index]!
+    to++
   }
   return {
     seq: frame.seq,
     count: points.length,
     at,
-    points: {
-      length: count,
-      series: pick(points.series, new Uint32Array(count)),
-      step: pick(points.step, new Float64Array(count)),
-      time: pick(points.time, new Float64Array(count)),
-      value: pick(points.value, new Float64Array(count)),
-    },
-    row: pick(row, new Uint32Array(count)),
+    points: { length: count, series, step, time, value },
+    row,
     closed: frame.closed,
   }
 }

@@ -15,6 +15,18 @@ import { type Columns, giveColumns, takeColumns } from './columns.ts'
 import { countOf, indexFrom, seqAt } from './filter.ts'
 import { type Item, openItem, settledItem } from './item.ts'
 
+/** Points of a batch that stand side by side in a frame: those of the batch from `index` on. */
+interface Span {
+  readonly index: number
+  readonly start: number
+  readonly frame: Pick<JournalPoints, 'seq' | 'at'>
+}
+
+/** Sequence number of point `index` of the batch, which the span holds. */
+function numberOf({ index: first, start, frame }: Span, index: number): number {
+  return seqAt(frame, start + index - first)
+}
+
 export class PointBatcher implements Batcher, Shape {
   readonly #options: BatcherOptions
   readonly #entries: EntryReader
@@ -32,9 +44,7 @@ export class PointBatcher implements Batcher, Shape {
   #from = 0
   #to = 0
   #filtered = 0
-  /** Where sequence numbers go on elsewhere than by one: index in the batch, and the number there. */
-  #spanAt: number[] = []
-  #spanSeq: number[] = []
+  #spans: Span[] = []
 
   constructor(options: BatcherOptions) {
     this.#options = options
@@ -148,8 +158,7 @@ export class PointBatcher implements Batcher, Shape {
     this.#filtered += covered - this.#covered - (end - start)
     this.#covered = covered
     this.#to = entry.seq + covered
-    const step = entry.at === undefined ? end - start : 1
-    for (let at = start; at < end; at += step) this.#span(this.#length + at - start, seqAt(entry, at))
+    this.#span(entry, start)
     const columns = (this.#columns ??= takeColumns(this.#options.limits.maxItems))
     columns.series.set(points.series.subarray(start, end), this.#length)
     columns.step.set(points.step.subarray(start, end), this.#length)
@@ -158,22 +167,22 @@ export class PointBatcher implements Batcher, Shape {
     this.#length += end - start
   }
 
-  /** Point `index` of the batch has this number, and those behind it the ones that follow. */
-  #span(index: number, seq: number): void {
-    const last = this.#spanAt.length - 1
-    if (last >= 0 && this.#spanSeq[last]! + index - this.#spanAt[last]! === seq) return
-    this.#spanAt.push(index)
-    this.#spanSeq.push(seq)
+  /** The next points of the batch are those of the frame from `start` on. */
+  #span(entry: JournalPoints, start: number): void {
+    const index = this.#length
+    const last = this.#spans.at(-1)
+    const goesOn = last !== undefined && last.frame.at === undefined && entry.at === undefined
+    if (goesOn && last.frame.seq + last.start + index - last.index === entry.seq + start) return
+    this.#spans.push({ index, start, frame: { seq: entry.seq, ...(entry.at && { at: entry.at }) } })
   }
 
   #batch(): Item {
     const columns = this.#columns!
     const length = this.#length
-    const spanAt = this.#spanAt
-    const spanSeq = this.#spanSeq
+    const spans = this.#spans
     const { reader } = this.#options
     const batch: Batch = {
-      seq: spanSeq[0]!,
+      seq: numberOf(spans[0]!, 0),
       length,
       series: columns.series.subarray(0, length),
       step: columns.step.subarray(0, length),
@@ -183,12 +192,12 @@ export class PointBatcher implements Batcher, Shape {
     }
     const seqOf = (index: number): number => {
       let span = 0
-      for (let high = spanAt.length; high - span > 1; ) {
+      for (let high = spans.length; high - span > 1; ) {
         const middle = (span + high) >>> 1
-        if (spanAt[middle]! > index) high = middle
+        if (spans[middle]!.index > index) high = middle
         else span = middle
       }
-      return spanSeq[span]! + index - spanAt[span]!
+      return numberOf(spans[span]!, index)
     }
     const item = openItem({
       from: this.#from,
@@ -202,8 +211,7 @@ export class PointBatcher implements Batcher, Shape {
     this.#length = 0
     this.#bytes = 0
     this.#filtered = 0
-    this.#spanAt = []
-    this.#spanSeq = []
+    this.#spans = []
     return item
   }
 
