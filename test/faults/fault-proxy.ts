@@ -162,7 +162,9 @@ export class FaultProxy {
     await once(server, 'close')
   }
 
+  /** Twice is harmless. */
   async up(): Promise<void> {
+    if (this.#server !== undefined) return
     const serve = (incoming: IncomingMessage, response: ServerResponse) => {
       this.#pass(incoming, response).catch(() => response.destroy())
     }

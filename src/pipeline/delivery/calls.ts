@@ -1,4 +1,5 @@
 /** Calls of a sink that have not been answered, and waits that end whatever it does. */
+import { monotonicNow } from '../../core/clock.ts'
 import type { OpenResult, Sink, SinkState } from '../../core/types.ts'
 
 /** Longer than any sink's own time-out: a call without an answer is aborted. */
@@ -15,8 +16,14 @@ export class Silence extends Error {
 
 export type TrackedCall = (signal: AbortSignal, alive: () => void) => Promise<void>
 
+interface OpenCall {
+  readonly controller: AbortController
+  /** Aborts it when nothing is heard for so long from now on. */
+  limit(silenceMs: number): void
+}
+
 export class Calls {
-  readonly #open = new Map<Promise<void>, AbortController>()
+  readonly #open = new Map<Promise<void>, OpenCall>()
   readonly #onSettled: () => void
 
   constructor(onSettled: () => void) {
@@ -29,25 +36,43 @@ export class Calls {
 
   /**
    * @param call never rejects; calls `alive` as it gets on
-   * @param silenceMs after which a call that does not get on is aborted
+   * @param silenceMs after which a call that does not get on is aborted; of one that has its own `limit` says nothing
    */
-  track(call: TrackedCall, silenceMs = CALL_TIMEOUT_MS): void {
+  track(call: TrackedCall, silenceMs?: number): void {
     const controller = new AbortController()
-    const timer = setTimeout(() => controller.abort(new Silence(silenceMs)), silenceMs)
+    let limitMs = silenceMs ?? CALL_TIMEOUT_MS
+    let aliveAt = monotonicNow()
+    const give = () => controller.abort(new Silence(monotonicNow() - aliveAt))
+    let timer = setTimeout(give, limitMs)
     let isOver = false
-    // a timer that was cleared would be armed again
-    const alive = () => void (isOver || timer.refresh())
+    const alive = () => {
+      // a timer that was cleared would be armed again
+      if (isOver) return
+      aliveAt = monotonicNow()
+      timer.refresh()
+    }
+    const limit = (ms: number) => {
+      if (isOver || silenceMs !== undefined || ms >= limitMs) return
+      limitMs = ms
+      clearTimeout(timer)
+      timer = setTimeout(give, Math.max(0, ms - (monotonicNow() - aliveAt)))
+    }
     const settled = call(controller.signal, alive).finally(() => {
       isOver = true
       clearTimeout(timer)
       this.#open.delete(settled)
       this.#onSettled()
     })
-    this.#open.set(settled, controller)
+    this.#open.set(settled, { controller, limit })
+  }
+
+  /** Those that are open now, not later ones, are aborted when they do not get on for so long. */
+  limit(silenceMs: number): void {
+    for (const { limit } of this.#open.values()) limit(silenceMs)
   }
 
   abort(reason: string): void {
-    for (const controller of this.#open.values()) controller.abort(new Error(reason))
+    for (const { controller } of this.#open.values()) controller.abort(new Error(reason))
   }
 
   /** Resolves when all that are open now are settled. */

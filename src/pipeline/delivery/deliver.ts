@@ -27,6 +27,11 @@ import { Trouble } from './trouble.ts'
 /** What is under way is aborted this long before the deadline, so that there is time to close. */
 const CLOSE_MS = 200
 const BUSY_RETRY_MS = 5_000
+/**
+ * A call that is under way when the run ends and has not been answered for so long: its connection may be dead, and
+ * the time is better spent on another try. Longer than servers take that live.
+ */
+const LAST_PATIENCE_MS = 30_000
 
 export interface DeliveryGuard {
   /** False when another process has taken over. */
@@ -150,6 +155,7 @@ export class Delivery {
   finish(deadlineAt: number, now: number): void {
     this.#isFinishing = true
     this.#trouble.finish(now)
+    this.#calls.limit(LAST_PATIENCE_MS)
     this.#deadlineAt = deadlineAt
     this.#abortAt = deadlineAt - Math.min(CLOSE_MS, Math.max(0, deadlineAt - now) / 2)
     this.#wake()

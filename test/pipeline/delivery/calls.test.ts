@@ -24,6 +24,28 @@ describe('calls of a sink', () => {
     assert.equal(calls.size, 0)
   })
 
+  test('those under way may be given less time than they had, but not those that may take long, nor later ones', async () => {
+    const calls = new Calls(() => {})
+    const aborted: string[] = []
+    const hang = (name: string) => (signal: AbortSignal) =>
+      new Promise<void>((resolve) =>
+        signal.addEventListener('abort', () => {
+          aborted.push(`${name}: ${signal.reason.message}`)
+          resolve()
+        }),
+      )
+    calls.track(hang('silent'))
+    calls.track(hang('upload'), 60_000)
+    await delay(20)
+    calls.limit(40)
+    calls.track(hang('later'))
+    await delay(200)
+    assert.deepEqual(aborted, ['silent: no answer for 0 s'])
+    calls.abort('the deadline passed')
+    await calls.settled()
+    assert.deepEqual(aborted.slice(1), ['upload: the deadline passed', 'later: the deadline passed'])
+  })
+
   test('one that has ended and still says that it gets on changes nothing', async () => {
     const calls = new Calls(() => {})
     let late = () => {}

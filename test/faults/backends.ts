@@ -1,0 +1,115 @@
+/** Backends that know what they hold, each behind a proxy that fails as told. */
+import type { RunId } from '../../src/core/types.ts'
+import { fakeModule } from '../pipeline/delivery/run-folder.ts'
+import { IdentityServer } from '../sinks/fakes/identity-server.ts'
+import { OffsetServer } from '../sinks/fakes/offset-server.ts'
+import { FakeMlflow } from '../sinks/mlflow/fake-server.ts'
+import { FaultProxy, type Passing } from './fault-proxy.ts'
+
+export const BACKENDS = ['identity', 'offset', 'mlflow'] as const
+export type BackendName = (typeof BACKENDS)[number]
+
+export interface HeldPoint {
+  readonly name: string
+  readonly step: number
+  readonly value: number
+}
+
+export interface FaultyBackend {
+  readonly name: BackendName
+  readonly proxy: FaultProxy
+  /** As `startLogging` takes it. */
+  readonly backend: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** Whether a request brings points. */
+  readonly bringsPoints: (passing: Passing) => boolean
+  /** What is held of the run, doubled where it is doubled; undefined when there is no such run, or more than one. */
+  held(
+    run: RunId,
+  ): { readonly points: readonly HeldPoint[]; readonly outcome: string | undefined } | undefined
+  /** What no correct sink does: lines with gaps or other content, oversize requests, silent losses. */
+  crimes(): number
+  /** As somebody does at the backend. */
+  deleteRun(run: RunId): void
+  restoreRun(run: RunId): void
+  stop(): Promise<void>
+}
+
+export async function startFaulty(name: BackendName): Promise<FaultyBackend> {
+  if (name === 'mlflow') return faultyMlflow()
+  return name === 'identity' ? faultyIdentity() : faultyOffset()
+}
+
+async function faultyIdentity(): Promise<FaultyBackend> {
+  const server = await IdentityServer.start()
+  const proxy = await FaultProxy.start(server.url)
+  return {
+    name: 'identity',
+    proxy,
+    backend: { identity: { module: fakeModule('identity'), url: proxy.uri } },
+    bringsPoints: ({ path }) => path.endsWith('/points'),
+    held(run) {
+      const held = server.runs.get(run)
+      return held && { points: [...held.points.values()].map(named), outcome: held.outcome }
+    },
+    crimes: () => server.oversize,
+    deleteRun: (run) => void (server.runs.get(run)!.isGone = true),
+    restoreRun: (run) => void (server.runs.get(run)!.isGone = false),
+    stop: () => stopBoth(proxy, server),
+  }
+}
+
+async function faultyOffset(): Promise<FaultyBackend> {
+  const server = await OffsetServer.start()
+  const proxy = await FaultProxy.start(server.url)
+  return {
+    name: 'offset',
+    proxy,
+    backend: { offset: { module: fakeModule('offset'), url: proxy.uri } },
+    bringsPoints: ({ path }) => path.endsWith('/lines'),
+    held(run) {
+      const held = server.runs.get(run)
+      return held && { points: server.points(run).map(named), outcome: held.outcome }
+    },
+    crimes: () => server.oversize + server.gaps + server.conflicts,
+    deleteRun: (run) => void (server.runs.get(run)!.isGone = true),
+    restoreRun: (run) => void (server.runs.get(run)!.isGone = false),
+    stop: () => stopBoth(proxy, server),
+  }
+}
+
+async function faultyMlflow(): Promise<FaultyBackend> {
+  const fake = await FakeMlflow.start()
+  const proxy = await FaultProxy.start(fake.uri)
+  const of = (run: RunId) =>
+    [...fake.store.runs.values()].filter(({ tags }) => tags.get('tracelet.run_id') === run)
+  const setStage = (run: RunId, stage: 'active' | 'deleted') => {
+    for (const held of of(run)) held.stage = stage
+  }
+  return {
+    name: 'mlflow',
+    proxy,
+    backend: { mlflow: { uri: proxy.uri } },
+    bringsPoints: ({ path }) => path.endsWith('/runs/log-batch'),
+    held(run) {
+      const [held, ...more] = of(run)
+      if (held === undefined || more.length > 0) return undefined
+      const points = [...held.metrics].flatMap(([name, { step, value }]) =>
+        step.map((at, index) => ({ name, step: at, value: value[index]! })),
+      )
+      return { points, outcome: held.status.toLowerCase() }
+    },
+    crimes: () => fake.oversizeBodies + fake.store.silentLosses,
+    deleteRun: (run) => setStage(run, 'deleted'),
+    restoreRun: (run) => setStage(run, 'active'),
+    stop: () => stopBoth(proxy, fake),
+  }
+}
+
+async function stopBoth(proxy: FaultProxy, server: { stop(): Promise<void> }): Promise<void> {
+  await proxy.stop()
+  await server.stop()
+}
+
+function named({ key, step, value }: { key: string; step: number; value: number }): HeldPoint {
+  return { name: key, step, value }
+}
