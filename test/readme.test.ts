@@ -44,17 +44,17 @@ const TABLES: Record<string, () => string> = {
         ['precision', ...SINKS.map((sink) => sink.capabilities.values.precision)],
         ['longest name', ...SINKS.map((sink) => `${sink.capabilities.maxNameLength}`)],
         ['sending twice is harmless by', ...SINKS.map((sink) => sink.capabilities.rewrite)],
+        ['going back to a step', ...SINKS.map((sink) => sink.capabilities.rewind ?? 'none')],
       ],
     ),
 }
 
 /** Every kind of record in the users' words: a kind that is not here does not compile. */
-const KIND_WORDS: Readonly<Record<RecordKind, string>> = {
+const KIND_WORDS: Readonly<Record<Exclude<RecordKind, 'rewind'>, string>> = {
   params: 'hyperparameters',
   tags: 'tags',
   notes: 'notes',
   state: 'state at the end',
-  rewind: 'going back to a step',
   metric: 'axes and summaries of metrics',
   dataset: 'datasets',
   text: 'texts',

@@ -27,6 +27,8 @@ export interface Cursor {
   readonly uploads?: Readonly<Record<string, number>>
   /** Cursor of rows only, for uploads too: what is for the destination, from which sequence number on; ascending. */
   readonly routes?: readonly CursorRoute[]
+  /** Cursor of rows only: rewinds before it, where the destination keeps first values; ascending. */
+  readonly rewinds?: readonly CursorRewind[]
   /** Cursor of rows only: what was left out of the points because the destination was too late; ascending. */
   readonly thinned?: readonly ThinnedStretch[]
   /** Points and records already settled, by outcome; continues the conservation law after a restart. */
@@ -45,6 +47,11 @@ export interface ThinnedStretch {
   readonly from: number
   readonly to: number
   readonly bucket: number
+}
+/** Where a record of a rewind stands, and what it says. */
+export interface CursorRewind {
+  readonly seq: number
+  readonly fromStep: number
 }
 /** Files of one record that were rejected: how many, and the first of them. */
 export interface RefusedFiles {

@@ -198,6 +198,14 @@ export interface SinkCapabilities {
   readonly shape: 'points' | 'rows'
   /** Why sending again is harmless: the backend's own identity, a position it keeps, or our file's length. */
   readonly rewrite: 'identity' | 'offset' | 'append'
+  /**
+   * What becomes of what a run superseded by going back to a step. 'overwrite': a later point replaces that of the
+   * same series and step. 'purge': on the record 'rewind' the sink removes what stands at that step or beyond.
+   * 'branch': on that record it goes on in a copy of the remote run that ends before the step. 'keep-first': nothing
+   * there changes, and the pipeline leaves out the points of steps that the series had reached before. 'none', the
+   * default: both stay. All but 'overwrite' and 'none' take 'rewind' in `records` and leave a mark that can be seen.
+   */
+  readonly rewind?: 'overwrite' | 'purge' | 'branch' | 'keep-first' | 'none'
   /** Kinds that `writeRecord` takes, in the order of the journal. */
   readonly records: readonly RecordKind[]
   /**

@@ -7,12 +7,17 @@ import type { StartHarness } from './harness.ts'
 import type { Check } from './suite/check.ts'
 import { assertNoSecret, CHECKS } from './suite.ts'
 
-const FAKES = ['identity', 'offset', 'append'] as const
+const FAKES = ['identity', 'overwriting', 'offset', 'append'] as const
 
 /** Harnesses are loaded within tests: what a `describe` body rejects is not counted as a failure. */
 async function fake(kind: (typeof FAKES)[number]): Promise<StartHarness> {
-  const { startIdentity, startOffset, startAppend } = await import('./fakes/harnesses.ts')
-  return { identity: startIdentity, offset: startOffset, append: startAppend }[kind]
+  const { startIdentity, startOverwriting, startOffset, startAppend } = await import('./fakes/harnesses.ts')
+  return {
+    identity: startIdentity,
+    overwriting: startOverwriting,
+    offset: startOffset,
+    append: startAppend,
+  }[kind]
 }
 
 async function listed(kind: string): Promise<StartHarness> {

@@ -48,6 +48,8 @@ export interface StoredRun {
   readonly tags: Readonly<Record<string, string>>
   /** State as last told; undefined where the backend cannot hold one or was not told. */
   readonly outcome: 'running' | 'finished' | 'failed' | 'killed' | undefined
+  /** Steps that the run went back to, as the backend shows; absent where it shows no such marks. */
+  readonly rewinds?: readonly number[]
 }
 
 /** An upload that is complete: the step without a file has been taken. */

@@ -7,6 +7,7 @@ import type { Bench } from './bench.ts'
 import type { Check } from './suite/check.ts'
 import { FAULT_CHECKS } from './suite/faults.ts'
 import { LIFE_CHECKS } from './suite/life.ts'
+import { REWIND_CHECKS } from './suite/rewind.ts'
 import { STORM_CHECKS } from './suite/storm.ts'
 import { UPLOAD_CHECKS } from './suite/uploads.ts'
 import { VALUE_CHECKS } from './suite/values.ts'
@@ -16,6 +17,7 @@ export const CHECKS: readonly Check[] = [
   ...VALUE_CHECKS,
   ...LIFE_CHECKS,
   ...STORM_CHECKS,
+  ...REWIND_CHECKS,
   ...UPLOAD_CHECKS,
 ]
 

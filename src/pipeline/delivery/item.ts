@@ -104,6 +104,11 @@ export function isState(item: Item): boolean {
   return item.record?.kind === 'state'
 }
 
+/** Sinks may remove what stands before it: nothing overtakes it, in either direction. */
+export function isRewind(item: Item): boolean {
+  return item.record?.kind === 'rewind'
+}
+
 /** Items of the batch, as the sink counts them: rows, or points. A record is one. */
 export function itemCount(item: Item): number {
   if (item.points === undefined) return 1

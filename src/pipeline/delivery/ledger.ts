@@ -1,7 +1,7 @@
 /** The books of one run at one destination: sums, cursor, counters that `stats()` reads. */
 import { DESTINATION } from '../../core/counters.ts'
 import type { Routing } from '../../core/routing.ts'
-import type { Cursor, CursorRoute, SinkState, ThinnedStretch } from '../../core/types.ts'
+import type { Cursor, CursorRewind, CursorRoute, SinkState, ThinnedStretch } from '../../core/types.ts'
 import { addSums, emptySums, type SettledSums } from './item.ts'
 import { bucketStart } from './thin-scout.ts'
 
@@ -26,6 +26,7 @@ export class Ledger {
   #url: string | undefined
   #uploads: Cursor['uploads']
   #routes: Cursor['routes']
+  #rewinds: Cursor['rewinds']
   #thinned: readonly ThinnedStretch[]
   #isOnDisk: boolean
   #isDirty = false
@@ -42,6 +43,7 @@ export class Ledger {
     this.#url = this.#cursor.url
     this.#uploads = this.#cursor.uploads
     this.#routes = this.#cursor.routes
+    this.#rewinds = this.#cursor.rewinds
     this.#thinned = this.#cursor.thinned ?? []
     block[DESTINATION.seq] = this.#cursor.seq
     this.#publish()
@@ -137,6 +139,11 @@ export class Ledger {
     }
   }
 
+  /** Keeps where the run went back: delivery may go on behind it. */
+  addRewind(rewind: CursorRewind): void {
+    this.#rewinds = [...(this.#rewinds ?? []), rewind]
+  }
+
   /** Adds what is settled with everything before it. */
   add(sums: Partial<SettledSums>): void {
     addSums(this.#sums, sums)
@@ -155,6 +162,7 @@ export class Ledger {
     const url = this.#url
     const uploads = this.#uploads
     const routes = this.#routes
+    const rewinds = this.#rewinds
     const thinned = this.#thinned.filter(({ to }) => to > place.back)
     const first = thinned[0]
     const cursor: Cursor = {
@@ -164,6 +172,7 @@ export class Ledger {
       ...(url !== undefined && { url }),
       ...(uploads !== undefined && { uploads }),
       ...(routes !== undefined && { routes }),
+      ...(rewinds !== undefined && { rewinds }),
       ...(thinned.length > 0 && { thinned }),
       settled: { ...this.#sums },
       state: this.#state,

@@ -101,9 +101,13 @@ export class PointBatcher implements Batcher, Shape {
     return this.#passRest(entry)
   }
 
-  /** A sink that bears writes side by side bears a record beside points, too; a run's state follows all else. */
+  /**
+   * A sink that bears writes side by side bears a record beside points, too; a run's state follows all else, and what
+   * came before a rewind stays before it.
+   */
   beforeRecord(record: JournalRecord): Item[] {
-    return this.#options.limits.inFlight === 1 || record.kind === 'state' ? this.flush() : []
+    const isApart = record.kind === 'state' || record.kind === 'rewind'
+    return this.#options.limits.inFlight === 1 || isApart ? this.flush() : []
   }
 
   placeOf(seq: number, count: number): { from: number; to: number } {

@@ -6,6 +6,7 @@ import type { DeliverySite } from './deliver.ts'
 import type { Filters, PointFilter } from './filter.ts'
 import type { Lag } from './lag.ts'
 import type { Ledger } from './ledger.ts'
+import { KeepFirst } from './rewind-filter.ts'
 import { Routes } from './route-filter.ts'
 import { Thinning } from './thinning.ts'
 
@@ -31,6 +32,7 @@ export interface OpenedFilters {
 export class RowsFilters {
   readonly #parts: RowsFiltersParts
   #routes: Routes | undefined
+  #keepFirst: KeepFirst | undefined
   #saidAt = -Infinity
 
   constructor(parts: RowsFiltersParts) {
@@ -57,7 +59,7 @@ export class RowsFilters {
 
   open(opened: OpenedFilters): Filters {
     const routes = this.#routes
-    const points = [routes?.pointFilter(opened.reader), this.#thinning(opened)]
+    const points = [routes?.pointFilter(opened.reader), this.#thinning(opened), this.#rewinds(opened)]
     return {
       points: points.filter((filter) => filter !== undefined),
       records: routes === undefined ? [] : [routes],
@@ -72,6 +74,28 @@ export class RowsFilters {
     } catch {
       // it stays dirty and is saved with the next place, which tells of a disk that refuses
     }
+  }
+
+  /** Undefined where it is the sink's own business what becomes of what a run superseded. */
+  #rewinds({ ledger }: OpenedFilters): KeepFirst | undefined {
+    const { site, openReader } = this.#parts
+    if (site.definition.capabilities.rewind !== 'keep-first') return undefined
+    this.#keepFirst ??= new KeepFirst({
+      known: ledger.cursor.rewinds ?? [],
+      openReader: (from) => openReader(from),
+      onRewind: (rewind) => {
+        ledger.addRewind(rewind)
+        this.#sayKept(rewind.fromStep)
+      },
+    })
+    return this.#keepFirst
+  }
+
+  #sayKept(fromStep: number): void {
+    const { run, name: destination, definition, tell } = this.#parts.site
+    const message = `the run went back to step ${fromStep}: ${definition.title} cannot replace what it holds, so of steps that a metric had reached before the first values stay there, and the new ones are left out (counted as filtered)`
+    const issue = { code: 'ERR_MAPPED', message } as const
+    tell({ type: 'issue', run: run.id, destination, severity: 'notice', issue })
   }
 
   #thinning({ ledger, save }: OpenedFilters): PointFilter | undefined {

@@ -13,7 +13,7 @@ import { type Answer, answerOf } from './answer.ts'
 import type { Batcher } from './batcher.ts'
 import type { Sending, SendingParts } from './cargo.ts'
 import type { Filters } from './filter.ts'
-import { halve, type Item, isState, itemCount } from './item.ts'
+import { halve, type Item, isRewind, isState, itemCount } from './item.ts'
 import { deadLetters, rejectAll } from './letters.ts'
 import { PROBE_MS } from './limiter.ts'
 import { PointBatcher } from './point-batcher.ts'
@@ -46,6 +46,8 @@ export class Sender implements Sending {
   #waitingSince: number | undefined
   #thrownInRow = 0
   #hasHadTurn = false
+  /** The last one that was sent. */
+  #rewind: Item | undefined
 
   constructor(parts: SenderParts) {
     this.#parts = parts
@@ -85,7 +87,8 @@ export class Sender implements Sending {
       return now
     }
     // A run's state follows everything before it.
-    if (isState(item) && this.#prefix.firstOpen !== item) return Infinity
+    if ((isState(item) || isRewind(item)) && this.#prefix.firstOpen !== item) return Infinity
+    if (this.#rewind?.isUnderWay) return Infinity
     // Records are told in their order: of two values of one tag the later must win.
     if (item.record !== undefined && this.#prefix.hasOpenRecordBefore(item)) return Infinity
     if (item.points !== undefined && itemCount(item) > site.account.batchSize.limit) {
@@ -95,6 +98,7 @@ export class Sender implements Sending {
     const ready = site.account.readyAt(wake)
     if (ready > now) return ready
     item.isUnderWay = true
+    if (isRewind(item)) this.#rewind = item
     this.#underWay++
     site.account.begin()
     track((signal) => this.#write(item, signal))

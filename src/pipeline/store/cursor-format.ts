@@ -98,6 +98,7 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
     points = 0,
     uploads = {},
     routes = [],
+    rewinds = [],
     thinned = [],
     refused,
     settled,
@@ -109,6 +110,7 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
     isPosition(points) &&
     Object.values(uploads).every(isPosition) &&
     routes.every(({ from }) => isPosition(from)) &&
+    rewinds.every(({ seq, fromStep }) => isPosition(seq) && Number.isSafeInteger(fromStep)) &&
     thinned.every(({ from, to, bucket }) => isPosition(from) && isPosition(to) && isPosition(bucket - 1)) &&
     typeof url === 'string' &&
     (refused === undefined || (isPosition(refused.count) && Array.isArray(refused.first))) &&

@@ -10,8 +10,9 @@ export const local = defineSink({
   capabilities: {
     shape: 'points',
     rewrite: 'append',
+    rewind: 'purge',
     records: [
-      ...(['params', 'tags', 'state', 'notes', 'metric', 'dataset'] as const),
+      ...(['params', 'tags', 'state', 'rewind', 'notes', 'metric', 'dataset'] as const),
       ...(['text', 'histogram', 'images', 'table', 'figure', 'prCurve', 'artifact', 'model'] as const),
     ],
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },

@@ -18,6 +18,8 @@ export interface RecordsContext {
 
 /** The run's description, as MLflow's page shows it. */
 const NOTE_TAG = 'mlflow.note.content'
+/** Where the run went back, by the sequence number of the record that says so. */
+const REWIND_TAG = 'tracelet.rewind'
 /** What a dataset was read for, among the tags of a run's input. */
 const CONTEXT_TAG = 'mlflow.data.context'
 // MLflow's limits of a dataset's texts, in characters (mlflow/utils/validation.py): the last two of its database.
@@ -68,6 +70,17 @@ export async function writeNotes(
   const value = fitText(notes, MAX_TAG_CHARS)
   if (value !== notes) notices.tell('notes', `MLflow holds ${MAX_TAG_CHARS} characters of a run's notes`)
   return resultOf(await sendEntries(run, 'tags', [{ index: 0, key: NOTE_TAG, value }], signal))
+}
+
+/** A tag each: sent again, it says the same. */
+export async function writeRewind(
+  run: OpenedRun,
+  { fromStep, time }: RecordOf<'rewind'>,
+  seq: number,
+  signal: AbortSignal,
+): Promise<WriteResult> {
+  const value = `back to step ${fromStep}, ${new Date(time).toISOString()}`
+  return resultOf(await sendEntries(run, 'tags', [{ index: 0, key: `${REWIND_TAG}.${seq}`, value }], signal))
 }
 
 /** Identity of a dataset at MLflow: experiment, name and digest; of an input: the dataset and the run. */

@@ -39,6 +39,7 @@ import {
   writeDataset,
   writeNotes,
   writeParams,
+  writeRewind,
   writeTags,
 } from './records.ts'
 import { deleted, getRun, isFault, type RemoteRun } from './remote-run.ts'
@@ -66,8 +67,10 @@ export const mlflow = defineSink({
   capabilities: {
     shape: 'points',
     rewrite: 'identity',
+    // A history holds all that ever came under a key, two values of one step included, and nothing can be removed.
+    rewind: 'keep-first',
     // No place for definitions of metrics: MLflow's charts have their axes chosen by whoever looks, and no summaries.
-    records: ['params', 'tags', 'state', 'notes', 'dataset'],
+    records: ['params', 'tags', 'state', 'rewind', 'notes', 'dataset'],
     uploads: UPLOAD_KINDS,
     values: { nan: 'kept', infinity: 'mapped', negativeZero: 'mapped', precision: 'double' },
     maxNameLength: 250,
@@ -173,7 +176,7 @@ class MlflowSink implements Sink {
     return found
   }
 
-  async writeRecord(record: RunRecord, _seq: number, signal: AbortSignal): Promise<WriteResult> {
+  async writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult> {
     switch (record.kind) {
       case 'params':
         return writeParams(this.#opened(), record, this.#recordsContext, signal)
@@ -185,6 +188,8 @@ class MlflowSink implements Sink {
         return writeDataset(this.#opened(), record, this.#recordsContext, signal)
       case 'state':
         return this.#writeState(record, signal)
+      case 'rewind':
+        return writeRewind(this.#opened(), record, seq, signal)
       default:
         throw new Error(`MLflow's sink declares no ${record.kind}`)
     }

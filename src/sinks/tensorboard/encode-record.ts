@@ -9,7 +9,7 @@
  */
 import type { RunRecord } from '../../core/types.ts'
 import type { RecordContent } from './content.ts'
-import { summaryEvent } from './encode.ts'
+import { recordOf, sessionStartEvent, summaryEvent } from './encode.ts'
 import { histogramValue } from './histogram.ts'
 import { sessionEnd, sessionStart } from './hparams.ts'
 import { imagesValue } from './images.ts'
@@ -24,6 +24,7 @@ export const RECORD_KINDS = [
   'params',
   'tags',
   'state',
+  'rewind',
   'notes',
   'text',
   'histogram',
@@ -41,6 +42,20 @@ export interface RecordPlace {
   /** Whether the run has no row in the HParams table yet. */
   readonly firstParams: boolean
   readonly tags: TagBook
+}
+
+/**
+ * The records by which TensorBoard forgets every event at that step or beyond, and a word of it at that step. Two
+ * session starts, since its loader takes the first of a file for the run's beginning and forgets nothing
+ * (`_CheckForRestartAndMaybePurge` in tensorboard/backend/event_processing/plugin_event_accumulator.py, 2.21). The
+ * data server, which reads for the web page, does not know session starts: it forgets what a series itself goes back
+ * over (reservoir.rs, `preempt`).
+ */
+export function encodeRewind({ fromStep, time }: Extract<RunRecord, { kind: 'rewind' }>): Buffer {
+  const seconds = time / 1000
+  const start = recordOf(sessionStartEvent(seconds, fromStep))
+  const word = textLine(TEXT_TAGS.rewind, `back to step ${fromStep}`)
+  return Buffer.concat([start, start, recordOf(summaryEvent(seconds, fromStep, [[word]]) as Uint8Array[])])
 }
 
 /** The event's payload; empty when the record says nothing that could be stored, such as parameters without any. */

@@ -27,6 +27,7 @@ import {
   putVarint,
   stringField,
   varintBytes,
+  varintField,
 } from './protobuf.ts'
 import { maxTagBytes, TagBook } from './tag.ts'
 
@@ -176,6 +177,12 @@ export function summaryEvent(
       values.flatMap((value) => nested(1, value)),
     ),
   ]
+}
+
+/** The payload of an event that says that the run begins again at this step. */
+export function sessionStartEvent(wallSeconds: number, step: number): Uint8Array[] {
+  const STATUS_START = 1
+  return [doubleField(1, wallSeconds), varintField(2, step), messageField(7, varintField(1, STATUS_START))]
 }
 
 /** The record of a payload. */

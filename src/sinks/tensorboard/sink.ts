@@ -14,7 +14,7 @@ import type {
 import { defineSink } from '../contract.ts'
 import { type ReadContent, readContent } from './content.ts'
 import { maxPointBytes, ScalarEncoder } from './encode.ts'
-import { encodeRecord, RECORD_KINDS } from './encode-record.ts'
+import { encodeRecord, encodeRewind, RECORD_KINDS } from './encode-record.ts'
 import { type EventFile, type EventFilePlan, openEventFile, type SettledFile } from './event-file.ts'
 import { Notices } from './notices.ts'
 import { planOf } from './plan.ts'
@@ -44,6 +44,7 @@ export const tensorboard = defineSink({
   capabilities: {
     shape: 'points',
     rewrite: 'append',
+    rewind: 'purge',
     records: RECORD_KINDS,
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'float32' },
     maxNameLength: 65_535,
@@ -114,6 +115,12 @@ class TensorBoardSink implements Sink {
 
   writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult> {
     return this.#perform(signal, async (claim) => {
+      if (record.kind === 'rewind') {
+        const file = this.#opened()
+        const records = encodeRewind(record)
+        this.#notices.lost(file.name, await file.write(records))
+        return this.#accept(records.length, claim)
+      }
       const read = await this.#read(record, signal)
       if ('status' in read) return read
       const startedSeconds = this.#run.createdAt / 1000

@@ -20,6 +20,7 @@ export const TEXT_TAGS = {
   tags: 'tracelet/tags',
   state: 'tracelet/state',
   notes: 'tracelet/notes',
+  rewind: 'tracelet/rewind',
 } as const
 
 /** TensorBoard finds the rows of its HParams table by these. */

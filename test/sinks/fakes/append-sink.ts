@@ -39,7 +39,9 @@ export function defineAppendSink(write: WriteAt): SinkDefinition {
     capabilities: {
       shape: 'points',
       rewrite: 'append',
-      records: ['params', 'tags', 'state'],
+      // Its readers pass over what stands before the mark.
+      rewind: 'purge',
+      records: ['params', 'tags', 'state', 'rewind'],
       values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
       maxNameLength: 1000,
     },
@@ -89,8 +91,8 @@ class AppendSink implements Sink {
     return this.#append(lines, signal)
   }
 
-  writeRecord(record: RunRecord, _seq: number, signal: AbortSignal): Promise<WriteResult> {
-    return this.#append([[record.kind, recordContent(record)]], signal)
+  writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult> {
+    return this.#append([[record.kind, recordContent(record, seq)]], signal)
   }
 
   async close(): Promise<void> {

@@ -11,24 +11,43 @@ import { IDENTITY_LIMITS, IdentityServer, REFUSED_NAME } from './identity-server
 import identity from './identity-sink.ts'
 import { OffsetServer, REFUSED_SERIES } from './offset-server.ts'
 import offset from './offset-sink.ts'
+import type { RemoteRun } from './remote-runs.ts'
 import { keyOf } from './wire.ts'
 
 const TOKEN = 'the-secret-of-the-fake'
 const NOTHING: StoredRun = { points: [], params: {}, tags: {}, outcome: undefined }
 
-export const startIdentity: StartHarness = async () => {
+function toStored({ params, tags, outcome, rewinds }: RemoteRun): Omit<StoredRun, 'points'> {
+  return { params, tags, outcome, rewinds: [...rewinds.values()] }
+}
+
+export const startIdentity: StartHarness = () => startOn(identity as SinkDefinition, false)
+
+/** A later value of a step replaces the one before, whatever its time. */
+export const startOverwriting: StartHarness = () => {
+  const { rewind: _, ...capabilities } = identity.capabilities
+  const records = capabilities.records.filter((kind) => kind !== 'rewind')
+  const definition = {
+    ...identity,
+    kind: 'overwriting',
+    limits: { ...identity.limits, inFlight: 1 },
+    capabilities: { ...capabilities, records, rewind: 'overwrite' },
+  } as unknown as SinkDefinition
+  return startOn(definition, true)
+}
+
+async function startOn(definition: SinkDefinition, overwrites: boolean): Promise<SinkHarness> {
   const server = await IdentityServer.start(TOKEN)
+  server.overwrites = overwrites
   return {
-    definition: identity as SinkDefinition,
+    definition,
     options: { url: server.url, token: TOKEN },
     secrets: [TOKEN],
     faults: [...HTTP_FAULTS, 'gone'],
     failNext: (fault, run) => server.failNext(fault, run.id),
     async stored(run) {
       const held = server.runs.get(run.id)
-      return held === undefined
-        ? NOTHING
-        : { ...held, points: [...held.points.values()], outcome: held.outcome }
+      return held === undefined ? NOTHING : { ...toStored(held), points: [...held.points.values()] }
     },
     keyOf,
     poison: { name: REFUSED_NAME, value: 1 },
@@ -56,7 +75,7 @@ export const startOffset: StartHarness = async () => {
     failNext: (fault, run) => server.failNext(fault, run.id),
     async stored(run) {
       const held = server.runs.get(run.id)
-      return held === undefined ? NOTHING : { ...held, points: server.points(run.id), outcome: held.outcome }
+      return held === undefined ? NOTHING : { ...toStored(held), points: server.points(run.id) }
     },
     keyOf,
     poison: { name: REFUSED_SERIES, value: 1 },
@@ -107,15 +126,20 @@ export const startAppend: StartHarness = async () => {
 export function readAppended(folder: string, run: Pick<RunInfo, 'id'>): StoredRun {
   const path = appendFile(folder, run.id)
   if (!existsSync(path)) return NOTHING
-  const points: StoredPoint[] = []
-  const stored = { points, params: {}, tags: {}, outcome: undefined as StoredRun['outcome'] }
+  let points: StoredPoint[] = []
+  const rewinds: number[] = []
+  const stored = { params: {}, tags: {}, outcome: undefined as StoredRun['outcome'] }
   for (const line of readFileSync(path, 'utf8').split('\n').slice(0, -1)) {
     const [kind, ...content] = JSON.parse(line)
     if (kind === 'point') {
       const [key, step, time, value] = content
       points.push({ key, step, time, value: Number(value) })
+    } else if (kind === 'rewind') {
+      const { fromStep } = content[0]
+      points = points.filter(({ step }) => step < fromStep)
+      rewinds.push(fromStep)
     } else if (kind === 'state') stored.outcome = content[0]
     else Object.assign(kind === 'params' ? stored.params : stored.tags, content[0])
   }
-  return stored
+  return { ...stored, points, rewinds }
 }

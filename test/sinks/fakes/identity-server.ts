@@ -1,6 +1,7 @@
 /**
  * A backend that keeps one value under each (series, step, time), and one content under each (upload, path): writing
- * the same again changes nothing.
+ * the same again changes nothing. With `overwrites` the time is no part of it: a later value of a step replaces the one
+ * before.
  */
 import { createHash } from 'node:crypto'
 import type { Fault, StoredPoint, StoredUpload } from '../harness.ts'
@@ -33,6 +34,7 @@ export class IdentityServer {
   readonly token: string | undefined
   oversize = 0
   url = ''
+  overwrites = false
   /** No upload is taken: 507. */
   isFull = false
   /** Files that have come, again or not. */
@@ -130,7 +132,13 @@ export class IdentityServer {
     const rejected: { index: number; reason: string }[] = []
     for (const [index, { key, step, time, value }] of points.entries()) {
       if (key === REFUSED_NAME) rejected.push({ index, reason: 'this server does not like it' })
-      else run.points.set(JSON.stringify([key, step, time]), { key, step, time, value: Number(value) })
+      else
+        run.points.set(JSON.stringify(this.overwrites ? [key, step] : [key, step, time]), {
+          key,
+          step,
+          time,
+          value: Number(value),
+        })
     }
     return { status: 200, body: { rejected, stored: points.length - rejected.length } }
   }

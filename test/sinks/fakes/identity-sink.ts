@@ -35,7 +35,8 @@ const identity = defineSink({
   capabilities: {
     shape: 'points',
     rewrite: 'identity',
-    records: ['params', 'tags', 'state'],
+    rewind: 'keep-first',
+    records: ['params', 'tags', 'state', 'rewind'],
     uploads: ['artifact', 'images', 'text'],
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
     maxNameLength: 1000,
@@ -91,11 +92,11 @@ class IdentitySink implements Sink {
     return partial(rejected)
   }
 
-  async writeRecord(record: RunRecord, _seq: number, signal: AbortSignal): Promise<WriteResult> {
+  async writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult> {
     const path = `${this.#path}/${record.kind}`
     const answer = success(
       this.#client,
-      await this.#client.request('POST', path, json(recordContent(record)), signal),
+      await this.#client.request('POST', path, json(recordContent(record, seq)), signal),
     )
     if (!('body' in answer)) return answer
     return partial((answer.body as { rejected: { index: number; reason: string }[] }).rejected)

@@ -1,6 +1,7 @@
 /**
  * A backend that keeps a stream of lines per run. A request says at which line it begins: lines that are there
- * already are compared, the others appended. A gap is rebased: the lines go to the end of what there is.
+ * already are compared, the others appended. A gap is rebased: the lines go to the end of what there is. A run that
+ * goes back to a step goes on in a stream of its own, which begins as a copy of the lines before that step.
  */
 import type { Fault, StoredPoint } from '../harness.ts'
 import { type FakeAnswer, type FakeRequest, FaultServer } from './fault-server.ts'
@@ -17,7 +18,14 @@ export interface Line {
 }
 
 class StreamRun extends RemoteRun {
-  readonly lines: string[] = []
+  /** By the sequence number of the rewind they began with, in order; -1 for the first. */
+  readonly branches = new Map<number, { readonly base: number; readonly lines: string[] }>([
+    [-1, { base: 0, lines: [] }],
+  ])
+  /** Of the latest stream. */
+  get lines(): string[] {
+    return [...this.branches.values()].at(-1)!.lines
+  }
   /** Requests that brought lines or records. */
   writes = 0
 }
@@ -92,25 +100,40 @@ export class OffsetServer {
     const run = this.runs.get(id!)
     if (run === undefined || run.isGone) return { status: 404, body: { error: 'run is gone' } }
     run.writes++
+    if (what === 'rewind') return this.#branch(run, content)
     if (what !== 'lines') return run.take(what, content)
     return this.#take(run, content, body.length)
   }
 
-  #take(run: StreamRun, { offset, lines }: { offset: number; lines: Line[] }, bytes: number): FakeAnswer {
+  #branch(run: StreamRun, { seq, fromStep }: { seq: number; fromStep: number }): FakeAnswer {
+    if (!run.branches.has(seq)) {
+      const lines = run.lines.filter((text) => (JSON.parse(text) as Line).step < fromStep)
+      run.branches.set(seq, { base: lines.length, lines })
+      run.rewinds.set(seq, fromStep)
+    }
+    return { status: 200, body: { base: run.branches.get(seq)!.base } }
+  }
+
+  #take(
+    run: StreamRun,
+    { branch, offset, lines }: { branch: number; offset: number; lines: Line[] },
+    bytes: number,
+  ): FakeAnswer {
+    const held = run.branches.get(branch)!.lines
     if (lines.length > OFFSET_LIMITS.lines || bytes > OFFSET_LIMITS.bytes) {
       this.oversize++
       return { status: 413 }
     }
     if (lines.some(({ points }) => points.some(([key]) => key === REFUSED_SERIES))) return { status: 400 }
-    if (offset > run.lines.length) this.gaps++
-    const start = Math.min(offset, run.lines.length)
+    if (offset > held.length) this.gaps++
+    const start = Math.min(offset, held.length)
     const texts = lines.map((line) => JSON.stringify(line))
-    const overlap = run.lines.slice(start, start + texts.length)
+    const overlap = held.slice(start, start + texts.length)
     if (overlap.some((text, index) => text !== texts[index])) {
       this.conflicts++
       return { status: 409, body: { error: 'lines differ' } }
     }
-    run.lines.push(...texts.slice(overlap.length))
+    held.push(...texts.slice(overlap.length))
     return { status: 200, body: { end: start + texts.length } }
   }
 }

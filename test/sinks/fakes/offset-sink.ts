@@ -33,7 +33,8 @@ const offset = defineSink({
   capabilities: {
     shape: 'rows',
     rewrite: 'offset',
-    records: ['params', 'tags', 'state'],
+    rewind: 'branch',
+    records: ['params', 'tags', 'state', 'rewind'],
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
     maxNameLength: 1000,
   },
@@ -49,6 +50,8 @@ class OffsetSink implements Sink {
   readonly #path: string
   /** Lines that are there for sure. */
   #lines = 0
+  /** The stream they are in: that of the rewind with this sequence number, the first one for -1. */
+  #branch = -1
 
   constructor(run: RunInfo, url: string, token: string | undefined) {
     this.#run = run
@@ -58,11 +61,12 @@ class OffsetSink implements Sink {
 
   async open(state: SinkState, signal: AbortSignal): Promise<OpenResult> {
     this.#lines = (state?.lines as number | undefined) ?? 0
+    this.#branch = (state?.branch as number | undefined) ?? -1
     const made = success(
       this.#client,
       await this.#client.request('PUT', this.#path, json({ nonce: this.#run.nonce }), signal),
     )
-    if ('body' in made) return { status: 'ready', url: `fake:${this.#path}`, state: { lines: this.#lines } }
+    if ('body' in made) return { status: 'ready', url: `fake:${this.#path}`, state: this.#state }
     return made.status === 'retry' || made.status === 'blocked'
       ? made
       : { status: 'blocked', scope: 'run', code: 'ERR_REFUSED', reason: 'the run cannot be made' }
@@ -82,23 +86,37 @@ class OffsetSink implements Sink {
     if (lines.length === 0) return { status: 'accepted' }
     const answer = success(
       this.#client,
-      await this.#client.request('POST', `${this.#path}/lines`, json({ offset: this.#lines, lines }), signal),
+      await this.#client.request(
+        'POST',
+        `${this.#path}/lines`,
+        json({ branch: this.#branch, offset: this.#lines, lines }),
+        signal,
+      ),
     )
     if (!('body' in answer)) return answer
     const { end } = answer.body as { end?: number }
     if (end === undefined) return { status: 'retry', reason: 'the server does not say where the stream ends' }
     this.#lines = end
-    return { status: 'accepted', state: { lines: end } }
+    return { status: 'accepted', state: this.#state }
   }
 
-  async writeRecord(record: RunRecord, _seq: number, signal: AbortSignal): Promise<WriteResult> {
+  async writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult> {
     const path = `${this.#path}/${record.kind}`
     const answer = success(
       this.#client,
-      await this.#client.request('POST', path, json(recordContent(record)), signal),
+      await this.#client.request('POST', path, json(recordContent(record, seq)), signal),
     )
     if (!('body' in answer)) return answer
+    if (record.kind === 'rewind') {
+      this.#branch = seq
+      this.#lines = answer.body.base as number
+      return { status: 'accepted', state: this.#state }
+    }
     return partial((answer.body as { rejected: { index: number; reason: string }[] }).rejected)
+  }
+
+  get #state(): { lines: number; branch: number } {
+    return { lines: this.#lines, branch: this.#branch }
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,8 @@ export class RemoteRun {
   readonly nonce: string
   readonly params: Record<string, string> = Object.create(null)
   readonly tags: Record<string, string> = Object.create(null)
+  /** By the sequence number of the record. */
+  readonly rewinds = new Map<number, number>()
   outcome: 'running' | 'finished' | 'failed' | 'killed' | undefined
   isGone = false
 
@@ -14,6 +16,11 @@ export class RemoteRun {
 
   /** Takes a record as the fake sinks send it; a parameter keeps its first value. */
   take(kind: string, content: unknown): FakeAnswer {
+    if (kind === 'rewind') {
+      const { seq, fromStep } = content as { seq: number; fromStep: number }
+      this.rewinds.set(seq, fromStep)
+      return { status: 200, body: { rejected: [] } }
+    }
     if (kind === 'state') {
       this.outcome = content as typeof this.outcome & string
       return { status: 200, body: { rejected: [] } }

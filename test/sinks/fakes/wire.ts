@@ -28,9 +28,10 @@ export function paramText(value: ParamValue): string {
 }
 
 /** What is sent of a record: its kind in the path, and this. */
-export function recordContent(record: RunRecord): unknown {
+export function recordContent(record: RunRecord, seq: number): unknown {
   if (record.kind === 'state') return record.state
   if (record.kind === 'tags') return record.tags
+  if (record.kind === 'rewind') return { seq, fromStep: record.fromStep }
   if (record.kind !== 'params') throw new Error(`the fakes declare no ${record.kind}`)
   return Object.fromEntries(Object.entries(record.params).map(([name, value]) => [name, paramText(value)]))
 }

@@ -88,6 +88,9 @@ function storedRun(run: FakeRun): StoredRun {
     params: Object.fromEntries(run.params),
     tags: Object.fromEntries(run.tags),
     outcome: run.status.toLowerCase() as StoredRun['outcome'],
+    rewinds: [...run.tags].flatMap(([key, value]) =>
+      key.startsWith('tracelet.rewind.') ? [Number(/step (-?\d+)/.exec(value)![1])] : [],
+    ),
   }
 }
 

@@ -78,6 +78,7 @@ function storedIn(directory: string): StoredRun {
       })),
     params: table('tracelet/params'),
     tags: table('tracelet/tags'),
+    rewinds: textsOf('tracelet/rewind').map(([text]) => Number(/step (-?\d+)/.exec(text!)![1])),
     outcome: textsOf('tracelet/state').at(-1)?.[0] as StoredRun['outcome'],
   }
 }

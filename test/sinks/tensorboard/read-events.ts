@@ -37,9 +37,13 @@ export function readWholeEvents(directory: string): ReadValue[] {
   })
 }
 
-/** @throws Error at the first record that is not whole */
+/**
+ * As TensorBoard's own loader: a session start, but for the first one, removes what has its step or beyond.
+ * @throws Error at the first record that is not whole
+ */
 export function parseEventFile(file: Buffer): ReadValue[] {
-  const values: ReadValue[] = []
+  let values: ReadValue[] = []
+  let hasStarted = false
   for (let at = 0; at < file.length; ) {
     const length = Number(file.readBigUInt64LE(at))
     if (file.readUInt32LE(at + 8) !== masked(file.subarray(at, at + 8)))
@@ -50,6 +54,11 @@ export function parseEventFile(file: Buffer): ReadValue[] {
     if (at === 0 && String(event.get(3)?.[0]) !== 'brain.Event:2') throw new Error('no file version')
     const wallSeconds = (event.get(1)![0] as Buffer).readDoubleLE()
     const step = BigInt.asIntN(64, (event.get(2)?.[0] as bigint | undefined) ?? 0n)
+    const session = event.get(7)?.[0] as Buffer | undefined
+    if (session && fields(session).get(1)?.[0] === 1n) {
+      if (hasStarted) values = values.filter((value) => value.step < step)
+      hasStarted = true
+    }
     const summary = event.get(5)?.[0] as Buffer | undefined
     for (const bytes of summary ? (fields(summary).get(1) as Buffer[]) : []) {
       const message = fields(bytes)
