@@ -7,6 +7,7 @@ import {
   type SyncedRun,
   type SyncOutcome,
 } from '../../pipeline/delivery/sync-outcome.ts'
+import type { SyncRunsOptions } from '../../pipeline/delivery/sync-runs.ts'
 import { isDelivered } from '../report.ts'
 import { alignedTable } from '../table.ts'
 import { count, plain } from '../text.ts'
@@ -42,6 +43,19 @@ export interface SyncTotals {
 /** Whether nothing of a run is left to send. */
 export function isWhole({ destinations }: SyncedRun): boolean {
   return Object.values(destinations).every((one) => isDelivered(one) && one.complete)
+}
+
+/** A run that never had a destination of the names that were asked for owes it nothing. */
+export function lacksDestination(outcome: SyncOutcome, { prepare, destinations }: SyncRunsOptions): boolean {
+  const isAsked = destinations !== undefined && prepare === undefined
+  return isAsked && !isSynced(outcome) && outcome.error.code === 'ERR_OPTION'
+}
+
+/** Another process writes it, or delivers all that is left. */
+export function isBusy(outcome: SyncOutcome): boolean {
+  if (!isSynced(outcome)) return outcome.error.code === 'ERR_RUN_BUSY'
+  const left = Object.values(outcome.destinations).filter(({ complete }) => !complete)
+  return left.length > 0 && left.every(({ code }) => code === 'ERR_RUN_BUSY')
 }
 
 export function totalsOf(outcomes: readonly SyncOutcome[]): SyncTotals {

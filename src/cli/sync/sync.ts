@@ -31,6 +31,7 @@ import {
   formatRunLine,
   formatTotals,
   isWhole,
+  lacksDestination,
   totalsOf,
 } from './report.ts'
 import { newDestination } from './to.ts'
@@ -198,12 +199,6 @@ function sentBy({ destinations }: SyncedRun): number {
 function notFound({ folder, error }: Unfound): NotSynced {
   const { code, message } = asTraceletError(folder, error)
   return { folder, error: { code, message }, cause: error }
-}
-
-/** A run that never had a destination of that name owes it nothing. */
-function lacksDestination(outcome: SyncOutcome, { prepare, destinations }: SyncRunsOptions): boolean {
-  const isAsked = destinations !== undefined && prepare === undefined
-  return isAsked && !isSynced(outcome) && outcome.error.code === 'ERR_OPTION'
 }
 
 function close(

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isSynced, type SyncOutcome } from '../../pipeline/delivery/sync-outcome.ts'
 import { RunSyncer, type SyncRunsOptions } from '../../pipeline/delivery/sync-runs.ts'
 import { readGuards } from '../../pipeline/store/guard-look.ts'
-import { isWhole } from './report.ts'
+import { isBusy, isWhole, lacksDestination } from './report.ts'
 
 /** What is under way when the end is asked for has so long. */
 export const GRACE_MS = 10_000
@@ -58,8 +58,9 @@ export async function watch({
     underWay.delete(folder)
     const seen = runs.get(folder) ?? { failures: 0, notBefore: 0 }
     runs.set(folder, seen)
-    if (!isSynced(outcome) && outcome.error.code === 'ERR_RUN_BUSY') return
-    const isDelivered = isSynced(outcome) && isWhole(outcome)
+    if (isBusy(outcome)) return
+    const isLacking = lacksDestination(outcome, options)
+    const isDelivered = isLacking || (isSynced(outcome) && isWhole(outcome))
     if (isDelivered) {
       Object.assign(seen, { stamp, failures: 0, notBefore: 0 })
       isProbing = false
@@ -70,7 +71,7 @@ export async function watch({
       seen.failures++
     }
     const news = newsOf(outcome)
-    if (isDelivered || news !== seen.told) onOutcome(outcome)
+    if (!isLacking && (isDelivered || news !== seen.told)) onOutcome(outcome)
     seen.told = news
   }
   const syncer = new RunSyncer({ ...options, patienceMs: PATIENCE_MS, onEnd })

@@ -80,7 +80,9 @@ test('a watch sends what is there and what comes, closes dead runs, leaves live 
   const { root, server } = await setUp(context)
   const first = manyRuns(root, 3, { identity: server.url })
   const live = takeGuard(first[2]!, 'writer')
-  const watching = await startWatch(context, root)
+  // one that has no such destination owes it nothing
+  new RunFolder('local-only', [LOCAL], undefined, root).rows(0, 1).close()
+  const watching = await startWatch(context, root, '--destination', 'identity')
   await watching.until(/^run-0000[01] {2}identity 22 new$/, 2)
   const dead = new RunFolder('comes-later', identityAt(server.url), undefined, root)
   dead.rows(0, 10).close()
@@ -172,6 +174,8 @@ test('a second signal ends a watch at once, as if nobody had listened', async (c
 function identityAt(url: string) {
   return [{ name: 'identity', kind: 'identity', module: fakeModule('identity'), options: { url } }]
 }
+
+const LOCAL = { name: 'local', kind: 'local', options: {} }
 
 /** NaN where the system does not tell. */
 function cpuMs(pid: number): number {
