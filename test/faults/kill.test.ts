@@ -3,7 +3,7 @@
  * connections and a disk that fail, are killed at random instants; the run is trained on or synced, by processes that
  * are killed too; and then journal, fakes and event file are read back.
  *
- * TRACELET_TEST_KILLS says how many kills (default 50, with TRACELET_TEST_LONG=1 200); TRACELET_TEST_KEEP=1 keeps
+ * TRACELET_TEST_KILLS says how many kills (default 40, with TRACELET_TEST_LONG=1 200); TRACELET_TEST_KEEP=1 keeps
  * the folders of a failure. A failure says how it is repeated (seed.ts).
  *
  * About the 20 ms: they are 20 ms in which the drain thread could run. On a machine that is busy with other things
@@ -21,7 +21,7 @@ import { OffsetServer } from '../sinks/fakes/offset-server.ts'
 import { playRound, type Result } from './round.ts'
 import { FAULT_SEED, isLong, ONLY_ROUND, replay } from './seed.ts'
 
-const KILLS = Number(process.env.TRACELET_TEST_KILLS ?? (isLong ? 200 : 50))
+const KILLS = Number(process.env.TRACELET_TEST_KILLS ?? (isLong ? 200 : 40))
 /** Injected faults that come with so many kills, at least: 500 in the long suite. */
 const FAULTS = KILLS * 2.5
 const AT_ONCE = 3

@@ -11,6 +11,11 @@ export interface Orders {
   readonly diaries: string
   /** How many processes have written to the run before. */
   readonly life: number
+  /**
+   * How it gets to the run: by its id; by `resume`, where the run goes on in the backends it had; or by `resume` with
+   * a step beyond all others, of which every backend is told though nothing is gone back on.
+   */
+  readonly entry: 'runId' | 'resume' | 'rewind'
   /** Bound handles, whole rows, or one after the other. */
   readonly style: 'handles' | 'rows' | 'mixed'
   /** As fast as it goes; a few rows a millisecond; bursts with pauses between them. */
@@ -32,6 +37,9 @@ export interface Orders {
   /** Longest wait of finish(). */
   readonly finishDeadlineMs: number
 }
+
+/** Beyond every step that is logged. */
+export const REWIND_STEP: number = 2 ** 52
 
 export function paramsOf(life: number): Record<string, number> {
   return { [`rate of ${life}`]: 0.1 + life }

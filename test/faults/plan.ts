@@ -10,22 +10,29 @@ export interface Life {
   readonly backend: Backend
   /** How many processes have written to the run before. */
   readonly life: number
+  /** Whether there is a run that can be resumed. */
+  readonly isThere: boolean
 }
 
 /** The second are more points than a lane holds. */
 const FLAT_ROWS = [1_500, 10_000] as const
 const FINISH_DEADLINE_MS = 5_000
 
-export function plan(random: Random, { dir, runId, backend, life }: Life): { orders: Orders; kill: Kill } {
+export function plan(
+  random: Random,
+  { dir, runId, backend, life, isThere }: Life,
+): { orders: Orders; kill: Kill } {
   const after = random.pick(['', 'logging', 'logging', 'logging', 'finishing'] as const)
   const pace = random.pick(['flat', 'steady', 'bursts'] as const)
   const turns = random.next() < 0.7
+  const entry = random.pick(['runId', 'resume', 'resume', 'rewind'] as const)
   const orders: Orders = {
     dir,
     runId,
     life,
     diaries: dir,
     backend,
+    entry: isThere ? entry : 'runId',
     style: random.pick(['handles', 'rows', 'mixed']),
     pace,
     rowsPerMs: 1 + random.below(6),

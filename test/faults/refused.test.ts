@@ -76,7 +76,7 @@ async function prepare(context: TestContext): Promise<Standing> {
 }
 
 function ordersOf({ round: { random, dir }, backends }: Standing, finishAfterMs: number): Orders {
-  const planned = plan(random, { dir, runId: RUN, backend: backends.config, life: 0 }).orders
+  const planned = plan(random, { dir, runId: RUN, backend: backends.config, life: 0, isThere: false }).orders
   return {
     ...planned,
     ...{ pace: 'bursts', rowsPerMs: 1, pauseMs: 40, turns: true, hasWorker: true },

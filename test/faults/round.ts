@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Environment } from '../../src/core/options.ts'
 import { openRun, type Stats } from '../../src/index.ts'
 import { type SyncedRun, syncRun } from '../../src/pipeline/delivery/sync-run.ts'
 import { readRunFile } from '../../src/pipeline/store/run-file.ts'
+import { tracelet } from '../cli/run-cli.ts'
 import type { Random } from '../random.ts'
 import { readAppended } from '../sinks/fakes/harnesses.ts'
 import { eventFileOf } from './event-file.ts'
@@ -23,15 +24,18 @@ import {
   checkSums,
   readJournal,
   type StoredSeries,
+  sum,
 } from './verdict.ts'
 import { checkRemoteRecords, checkStoredRecords, checkUploads } from './verdict-records.ts'
-import { runAndKill, syncAndKill } from './victim.ts'
+import { type Death, type Kill, runAndKill, syncAndKill } from './victim.ts'
 
 /** What no kill may bring about. */
 const NEVER = ['ERR_LAW', 'ERR_SINK_BUG', 'ERR_JOURNAL_DAMAGED', 'ERR_CURSOR_DAMAGED', 'ERR_JOURNAL_WRITE']
 /** While faults go on, a sync may end with something left; after so many they are over. */
 const SYNCS_IN_STORM = 3
 const SYNC_DEADLINE_MS = 60_000
+/** A sync beside a trainer that lives longer is killed. */
+const BESIDE_MS = 2_000
 
 export interface Result {
   /** Of trainers, and of processes that synced. */
@@ -78,10 +82,13 @@ async function play(round: Round, backends: RoundBackends, story: string[]): Pro
   const lives: Orders[] = []
   backends.storm('killing')
   for (let life = random.pick([1, 1, 2, 3]); life > 0; life--) {
-    const { orders, kill } = plan(random, { dir, runId, backend: backends.config, life: lives.length })
+    const isThere = existsSync(join(folder, 'run.json'))
+    const run = { dir, runId, backend: backends.config, life: lives.length, isThere }
+    const { orders, kill } = plan(random, run)
     lives.push(orders)
-    story.push(JSON.stringify({ orders, kill }))
-    const death = await round.alone(() => runAndKill('trainer', JSON.stringify(orders), kill))
+    const isSynced = random.next() < 0.2
+    story.push(JSON.stringify({ orders, kill, isSynced }))
+    const death = await round.alone(() => trainAndKill(orders, kill, isSynced ? folder : undefined))
     story.push(death.isKilled ? 'killed' : 'ended', death.stderr)
     checkSaid(death.stderr)
     if (death.isKilled) result.kills++
@@ -104,6 +111,20 @@ async function play(round: Round, backends: RoundBackends, story: string[]): Pro
     fakes.offset.runs.delete(runId)
   }
   return { ...result, faults: backends.faults() }
+}
+
+/** @param synced folder of the run, which another process is to sync while it is trained, in vain or after the kill */
+async function trainAndKill(orders: Orders, kill: Kill, synced: string | undefined): Promise<Death> {
+  let beside: Promise<Death> | undefined
+  const death = await runAndKill('trainer', JSON.stringify(orders), kill, () => {
+    if (synced === undefined) return
+    beside = runAndKill('sync-program', synced, { after: '', ms: BESIDE_MS })
+    // told when it is awaited
+    beside.catch(() => {})
+  })
+  const said = await beside
+  if (said !== undefined) checkSaid(said.stderr)
+  return death
 }
 
 async function killSyncs({ random }: Round, folder: string, story: string[], result: Result): Promise<void> {
@@ -136,8 +157,15 @@ async function deliver(
     if (Object.values(synced.destinations).every(({ complete }) => complete)) break
   }
   backends.heal()
+  if (round.random.next() < 0.5) {
+    const { code, stdout, stderr } = await tracelet(dirname(folder), 'sync', folder)
+    assert.equal(code, 0, stdout + stderr)
+    // whoever was killed is closed as such by the next sync
+    if (sum(journal.map(({ step }) => step.length)) > 0)
+      assert.notEqual(openRun(folder).state().state, 'running', stdout)
+  }
   const synced = await sync(folder)
-  story.push(`sync without faults: ${JSON.stringify(synced.destinations)}`)
+  story.push(`synced: ${JSON.stringify(synced.destinations)}`)
   checkDelivered(round, backends, folder, journal, synced)
   await checkNothingIsSentAgain(round, backends, folder, journal)
 }

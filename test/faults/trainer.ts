@@ -6,9 +6,16 @@ import { writeFileSync, writeSync } from 'node:fs'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { monotonicNow } from '../../src/core/clock.ts'
-import { type AttachedRun, attachRun, type Run, type RunHandle, startLogging } from '../../src/index.ts'
+import {
+  type AttachedRun,
+  attachRun,
+  type Run,
+  type RunHandle,
+  type StartOptions,
+  startLogging,
+} from '../../src/index.ts'
 import { workerUrl } from '../../src/pipeline/worker-url.ts'
-import { diaryPath, latenessPath, type Orders, paramsOf, statsPath, tagsOf } from './orders.ts'
+import { diaryPath, latenessPath, type Orders, paramsOf, REWIND_STEP, statsPath, tagsOf } from './orders.ts'
 import { Diary, ENTRY, type ThreadIds, threadIds } from './progress.ts'
 import { Recorder } from './recorder.ts'
 import { SERIES, seriesName, stepOf, type Thread, valueAt } from './truth.ts'
@@ -104,12 +111,12 @@ interface WorkerStart {
 const STOP = { asked: 1, done: 2 } as const
 
 async function main(orders: Orders): Promise<void> {
-  const { dir, runId, backend, life, hasWorker } = orders
+  const { dir, life, hasWorker } = orders
   const helpers = threadIds().filter((id) => id !== String(process.pid))
   const data = { path: latenessPath(orders) }
   new Worker(workerUrl('./lateness', import.meta.url), { workerData: data }).unref()
   const before = new Set(threadIds())
-  const run = startLogging({ dir, runId, backend, params: paramsOf(life), tags: tagsOf(life) })
+  const run = startLogging({ dir, ...entryOf(orders), params: paramsOf(life), tags: tagsOf(life) })
   // the first new one is the drain thread: it was there before those that it starts
   const threads = {
     helpers,
@@ -133,6 +140,11 @@ async function main(orders: Orders): Promise<void> {
   writeFileSync(statsPath(orders), JSON.stringify(stats))
   trainer.note(ENTRY.finished)
   process.exit(0)
+}
+
+function entryOf({ entry, runId, backend }: Orders): StartOptions {
+  if (entry === 'runId') return { runId, backend }
+  return { resume: entry === 'resume' ? runId : { runId, fromStep: REWIND_STEP } }
 }
 
 async function work({ orders, handle, threads, stop }: WorkerStart): Promise<void> {

@@ -33,11 +33,17 @@ export interface Death {
 
 /**
  * @param program name of a module of this folder
+ * @param onLogging called when it says that it has begun to log
  * @throws Error when it ends by itself with another exit code than 0
  */
-export function runAndKill(program: string, argument: string, kill: Kill): Promise<Death> {
+export function runAndKill(
+  program: string,
+  argument: string,
+  kill: Kill,
+  onLogging: () => void = () => {},
+): Promise<Death> {
   const path = fileURLToPath(workerUrl(`./${program}`, import.meta.url))
-  return run(program, [process.execPath, path, argument], process.env, kill, [0])
+  return run(program, [process.execPath, path, argument], process.env, kill, [0], onLogging)
 }
 
 /** `tracelet sync` of one run's folder; it may end by itself with something left. */
@@ -52,6 +58,7 @@ async function run(
   env: NodeJS.ProcessEnv,
   kill: Kill,
   codes: readonly (number | null)[],
+  onLogging: () => void = () => {},
 ): Promise<Death> {
   // Above what else the machine does, where that is allowed; `nice` goes on without it where it is not.
   const command = [...ABOVE_OTHERS, ...program]
@@ -81,7 +88,9 @@ async function run(
   if (kill.after === '') arm()
   child.stderr.on('data', (text) => (stderr += text))
   child.stdout.on('data', (text) => {
+    const wasLogging = stdout.includes('logging')
     stdout += text
+    if (!wasLogging && stdout.includes('logging')) onLogging()
     if (kill.after !== '' && stdout.includes(kill.after)) arm()
   })
   const [code, by] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]

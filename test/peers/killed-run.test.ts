@@ -1,6 +1,6 @@
 /** TensorBoard's own reader on the event file of a run whose processes were killed while they logged to it. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -32,16 +32,16 @@ test(`TensorBoard reads every point of a run that was killed ${LIVES} times, onc
   context.after(() => rmSync(dir, { recursive: true, force: true }))
   const random = new Random(SEED)
   const run = { dir, runId: 'killed', backend: 'tensorboard' } as const
+  const folder = join(dir, 'default', run.runId)
   const lives: Orders[] = []
   while (lives.length < LIVES) {
     const orders = {
-      ...plan(random, { ...run, life: lives.length }).orders,
+      ...plan(random, { ...run, life: lives.length, isThere: existsSync(join(folder, 'run.json')) }).orders,
       ...{ finishAfterMs: 0, hasWorker: true },
     }
     lives.push(orders)
     await runAndKill('trainer', JSON.stringify(orders), { after: 'logging', ms: KILLED_AFTER_MS })
   }
-  const folder = join(dir, 'default', run.runId)
   const journal = readJournal(folder, lives)
   checkLaw(await sync(folder), journal, folder)
   const seen = (await runPeerScript(python, 'read_tensorboard.py', [join(dir, 'default')])) as Seen

@@ -68,7 +68,11 @@ test(`MLflow holds every point, text, image and file of runs that were killed, o
       proxy.storm({ seed: random.below(2 ** 31), ...STORMS[name], fits })
     storm('killing')
     for (let life = random.pick([1, 2, 3]); life > 0; life--) {
-      const { orders: planned, kill } = plan(random, { ...run, life: lives.length })
+      const { orders: planned, kill } = plan(random, {
+        ...run,
+        life: lives.length,
+        isThere: existsSync(join(folder, 'run.json')),
+      })
       const orders = { ...planned, rowsPerMs: 1, flatRows: FLAT_ROWS }
       lives.push(orders)
       const death = await runAndKill('trainer', JSON.stringify(orders), kill)

@@ -137,7 +137,7 @@ describe('a real MLflow server that refuses a run for a while', { skip: !isLong 
       }
       const backend = { mlflow: { uri, ...TRAINER }, tensorboard: {} }
       const orders: Orders = {
-        ...plan(new Random(), { dir, runId, backend, life: 0 }).orders,
+        ...plan(new Random(), { dir, runId, backend, life: 0, isThere: false }).orders,
         ...{ pace: 'bursts', rowsPerMs: 1, pauseMs: 500, turns: true, hasWorker: false },
         ...{ flushEveryMs: 20, recordEveryMs: 0, finishAfterMs: 20_000, finishDeadlineMs: 1_500 },
       }
