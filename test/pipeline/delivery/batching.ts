@@ -122,7 +122,7 @@ export function deliver(
         item.isSettled = true
       }
       for (const item of prefix.commit(batcher.position)) {
-        take(item, arrived)
+        take(item, arrived, journal)
         batcher.commit(item)
         batcher.release(item)
       }
@@ -149,7 +149,7 @@ function assertWithin(item: Item, { maxItems, maxBytes, pointBytes }: SinkLimits
   assert.ok(batch.length * pointBytes(2) <= maxBytes)
 }
 
-function take(item: Item, arrived: Arrived): void {
+function take(item: Item, arrived: Arrived, journal: MemoryJournal): void {
   arrived.filtered += item.filtered ?? item.sums.filtered
   arrived.recordsFiltered += item.sums.recordsFiltered
   if (item.record !== undefined) {
@@ -167,6 +167,7 @@ function take(item: Item, arrived: Arrived): void {
   for (let at = 0; at < batch.length; at++) {
     arrived.seqs.push(seqOf(at))
     arrived.points.push(seqOf(at))
+    assert.equal(batch.value[at], journal.valueOf(seqOf(at)))
   }
   if (batch.rows === undefined) return
   for (let row = 0; row + 1 < batch.rows.length; row++) {

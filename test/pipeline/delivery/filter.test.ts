@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { RunRecord, SinkCapabilities, SinkLimits } from '../../../src/core/types.ts'
-import type { JournalPoints } from '../../../src/pipeline/delivery/batcher.ts'
+import type { BatcherOptions, JournalPoints } from '../../../src/pipeline/delivery/batcher.ts'
 import type { Filters, PointFilter } from '../../../src/pipeline/delivery/filter.ts'
 import { PointBatcher } from '../../../src/pipeline/delivery/point-batcher.ts'
+import { RowBatcher } from '../../../src/pipeline/delivery/row-batcher.ts'
 import { Random, SEED } from '../../random.ts'
 import { deliver, limitsOf, modelRows, randomJournal } from './batching.ts'
 import { MemoryJournal } from './memory-journal.ts'
+import { Stage } from './stage.ts'
 
 const ROUNDS = 300
 
@@ -115,6 +117,32 @@ describe(`filters, seed ${SEED}`, () => {
     assert.deepEqual([0, 1, 2, 3].map(items[1]!.points!.seqOf), [43, 53, 63, 73])
   })
 
+  test('W5 what was filtered and not handed out yet is not passed by the cursor', () => {
+    const journal = new MemoryJournal()
+    for (let row = 0; row < 127; row++) journal.frame([[row, row, 'a', 1]])
+    journal.frame([[200, 200, 'b', 1]])
+    const notB: PointFilter = {
+      mask: ({ points }, kept) => points.series.forEach((id, at) => void (kept[at] &&= +(id === 0))),
+    }
+    const batcher = new RowBatcher(optionsOf(journal, { points: [notB], records: [] }))
+    assert.deepEqual(batcher.next(false), [])
+    assert.equal(batcher.place([]).seq, 127)
+    const [filtered] = batcher.next(false)
+    assert.equal(filtered!.sums.filtered, 1)
+    assert.equal(batcher.place([]).seq, 128)
+  })
+
+  test('a batch that is halved settles what was filtered within it once', async () => {
+    const stage = new Stage(new MemoryJournal().scalars('loss', 1_000, 50), { options: { everyN: 4 } })
+    stage.sink.rule = (batch) =>
+      'length' in batch && batch.length > 30
+        ? { status: 'split', code: 'ERR_REFUSED', reason: 'too many' }
+        : undefined
+    await stage.finish()
+    const { delivered, filtered } = stage.cursor.settled
+    assert.deepEqual([delivered, filtered, stage.cursor.seq], [250, 750, 1_000])
+  })
+
   test('a filter is told of every record in its place, also of those before the cursor', () => {
     const note = (notes: string): RunRecord => ({ kind: 'notes', notes })
     const journal = new MemoryJournal().record(note('a')).scalars('loss', 2, 2).record(note('b'))
@@ -129,13 +157,17 @@ describe(`filters, seed ${SEED}`, () => {
   })
 })
 
-function batcherOf(
+function batcherOf(...given: Parameters<typeof optionsOf>): PointBatcher {
+  return new PointBatcher(optionsOf(...given))
+}
+
+function optionsOf(
   journal: MemoryJournal,
   filters: Filters,
   maxItems = 100,
   from = { seq: 0, back: 0 },
-): PointBatcher {
+): BatcherOptions {
   const limits: SinkLimits = { maxItems, maxBytes: 1e6, pointBytes: () => 1, inFlight: 1, lingerMs: 0 }
   const capabilities = { shape: 'points', records: [] } as unknown as SinkCapabilities
-  return new PointBatcher({ reader: journal.reader(from.back), limits, capabilities, from, filters })
+  return { reader: journal.reader(from.back), limits, capabilities, from, filters }
 }

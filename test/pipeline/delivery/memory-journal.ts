@@ -83,6 +83,14 @@ export class MemoryJournal {
     return this
   }
 
+  /** Of a point. */
+  valueOf(seq: number): number | undefined {
+    const frame = this.entries.find(
+      (entry) => entry.kind === 'points' && entry.seq <= seq && endOf(entry) > seq,
+    )
+    return frame?.kind === 'points' ? frame.points.value[seq - frame.seq] : undefined
+  }
+
   /** As it is read where only records matter. */
   recordsReader(from = 0): RecordsReader {
     const reader = this.reader(from)

@@ -11,6 +11,9 @@ import { extremesOf } from './thinned.ts'
 const FRAME_MS = 20
 const SERIES = 5
 const MAX_LAG_MS = 2_000
+const OPEN_FRAMES = 20
+const LONG_ROWS = 5
+const LONG_ROWS_FROM = 1_000_000
 
 /** A run that logs at its own pace, and a sink that takes its time for every point; one clock for both. */
 class SlowBackend {
@@ -115,18 +118,30 @@ class SlowBackend {
     return this.journal.seq - this.journal.records
   }
 
-  /** Rows of all series, in frames; each closes the rows of the one before. */
+  /**
+   * Rows of all series, in frames; each closes the rows of the one before. And some rows that stay open for
+   * OPEN_FRAMES, with a point in each, of the same series.
+   */
   #produce(until: number): void {
     const rowMs = (1_000 * SERIES) / this.#pointsPerSecond
     while (this.#madeTo < Math.min(until, this.#until)) {
       const first = this.#row
       const rows = Math.round(FRAME_MS / rowMs)
+      const frame = first / rows
+      const long = LONG_ROWS_FROM + LONG_ROWS * Math.floor(frame / OPEN_FRAMES)
+      const longRows = Array.from({ length: LONG_ROWS }, (_, index) => long + index)
+      const closed = Array.from({ length: frame === 0 ? 0 : rows }, (_, index) => first - rows + index)
       this.journal.frame(
-        Array.from({ length: rows * SERIES }, (_, index) => {
-          const row = first + Math.floor(index / SERIES)
-          return [row, row, `s${index % SERIES}`, this.#random.next()] as const
-        }),
-        Array.from({ length: first === 0 ? 0 : rows }, (_, index) => first - rows + index),
+        [
+          ...Array.from({ length: rows * SERIES }, (_, index) => {
+            const row = first + Math.floor(index / SERIES)
+            return [row, row, `s${index % SERIES}`, this.#random.next()] as const
+          }),
+          ...longRows.map((row) => [row, row, `long${frame % OPEN_FRAMES}`, this.#random.next()] as const),
+        ],
+        frame > 0 && frame % OPEN_FRAMES === 0
+          ? [...closed, ...longRows.map((row) => row - LONG_ROWS)]
+          : closed,
       )
       if (this.#random.below(20) === 0) this.journal.record({ kind: 'tags', tags: { a: `${first}` } })
       this.#row += rows
