@@ -1,31 +1,37 @@
-/** The frames that a segment got since it was last known to be safe, to be written again elsewhere. */
-import { FRAME_HEADER_BYTES } from './format.ts'
+/** The frames of a stretch of a segment, to be written again elsewhere. */
+import { FRAME } from './format.ts'
 import { nextFrame, SegmentFile } from './segment-file.ts'
+import type { JournalPlace } from './segments.ts'
 
-export interface FramesSince {
-  /** First sequence number in them, and points before it; undefined when there are none. */
-  readonly seq: number | undefined
-  readonly points: number | undefined
+export interface FramesBetween {
+  /** Of the first of them; undefined when there are none. */
+  readonly place: JournalPlace | undefined
   readonly frames: Iterable<Uint8Array>
 }
 
-/** @param from end of a frame, or 0; SEGMENT and SERIES frames at the beginning come too and do no harm */
-export function framesSince(folder: string, number: number, from: number, to: number): FramesSince {
-  const file = new SegmentFile(folder, number)
+const NONE: FramesBetween = { place: undefined, frames: [] }
+
+/**
+ * What cannot be read is left out: readers see by the sequence numbers that it is gone. SEGMENT and SERIES frames are
+ * left out too: every segment begins with its own, and the seals of an older one hold no more.
+ * @param from end of a frame, or 0
+ */
+export function framesBetween(folder: string, number: number, from: number, to: number): FramesBetween {
   try {
-    const at = file.search(from, to)
-    const first = at < 0 ? undefined : file.header(at)
-    return {
-      seq: first?.firstSeq,
-      points: first?.pointsBefore,
-      frames: intactFrames(folder, number, from, to),
+    const file = new SegmentFile(folder, number)
+    try {
+      const at = file.search(from, to)
+      if (at < 0) return NONE
+      const { firstSeq, pointsBefore } = file.header(at)!
+      return { place: { firstSeq, pointsBefore }, frames: intactFrames(folder, number, from, to) }
+    } finally {
+      file.close()
     }
-  } finally {
-    file.close()
+  } catch {
+    return NONE
   }
 }
 
-/** Damaged ones are left out: readers see by the sequence numbers that they are gone. */
 function* intactFrames(folder: string, number: number, from: number, to: number): Generator<Uint8Array> {
   const file = new SegmentFile(folder, number)
   try {
@@ -33,14 +39,23 @@ function* intactFrames(folder: string, number: number, from: number, to: number)
       const header = file.header(at)!
       const next = nextFrame(at, header)
       if (next > to) return
-      if (typeof file.payload(at, header) !== 'string') {
+      const isBeginning = header.type === FRAME.segment || header.type === FRAME.series
+      if (!isBeginning && typeof file.payload(at, header) !== 'string') {
         const frame = new Uint8Array(next - at)
-        if (frame.length < FRAME_HEADER_BYTES || !file.copy(at, frame)) return
+        if (!copied(file, at, frame)) return
         yield frame
       }
       at = file.search(next, to)
     }
   } finally {
     file.close()
+  }
+}
+
+function copied(file: SegmentFile, at: number, into: Uint8Array): boolean {
+  try {
+    return file.copy(at, into)
+  } catch {
+    return false
   }
 }

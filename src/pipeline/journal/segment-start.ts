@@ -1,5 +1,5 @@
 /** What a segment begins with (J3, J4), and the making of its file. */
-import { closeSync, openSync, unlinkSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, unlinkSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Series } from '../../core/types.ts'
 import { FILE_MODE } from '../store/folder.ts'
@@ -31,9 +31,15 @@ export function layStart(
 
 /**
  * Makes the file, which must not be there: of two writers that take each other for dead only one gets it. Leaves
- * nothing behind when it throws. Returns a descriptor that appends.
+ * nothing behind when it throws, unless the disk refuses even that.
+ * @param onLeftBehind told then: the file is there and nothing of it may be read
+ * @returns a descriptor that appends
  */
-export function createSegment(path: string, parts: Iterable<Uint8Array>): { fd: number; bytes: number } {
+export function createSegment(
+  path: string,
+  parts: Iterable<Uint8Array>,
+  onLeftBehind: () => void = () => {},
+): { fd: number; bytes: number } {
   const fd = openSync(path, 'ax+', FILE_MODE)
   let bytes = 0
   try {
@@ -42,8 +48,15 @@ export function createSegment(path: string, parts: Iterable<Uint8Array>): { fd: 
       bytes += part.length
     }
   } catch (error) {
-    closeSync(fd)
-    unlinkSync(path)
+    try {
+      // whoever finds the file in spite of all finds no frame in it
+      ftruncateSync(fd, 0)
+      unlinkSync(path)
+    } catch {
+      onLeftBehind()
+    } finally {
+      closeSync(fd)
+    }
     throw error
   }
   return { fd, bytes }

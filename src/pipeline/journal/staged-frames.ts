@@ -19,6 +19,23 @@ const processStaging = new Staging()
 /** What a frame's header says beside what is seen from its payload. */
 export type FramePlace = Omit<FrameHeader, 'type' | 'payloadBytes' | 'payloadCrc' | 'count'>
 
+/** A block that only carries counts. */
+export const NO_POINTS: StagedPoints = {
+  length: 0,
+  series: new Uint32Array(0),
+  value: new Float64Array(0),
+  fragments: {
+    length: 0,
+    step: new Float64Array(0),
+    time: new Float64Array(0),
+    row: new Uint32Array(0),
+    count: new Uint32Array(0),
+  },
+  closed: new Uint32Array(0),
+  closedLength: 0,
+  coalesced: 0,
+}
+
 export class StagedFrames {
   readonly stretches: Stretch[] = []
   /** Lane → position. */

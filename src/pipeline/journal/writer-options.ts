@@ -20,6 +20,8 @@ export interface JournalWriterOptions {
   readonly syncer?: WriterSyncer
   /** Default: one descriptor of its own, open until `close()`. */
   readonly descriptors?: WriterDescriptors
+  /** Makes the run's folder again when somebody has deleted it. Absent: nothing is written any more then. */
+  readonly onMissingFolder?: () => void
 }
 
 /** What the sync thread's reports come back with. */
@@ -33,6 +35,9 @@ export interface WriterSyncer {
   closeAfterSync(fd: number): void
 }
 export interface WriterDescriptors {
+  /** Throws when the file is not there. */
   acquire(path: string): number
   close(path: string): void
+  /** The descriptor of the file if it is open just now. */
+  held?(path: string): number | undefined
 }

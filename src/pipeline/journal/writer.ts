@@ -2,25 +2,24 @@
  * Appends one run's points and records to its journal: frames are staged, then committed by one write.
  * format.ts tells what is written and why (J1 …). Synchronous; lives in the drain thread.
  */
-import { closeSync } from 'node:fs'
-import { join } from 'node:path'
 import { monotonicNow } from '../../core/clock.ts'
 import { TraceletError } from '../../core/errors.ts'
 import type { RunRecord, SeriesId } from '../../core/types.ts'
 import type { StagedPoints } from '../coalesce.ts'
-import { sizeOf, writeStretches } from './append.ts'
-import { FORMAT_VERSION, FRAME, NO_LANE, segmentName, stampOf } from './format.ts'
+import { FORMAT_VERSION, FRAME, NO_LANE, stampOf } from './format.ts'
 import { decodeRecord, encodeRecord, encodeSeries } from './records.ts'
-import { framesSince } from './rewrite.ts'
 import { type JournalEnd, scanJournal } from './scan.ts'
-import { createSegment, layStart } from './segment-start.ts'
+import { SegmentChain } from './segment-chain.ts'
+import { layStart } from './segment-start.ts'
+import type { JournalPlace } from './segments.ts'
 import { SeriesTable } from './series-table.ts'
-import { type FramePlace, StagedFrames } from './staged-frames.ts'
+import { type FramePlace, NO_POINTS, StagedFrames } from './staged-frames.ts'
 import type { JournalSyncId, JournalWriterOptions } from './writer-options.ts'
 
 export const SEGMENT_BYTES: number = 64 * 1024 * 1024
-/** Seals that each segment repeats: so many segments may be lost without one before them losing its end. */
-const KEPT_SEALS = 8
+/** Pause after a failed commit, doubled by each further one: a disk that is full for an hour must cost nothing. */
+const FIRST_RETRY_MS = 20
+const MAX_RETRY_MS = 1000
 
 export type { JournalSyncId, JournalWriterOptions } from './writer-options.ts'
 
@@ -32,28 +31,23 @@ export class JournalWriter {
   readonly #options: JournalWriterOptions
   readonly #stamp: number
   readonly #series: SeriesTable
-  readonly #seals: Map<number, number>
+  readonly #chain: SegmentChain
   /** Where this process took over. */
   readonly #processSeq: number
   readonly #processPoints: number
   #seq: number
   #points: number
   #nextRow: number
-  #number: number
-  #fd = -1
-  #committedBytes = 0
-  /** Of them: SEGMENT and the series known at its beginning. */
-  #startBytes = 0
-  #syncedBytes = 0
-  /** Part of a frame may stand after #committedBytes: the next commit begins a new segment. */
-  #isTorn = false
-
   readonly #staged = new StagedFrames()
   /** For the next POINTS frame. */
   #coalesced = 0
   #lost = 0
   #lostRecords = 0
   #isClosed = false
+  /** Of the last commit, if it failed. */
+  #failure: TraceletError | undefined
+  #retryAt = 0
+  #retryMs = FIRST_RETRY_MS
 
   private constructor(options: JournalWriterOptions) {
     this.#options = options
@@ -66,12 +60,14 @@ export class JournalWriter {
     this.#processSeq = start?.processSeq ?? this.#seq
     this.#processPoints = start?.processPoints ?? this.#points
     this.#nextRow = end.nextRow
-    this.#number = end.lastNumber
     this.#series = new SeriesTable(end.series.values(), end.nextSeries)
-    this.#seals = new Map(end.seals)
     this.session = end.session + 1
     this.lanePositions = new Map(options.session === 'drain' ? end.lanes : [])
-    this.#beginSegment(this.#seq, this.#points)
+    this.#chain = this.#trying(() => {
+      const chain = this.#openChain(end)
+      chain.begin(this.#end)
+      return chain
+    })
   }
 
   /**
@@ -112,16 +108,28 @@ export class JournalWriter {
   }
   /** Of the segment being written: its number, path, descriptor and length. */
   get segment(): number {
-    return this.#number
+    return this.#chain.number
   }
   get path(): string {
-    return join(this.#options.folder, segmentName(this.#number))
+    return this.#chain.path
   }
   get fd(): number {
-    return this.#options.descriptors?.acquire(this.path) ?? this.#fd
+    return this.#chain.fd
   }
   get committedBytes(): number {
-    return this.#committedBytes
+    return this.#chain.committedBytes
+  }
+  /** Of all segments of the run, with those of earlier processes. */
+  get journalBytes(): number {
+    return this.#chain.totalBytes
+  }
+  /** Whether a sync has failed, or is still to come, for more than the segment that is written. */
+  get isUnsafe(): boolean {
+    return this.#chain.isUnsafe || this.#chain.hasUnsynced
+  }
+  /** Whether another writer has gone on with this journal. */
+  get isTakenOver(): boolean {
+    return this.#chain.isTakenOver
   }
 
   /** A new row's number: serial within the run, modulo 2^32. */
@@ -173,50 +181,62 @@ export class JournalWriter {
 
   /**
    * Appends everything staged with one write. Throws ERR_JOURNAL_WRITE when that fails: what was staged is then
-   * lost, and nothing of it will be read.
+   * lost, and nothing of it will be read. After a failure the disk is left alone for up to a second, and what comes
+   * meanwhile is lost.
    * @param now monotonic ms
+   * @param mustTry however short ago it failed
    */
-  commit(now: number = monotonicNow()): void {
+  commit(now: number = monotonicNow(), mustTry = false): void {
     if (this.#staged.stretches.length === 0) return
     try {
-      if (this.#isTorn || this.#committedBytes - this.#startBytes >= this.#segmentBytes) {
-        this.#beginSegment(this.#seq, this.#points)
-      }
-      this.#append(now)
+      if (this.#failure !== undefined && now < this.#retryAt && !mustTry) throw this.#failure
+      const { memory, stretches, bytes } = this.#staged
+      this.#following(() => this.#chain.append({ memory, stretches, bytes }, this.#end, now))
     } catch (error) {
       this.#forgetStaged(false)
-      throw this.#writeError(error)
+      throw this.#failed(this.#writeError(error), now)
     }
+    this.#failure = undefined
+    this.#retryMs = FIRST_RETRY_MS
     this.#seq += this.#staged.points + this.#staged.records
     this.#points += this.#staged.points
     for (const [lane, position] of this.#staged.lanes) this.lanePositions.set(lane, position)
     this.#forgetStaged(true)
   }
 
-  /** Takes in what the sync thread reported for this writer's id. Throws ERR_JOURNAL_WRITE as `commit` does. */
-  handleSync(report: { id: JournalSyncId; syncedBytes: number; failure: string }): void {
-    if (report.id.segment !== this.#number) return
-    if (report.failure === '') this.#syncedBytes = Math.max(this.#syncedBytes, report.syncedBytes)
-    else {
-      this.resealAfterFailedSync(this.#syncedBytes)
-      if (this.#isClosed) this.#release()
-    }
+  /**
+   * Takes in what the sync thread reported for this writer's id. Throws ERR_JOURNAL_WRITE when what a failed sync may
+   * have lost cannot be written again: that is tried with every commit from then on, before anything else.
+   */
+  handleSync({
+    id,
+    syncedBytes,
+    failure,
+  }: {
+    id: JournalSyncId
+    syncedBytes: number
+    failure: string
+  }): void {
+    const { segment } = this
+    this.#following(() => this.#chain.handleSync(id.segment, syncedBytes, failure === '', this.#end))
+    if (this.#isClosed && this.segment !== segment) this.#chain.release()
   }
 
   /**
-   * After a failed sync the system may have dropped what it had not written and call the file clean: the segment is
-   * sealed where it was last known to be safe, and everything since is written again into a new one.
+   * Looks whether the segment is where it was made, and puts it back if somebody has deleted it.
+   * @returns whether that was necessary
+   * @throws TraceletError ERR_JOURNAL_WRITE when it cannot be put back
    */
-  resealAfterFailedSync(syncedBytes: number): void {
-    const since = framesSince(this.#options.folder, this.#number, syncedBytes, this.#committedBytes)
-    const whole = this.#committedBytes
-    this.#committedBytes = syncedBytes
-    try {
-      this.#beginSegment(since.seq ?? this.#seq, since.points ?? this.#points, since.frames)
-    } catch (error) {
-      this.#committedBytes = whole
-      throw this.#writeError(error)
-    }
+  putBack(): boolean {
+    if (this.#isClosed || this.#chain.isThere) return false
+    this.#options.onMissingFolder?.()
+    this.#following(() => this.#chain.restore(this.#end))
+    return true
+  }
+
+  /** @param bytes that retention has removed of this journal */
+  removed(bytes: number): void {
+    this.#chain.removed(bytes)
   }
 
   /** Commits what is staged and a clean end. The journal stays readable whether this succeeds or throws. */
@@ -226,14 +246,15 @@ export class JournalWriter {
     try {
       if (this.#lost > 0 || this.#lostRecords > 0 || this.#coalesced > 0) this.stagePoints(NO_POINTS)
       this.#staged.addMark(FRAME.end, new Uint8Array(0), this.#place(NO_LANE, 0))
-      this.commit()
+      this.commit(undefined, true)
     } finally {
-      this.#release()
+      this.#chain.release()
     }
   }
 
-  get #segmentBytes(): number {
-    return this.#options.segmentBytes ?? SEGMENT_BYTES
+  /** Where the next frame to be committed begins. */
+  get #end(): JournalPlace {
+    return { firstSeq: this.#seq, pointsBefore: this.#points }
   }
 
   #stageSeries(): void {
@@ -258,18 +279,6 @@ export class JournalWriter {
     }
   }
 
-  #append(now: number): void {
-    const fd = this.fd
-    try {
-      writeStretches(fd, this.#staged.memory, this.#staged.stretches)
-    } catch (error) {
-      this.#isTorn = sizeOf(fd) !== this.#committedBytes
-      throw error
-    }
-    this.#committedBytes += this.#staged.bytes
-    this.#options.syncer?.dirty(fd, { writer: this, segment: this.#number }, this.#committedBytes, now)
-  }
-
   #forgetStaged(isJournaled: boolean): void {
     if (isJournaled) {
       this.#series.stagedWritten()
@@ -282,59 +291,52 @@ export class JournalWriter {
     this.#staged.clear()
   }
 
-  /** Seals the present segment at #committedBytes and goes on in a new one. Changes nothing when it throws. */
-  #beginSegment(firstSeq: number, pointsBefore: number, frames: Iterable<Uint8Array> = []): void {
-    const { folder, runId, nonce, descriptors, syncer } = this.#options
-    if (this.#startBytes > 0) this.#seals.set(this.#number, this.#committedBytes)
-    const number = this.#number + 1
-    const start = layStart(
-      {
-        runId,
-        nonce,
-        number,
-        createdAt: Date.now(),
-        lanes: this.lanePositions,
-        seals: new Map([...this.#seals].sort(([a], [b]) => b - a).slice(0, KEPT_SEALS)),
-        processSeq: this.#processSeq,
-        processPoints: this.#processPoints,
+  #openChain({ lastNumber, seals }: JournalEnd): SegmentChain {
+    const { folder, runId, nonce, descriptors, syncer, onMissingFolder } = this.#options
+    return new SegmentChain({
+      folder,
+      segmentBytes: this.#options.segmentBytes ?? SEGMENT_BYTES,
+      syncer,
+      descriptors,
+      onMissingFolder,
+      lastNumber,
+      seals,
+      idOf: (segment) => ({ writer: this, segment }),
+      layStart: (number, seals, place) => {
+        const lanes = this.lanePositions
+        const [processSeq, processPoints] = [this.#processSeq, this.#processPoints]
+        const start = { runId, nonce, number, createdAt: Date.now(), lanes, seals, processSeq, processPoints }
+        return layStart(start, this.#series.all(), { ...this.#place(NO_LANE, 0), ...place, count: 0 })
       },
-      this.#series.all(),
-      { ...this.#place(NO_LANE, 0), firstSeq, pointsBefore, count: 0 },
-    )
-    let made: { fd: number; bytes: number }
-    try {
-      made = createSegment(join(folder, segmentName(number)), concatenate(start, frames))
-    } catch (error) {
-      throw this.#writeError(error)
-    }
-    this.#release()
-    if (descriptors) closeSync(made.fd)
-    this.#number = number
-    this.#fd = descriptors ? -1 : made.fd
-    this.#committedBytes = made.bytes
-    this.#startBytes = start.length
-    this.#syncedBytes = 0
-    this.#isTorn = false
-    this.#series.allWritten()
-    syncer?.dirtyFolder(folder)
-    syncer?.dirty(this.fd, { writer: this, segment: number }, made.bytes, monotonicNow())
+    })
+  }
+
+  /** A segment that was begun defines all series. @throws TraceletError ERR_JOURNAL_WRITE */
+  #following(work: () => void): void {
+    const { segment } = this
+    this.#trying(work)
+    if (this.segment !== segment) this.#series.allWritten()
   }
 
   #scan(): JournalEnd {
+    return this.#trying(() => scanJournal(this.#options.folder, this.#stamp))
+  }
+
+  #trying<Result>(work: () => Result): Result {
     try {
-      return scanJournal(this.#options.folder, this.#stamp)
+      return work()
     } catch (error) {
       throw this.#writeError(error)
     }
   }
 
-  #release(): void {
-    const { descriptors, syncer } = this.#options
-    if (this.#startBytes === 0 || (!descriptors && this.#fd < 0)) return
-    if (descriptors) descriptors.close(this.path)
-    else if (syncer) syncer.closeAfterSync(this.#fd)
-    else closeSync(this.#fd)
-    this.#fd = -1
+  #failed(error: TraceletError, now: number): TraceletError {
+    if (error !== this.#failure) {
+      this.#failure = error
+      this.#retryAt = now + this.#retryMs
+      this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
+    }
+    return error
   }
 
   #writeError(cause: unknown): TraceletError {
@@ -345,25 +347,4 @@ export class JournalWriter {
       cause,
     })
   }
-}
-
-const NO_POINTS: StagedPoints = {
-  length: 0,
-  series: new Uint32Array(0),
-  value: new Float64Array(0),
-  fragments: {
-    length: 0,
-    step: new Float64Array(0),
-    time: new Float64Array(0),
-    row: new Uint32Array(0),
-    count: new Uint32Array(0),
-  },
-  closed: new Uint32Array(0),
-  closedLength: 0,
-  coalesced: 0,
-}
-
-function* concatenate(first: Uint8Array, others: Iterable<Uint8Array>): Generator<Uint8Array> {
-  yield first
-  yield* others
 }

@@ -32,7 +32,7 @@ test(
     const scribe = new Scribe(folder, { descriptors: { acquire, close } })
     scribe.points([{ name: 'a', step: 1, value: 1 }], { lane: 0, position: 1 }).commit()
     isFull = true
-    for (let i = 0; i < 3; i++) {
+    const stage = () => {
       scribe.points(
         [
           { name: 'b', step: 2, value: 2 },
@@ -42,7 +42,12 @@ test(
       )
       scribe.record({ kind: 'tags', tags: {} })
       assert.deepEqual([scribe.writer.stagedPoints, scribe.writer.stagedRecords], [2, 1])
-      assert.throws(() => scribe.commit(), { code: 'ERR_JOURNAL_WRITE', message: /ENOSPC/ })
+    }
+    for (let i = 0; i < 3; i++) {
+      stage()
+      // the disk is asked once, and then left alone for a while
+      assert.throws(() => scribe.writer.commit(1000 + i), { code: 'ERR_JOURNAL_WRITE', message: /ENOSPC/ })
+      scribe.staged = []
       assert.deepEqual([scribe.writer.stagedPoints, scribe.writer.stagedBytes, scribe.writer.seq], [0, 0, 1])
       assert.equal(scribe.writer.lanePositions.get(0), 1)
     }
@@ -127,7 +132,8 @@ test('after a failed sync everything since the last good one is written again, a
   assert.deepEqual(seen, [1, 2, 3, 4])
   live.close()
   // nothing of the new segment was synced either
-  scribe.writer.resealAfterFailedSync(0)
+  scribe.writer.handleSync({ id: { ...id, segment: 2 }, syncedBytes: 1, failure: 'EIO' })
+  assert.equal(scribe.writer.segment, 3)
   scribe.points([{ name: 'd', step: 5, value: 5 }]).commit()
   scribe.writer.close()
   truncateSync(join(folder, segmentName(1)), syncedBytes)

@@ -1,22 +1,35 @@
-/** Writes under a limit of the file size; what it says goes to the test. argv: folder. */
+/**
+ * Writes under a limit of the file size; what it says goes to the test. argv: folder, and 'stays full' to end without
+ * a word after an append that failed.
+ */
 import { writeSync } from 'node:fs'
 import { Scribe } from './scribe.ts'
 
 // Without a listener the signal ends the process before the write can say EFBIG.
 process.on('SIGXFSZ', () => {})
-const scribe = new Scribe(process.argv[2]!)
+const [folder, end] = process.argv.slice(2)
+const scribe = new Scribe(folder!)
 let failures = 0
 let lost = 0
-for (let i = 0; i < 60; i++) {
+let commits = 0
+
+function log(): boolean {
+  const i = commits++
   const count = 3 + (i % 90)
   scribe.points(Array.from({ length: count }, (_, k) => ({ name: 'a', step: i, value: i * 100 + k })))
   try {
     scribe.commit()
+    return true
   } catch (error) {
     if ((error as { code?: string }).code !== 'ERR_JOURNAL_WRITE') throw error
     failures++
     lost += count
+    return false
   }
 }
-scribe.writer.close()
+
+while (commits < 60) log()
+if (end === 'stays full') {
+  while (log());
+} else scribe.writer.close()
 writeSync(1, JSON.stringify({ failures, lost, committed: scribe.writer.seq }))

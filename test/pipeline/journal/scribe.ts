@@ -89,7 +89,8 @@ export class Scribe {
   commit(): this {
     const staged = this.staged
     this.staged = []
-    this.writer.commit()
+    // a disk that has just failed is asked again
+    this.writer.commit(undefined, true)
     for (const item of staged) this.items.push(item)
     return this
   }
