@@ -207,8 +207,8 @@ export class Stage {
   readonly uploadsBlock: Float64Array
   readonly live: Float64Array | undefined
   now = 1_000
-  /** Nothing is to be done before the clock goes on. True: now there is, or the end has come. */
-  onRest: (() => boolean) | undefined
+  /** Nothing is to be done before `next`. True: now there is, or the end has come. */
+  onRest: ((next: number) => boolean) | undefined
   /** False: the clock goes on although a call has not been answered. */
   waitsForSink: boolean
   guardIsOurs = true
@@ -382,7 +382,8 @@ export class Stage {
     for (let turns = 0; turns < 100_000; turns++) {
       if (until()) return
       const next = this.#turns()
-      if (next <= this.now || this.onRest?.()) continue
+      if (next <= this.now || this.onRest?.(next)) continue
+      if (next === Infinity && this.#calls === 0 && until()) return
       const patienceEnds = performance.now() + (next === Infinity ? 2_000 : 0)
       for (let rounds = 0; !this.#isWoken && (rounds < 5 || performance.now() < patienceEnds); rounds++) {
         await turnOfLoop()
