@@ -1,10 +1,5 @@
 /** `tracelet sync`: sends what runs at rest still owe their backends. */
-import {
-  isSynced,
-  type NotSynced,
-  type SyncedRun,
-  type SyncOutcome,
-} from '../../pipeline/delivery/sync-outcome.ts'
+import { isSynced, type NotSynced, type SyncOutcome } from '../../pipeline/delivery/sync-outcome.ts'
 import { DEFAULT_PARALLEL, type SyncRunsOptions, syncRuns } from '../../pipeline/delivery/sync-runs.ts'
 import { say } from '../../pipeline/say.ts'
 import {
@@ -20,9 +15,8 @@ import {
 } from '../command.ts'
 import { DeliveryProgress } from '../delivery-progress.ts'
 import { asTraceletError } from '../overview.ts'
-import { ProgressBar } from '../progress.ts'
 import { StatusLine } from '../status-line.ts'
-import { count, jsonText, plain } from '../text.ts'
+import { jsonText, plain } from '../text.ts'
 import { allRuns, namedRuns, type Places, type Unfound } from './folders.ts'
 import {
   closingLine,
@@ -34,6 +28,7 @@ import {
   lacksDestination,
   totalsOf,
 } from './report.ts'
+import { RunsProgress } from './runs-progress.ts'
 import { newDestination } from './to.ts'
 import { Told } from './told.ts'
 import { watchUntilSignal } from './watch-command.ts'
@@ -156,44 +151,34 @@ async function syncAll(
   // the standard output is the document's alone
   const output = isJson ? process.stderr : process.stdout
   const progress = new DeliveryProgress(output)
-  const bar = new ProgressBar('syncing', folders.length, 'runs', output)
-  const told = new Told(!isOne, () => (isOne ? progress.clear() : bar.clear()))
+  const runs = isOne ? undefined : new RunsProgress(folders.length, output)
+  const told = new Told(!isOne, () => (runs ?? progress).clear())
   if (isOne && !isJson) status.show(`delivering ${plain(folders[0]!)}`)
-  let ended = 0
-  let sent = 0
   try {
     return await syncRuns(folders, {
       ...options,
       onMessage: (message) => told.hear(message),
-      onStart: (_, read) => {
+      onStart: (run, read) => {
         status.clear()
-        if (isOne) progress.start(read)
+        if (runs === undefined) progress.start(read)
+        else runs.start(run, read)
       },
       onEnd: (outcome) => {
-        ended++
-        if (isOne) progress.stop()
+        progress.stop()
+        runs?.end(outcome)
         status.clear()
-        bar.clear()
-        if (isSynced(outcome)) {
-          sent += sentBy(outcome)
-          if (!isJson) write(isFull ? `${formatRun(outcome)}\n` : formatRunLine(outcome))
-        }
-        if (!isOne) bar.update(ended, folders.length, `${count(sent)} new`)
+        if (isSynced(outcome) && !isJson) write(isFull ? `${formatRun(outcome)}\n` : formatRunLine(outcome))
       },
     })
   } finally {
     progress.stop()
-    bar.clear()
+    runs?.stop()
     status.clear()
   }
 }
 
 function write(text: string | undefined): void {
   if (text !== undefined) process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
-}
-
-function sentBy({ destinations }: SyncedRun): number {
-  return Object.values(destinations).reduce((sum, one) => sum + one.sent.points + one.sent.records, 0)
 }
 
 function notFound({ folder, error }: Unfound): NotSynced {

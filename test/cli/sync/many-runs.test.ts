@@ -18,7 +18,9 @@ import { openRun } from '../../../src/index.ts'
 import { takeGuard } from '../../../src/pipeline/store/guard.ts'
 import { manyRuns, POINTS_PER_RUN, RECORDS_PER_RUN } from '../../pipeline/delivery/many-runs.ts'
 import { IdentityServer } from '../../sinks/fakes/identity-server.ts'
+import { OffsetServer } from '../../sinks/fakes/offset-server.ts'
 import { cliCommand, cliEnvironment, tracelet } from '../run-cli.ts'
+import { inTerminal } from '../terminal.ts'
 
 /** With TRACELET_TEST_LONG=1 as many as a year leaves behind. */
 const RUNS = process.env.TRACELET_TEST_LONG === '1' ? 2_000 : 300
@@ -179,6 +181,21 @@ test('of many runs at a backend that is away one says so, and the next sync send
   const sent = await tracelet(root, 'sync', '--all')
   assert.equal(sent.code, 0, sent.stdout + sent.stderr)
   assertStored(back, folders)
+})
+
+test('a terminal shows how many of the runs have ended and how much was sent', async (context) => {
+  const { root } = await setUp(context)
+  const slow = await OffsetServer.start()
+  context.after(() => slow.stop())
+  // long enough for the line to be drawn
+  slow.answersAfterMs = () => 100
+  manyRuns(root, 5, { offset: slow.url })
+  const shown = await inTerminal(context, root, ['sync', '--all', '--parallel', '2'], { columns: 90 })
+  if (shown === undefined) return
+  assert.equal(shown.code, 0, shown.screen)
+  assert.match(shown.screen, /syncing ━*─+ +\d+ % {2}[1-4]\/5 runs .*\d+ new/)
+  assert.doesNotMatch(shown.lines.join('\n'), /━|runs\/s/, 'it is gone at the end')
+  assert.equal(shown.lines.filter((text) => / offset 22 new$/.test(text)).length, 5)
 })
 
 test('a run whose process died is closed as killed first, and the backend hears of it', async (context) => {
