@@ -8,6 +8,7 @@
  * D4  A drain whose EPOCH has passed stops before the next append; the segment its successor begins has sealed
  *     what it may have written since.
  */
+import { monotonicNow } from '../core/clock.ts'
 import { toErrorRecord } from '../core/errors.ts'
 import { LaneReader, laneId } from '../ring/lane-reader.ts'
 import { CONTROL, CONTROL_F64 } from '../ring/layout.ts'
@@ -97,6 +98,7 @@ export class Drain implements LaneOwner {
   /** @param isInherited whether a former drain thread had it */
   addRun(order: RunOrder, isInherited: boolean): void {
     if (this.runs.has(order.number)) return
+    this.#beat()
     const run = new DrainRun(order, isInherited, this.#disk)
     this.runs.set(order.number, run)
     if (run.failure !== undefined) this.#hooks.onIssue(run, toErrorRecord(run.failure, 'ERR_JOURNAL_WRITE'))
@@ -146,10 +148,15 @@ export class Drain implements LaneOwner {
     }
   }
 
+  /** A sign of life: also between runs that are opened or closed, of which there may be a thousand at once. */
+  #beat(now = monotonicNow()): void {
+    this.#controlF64[CONTROL_F64.heartbeat] = now
+  }
+
   /** One round over all lanes. Returns the slots taken. */
   pass(now: number): number {
     this.#controlF64[CONTROL_F64.clock] = Date.now()
-    this.#controlF64[CONTROL_F64.heartbeat] = now
+    this.#beat(now)
     const flush = this.#flushTicket
     const flushing = flush !== Atomics.load(this.#control, CONTROL.flushDone)
     // a lane announced before the flush was asked for belongs to it
@@ -163,22 +170,23 @@ export class Drain implements LaneOwner {
     for (const lane of this.#lanes.values()) taken += this.#takeFrom(lane, settling)
     for (const report of this.#disk.syncer.poll(now)) this.#handleSync(report)
     if (now - this.#caredAt >= CARE_MS) this.#care(now)
-    if (settling || this.#staged >= APPEND_POINTS || this.#isDue(now)) this.append(now)
+    if (settling || this.#staged >= APPEND_POINTS || this.#isDue(now)) this.append(now, settling)
     if (finishing.length > 0) this.#finish(finishing, now)
     if (flushing) this.#answerFlush(flush)
     return taken
   }
 
   /** Appends everything staged and frees its slots. */
-  append(now: number): void {
+  append(now: number, mustTry = false): void {
     if (this.isFenced) return
     if (this.#definitions.length > 0) {
       this.#hooks.onDefinitions(this.#definitions)
       this.#definitions = []
     }
     for (const run of this.#dirty) {
-      const failure = run.append(now)
-      if (failure !== undefined) this.#hooks.onIssue(run, toErrorRecord(failure, 'ERR_JOURNAL_WRITE'))
+      if (this.#dirty.size > MANY_RUNS) this.#beat()
+      const issue = run.append(now, mustTry)
+      if (issue !== undefined) this.#hooks.onIssue(run, issue)
     }
     if (this.isFenced) return
     if (this.#dirty.size > 0) this.#hooks.onAppend()
@@ -287,6 +295,9 @@ export class Drain implements LaneOwner {
     this.#forgetRuns()
     for (const run of this.runs.values()) {
       run.updateSyncAge()
+      const issue = run.lookAfterFolder(now)
+      if (issue !== undefined) this.#hooks.onIssue(run, issue)
+      run.removeDelivered()
       for (const producer of run.producers) {
         if (producer.isClean) producer.stage.rest()
         if (!producer.stage.hasOpenRows) continue
@@ -324,8 +335,9 @@ export class Drain implements LaneOwner {
         if (producer.isClean) this.soil(producer)
       }
     }
-    this.append(now)
+    this.append(now, true)
     for (const run of finishing) {
+      this.#beat()
       if (run.mustSync()) {
         this.#finishing.push(run)
         continue
