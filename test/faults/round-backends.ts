@@ -120,9 +120,9 @@ export class RoundBackends {
   }
 }
 
-/** Whether a fault can befall a request. */
-export function fits(fault: ProxyFault, { bytes }: Passing): boolean {
-  return fault.kind !== 'answer' || fault.status !== 413 || bytes >= LARGE_BYTES
+/** Whether a fault can befall a request: a file (PUT) that is too large once is refused for good. */
+export function fits(fault: ProxyFault, { method, bytes }: Passing): boolean {
+  return fault.kind !== 'answer' || fault.status !== 413 || (method === 'POST' && bytes >= LARGE_BYTES)
 }
 
 function modulePath(path: string): string {

@@ -99,11 +99,15 @@ export function checkLaw(synced: SyncedRun, journal: readonly StoredSeries[], fo
   for (const [name, sums] of Object.entries(synced.destinations)) {
     const { filtered, rejected, pending, records, complete, reason } = sums
     assert.ok(complete, `${name} is not complete: ${reason}`)
-    assert.deepEqual({ filtered, rejected, pending }, { filtered: 0, rejected: 0, pending: 0 }, name)
+    assert.deepEqual(
+      { filtered, rejected, pending },
+      { filtered: 0, rejected: 0, pending: 0 },
+      `${name}: ${JSON.stringify(sums)}`,
+    )
     assert.deepEqual(
       { filtered: records.filtered, rejected: records.rejected, pending: records.pending },
       { filtered: untaken(name, folder), rejected: 0, pending: 0 },
-      `records of ${name}`,
+      `records of ${name}: ${JSON.stringify(records)}`,
     )
   }
 }
