@@ -78,3 +78,31 @@ function segmentStart(file: SegmentFile): SegmentStart | undefined {
   }
   return undefined
 }
+
+/**
+ * Where the segment's own frames begin; -1 when it has none. From then on the file knows its stamp. A frame that was
+ * copied to its front must not be taken for its beginning.
+ */
+export function findStart(file: SegmentFile): number {
+  let first = -1
+  const counts = new Map<number, number>()
+  for (let at = file.search(0, Infinity); at >= 0; ) {
+    const header = file.header(at)!
+    if (first < 0) first = at
+    counts.set(header.stamp, (counts.get(header.stamp) ?? 0) + 1)
+    if (header.type === FRAME.segment) {
+      const payload = file.payload(at, header)
+      const isOwn = typeof payload !== 'string' && decodeSegment(payload)?.number === file.number
+      if (isOwn) {
+        file.stamp = header.stamp
+        return at
+      }
+    }
+    const next = nextFrame(at, header)
+    at = file.header(next) === undefined ? file.search(at + 1, Infinity) : next
+  }
+  if (first < 0) return -1
+  // Both copies of its beginning are damaged: it is of the process that wrote the most of it.
+  file.stamp = [...counts].reduce((most, one) => (one[1] > most[1] ? one : most))[0]
+  return file.search(first, Infinity)
+}

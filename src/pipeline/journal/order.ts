@@ -26,11 +26,11 @@ export class FrameOrder {
       for (let at = scanned.search(0, end); at >= 0; ) {
         const header = scanned.header(at)!
         const next = nextFrame(at, header)
-        if (header.count > 0 && next <= end) {
-          const { firstSeq: from, count } = header
-          spans.push({ at, from, to: from + count })
+        const { firstSeq: from, count } = header
+        if (next <= end) {
           if (from < highest) isAscending = false
           highest = Math.max(highest, from)
+          if (count > 0) spans.push({ at, from, to: from + count })
         }
         at = next < end && scanned.header(next) !== undefined ? next : scanned.search(at + 1, end)
       }

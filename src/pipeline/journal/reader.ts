@@ -4,6 +4,7 @@
  * where retention removed it.
  */
 import type { JournalEntry, JournalReader, Series, SeriesId } from '../../core/types.ts'
+import { findStart } from './arrange.ts'
 import { FRAME, FRAME_HEADER_BYTES, type FrameHeader, frameBytes, isPoints } from './format.ts'
 import { FrameOrder } from './order.ts'
 import { readPoints } from './points.ts'
@@ -57,7 +58,7 @@ class FrameReader {
   #end = 0
   /** Beyond so many bytes frames of `#nextSeq` and later do not count (J6). */
   #sealBytes = Infinity
-  #nextSeq = Infinity
+  #nextSeq: number | undefined
   /** Where to look for the next frame when there is none at #position: bytes may be missing before it. */
   #searchFrom = 0
   #order: FrameOrder | undefined
@@ -134,6 +135,8 @@ class FrameReader {
     this.#position = 0
     this.#searchFrom = 0
     this.#order = undefined
+    this.#hasLookedAhead = false
+    findStart(file)
     this.#findEnd(file)
   }
 
@@ -141,7 +144,7 @@ class FrameReader {
     const end = this.#segments.endOf(file)
     this.#end = end === undefined && this.#isLive ? Infinity : file.sizeBytes
     this.#sealBytes = end?.sealBytes ?? Infinity
-    this.#nextSeq = end?.nextSeq ?? Infinity
+    this.#nextSeq = end?.nextSeq
   }
 
   #lookForSeal(): void {
@@ -157,7 +160,7 @@ class FrameReader {
       const header = this.#position < this.#end ? file.header(this.#position) : undefined
       if (header && this.#counts(header)) {
         checkVersion(this.#segments.folder, file.number, header)
-        file.stamp = header.stamp
+        file.stamp ??= header.stamp
         if (this.#isOld(header)) {
           this.#skip(header)
           isFresh = false
@@ -194,12 +197,14 @@ class FrameReader {
     const end = this.#position + frameBytes(payloadBytes)
     if (end > this.#end) return false
     if (end <= this.#sealBytes) return true
-    return count > 0 ? firstSeq + count <= this.#nextSeq : firstSeq < this.#nextSeq
+    const nextSeq = this.#nextSeq ?? 0
+    return count > 0 ? firstSeq + count <= nextSeq : firstSeq < nextSeq
   }
 
   /** Whether what comes before the frame stands after it. */
   #isEarly(header: FrameHeader): boolean {
     if (header.firstSeq <= this.#seq) return false
+    if (header.firstSeq >= (this.#nextSeq ?? Infinity)) return true
     this.#order ??= new FrameOrder(this.#file!, this.#end)
     return this.#order.isEarly(this.#position, header, this.#seq)
   }
@@ -337,12 +342,12 @@ class FrameReader {
     while (this.#series[this.#knownSeries] !== undefined) this.#knownSeries++
   }
 
-  /** Both frames that defined a series may be damaged: later segments define it again. */
+  /** Both frames that defined a series may be damaged: later segments define it again. Or they come too late. */
   #areKnown(ids: Uint32Array, highest: number): boolean {
     if (highest < this.#knownSeries) return true
     if (!this.#hasLookedAhead) {
       this.#hasLookedAhead = true
-      this.#define(this.#segments.seriesAfter(this.#file!.number))
+      this.#define(this.#segments.seriesFrom(this.#file!))
     }
     return ids.every((id) => this.#series[id] !== undefined)
   }

@@ -1,7 +1,7 @@
 /** What a writer must know of the journal it continues, from its headers and series definitions alone. */
 import { TraceletError } from '../../core/errors.ts'
 import type { Series } from '../../core/types.ts'
-import { Arrangement } from './arrange.ts'
+import { Arrangement, findStart } from './arrange.ts'
 import {
   FORMAT_VERSION,
   FRAME,
@@ -45,6 +45,7 @@ export function scanJournal(folder: string, stamp: number, runId?: string): Jour
   const seals = new Map<number, number>()
   let nextSeries = 0
   let end: FrameHeader | undefined
+  let isEndSure = false
   let start: SegmentStart | undefined
   for (const { number, path } of places.reverse()) {
     const segment = scanSegment(new SegmentFile(folder, number, path), folder, seals.get(number) ?? Infinity)
@@ -61,8 +62,10 @@ export function scanJournal(folder: string, stamp: number, runId?: string): Jour
         }
       }
     }
-    end ??= segment.last
-    if (end && series.size >= nextSeries && (!isOurs || start !== undefined)) break
+    // One that does not say which it is may be a copy of an older one: its numbers are not the last then.
+    if (!isEndSure) end = laterOf(end, segment.last)
+    isEndSure ||= segment.start?.number === number && segment.last !== undefined
+    if (isEndSure && series.size >= nextSeries && (!isOurs || start !== undefined)) break
   }
   return {
     lastNumber: Math.max(0, files.at(-1) ?? 0, places[0]?.number ?? 0),
@@ -99,12 +102,12 @@ function scanSegment(file: SegmentFile, folder: string, seal: number): SegmentSc
     let last: FrameHeader | undefined
     let nextSeries = 0
     let goodBytes = 0
+    findStart(file)
     for (let at = file.search(0, end); at >= 0; at = frameAfter(file, at, end)) {
       const header = file.header(at)!
       checkVersion(folder, file.number, header)
       if (nextFrame(at, header) > end) break
       goodBytes = nextFrame(at, header)
-      file.stamp = header.stamp
       last = laterOf(last, header)
       nextSeries = Math.max(nextSeries, header.nextSeries)
       if (header.lane !== NO_LANE) lanes.set(header.lane, header.position)

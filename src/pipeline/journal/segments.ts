@@ -2,10 +2,10 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Series } from '../../core/types.ts'
-import { Arrangement, type SegmentPlace } from './arrange.ts'
+import { Arrangement, findStart, type SegmentPlace } from './arrange.ts'
 import { FRAME, type FrameHeader, segmentName } from './format.ts'
 import { decodeSegment, decodeSeries } from './records.ts'
-import { checkVersion } from './scan.ts'
+import { checkVersion, frameAfter } from './scan.ts'
 import { nextFrame, SegmentFile } from './segment-file.ts'
 
 /** A sequence number, and how many of those below it are points. */
@@ -15,8 +15,11 @@ export type JournalPlace = Pick<FrameHeader, 'firstSeq' | 'pointsBefore'>
 export interface SegmentEnd {
   /** All bytes up to here do. */
   readonly sealBytes: number
-  /** Beyond, where bytes that came in between have pushed them, frames of numbers below this do. */
-  readonly nextSeq: number
+  /**
+   * First number of the next segment, where that says it. Beyond the seal, where bytes that came in between have
+   * pushed them, frames of numbers below it count too.
+   */
+  readonly nextSeq: number | undefined
 }
 
 export class Segments {
@@ -61,14 +64,13 @@ export class Segments {
 
   /** Undefined while no later segment has frames: it may grow. */
   endOf(file: SegmentFile): SegmentEnd | undefined {
-    let nextSeq: number | undefined
+    let next: FrameHeader | undefined
     for (const place of this.#after(file.number)) {
-      const start = this.#readStart(place, [])
-      nextSeq ??= start?.firstSeq
+      next ??= this.#readStart(place, [])
       const sealBytes = this.#seals.get(file.number)
-      if (sealBytes !== undefined) return { sealBytes, nextSeq: nextSeq ?? 0 }
+      if (sealBytes !== undefined) return { sealBytes, nextSeq: ownStart(next) }
     }
-    return nextSeq === undefined ? undefined : { sealBytes: file.sizeBytes, nextSeq }
+    return next === undefined ? undefined : { sealBytes: file.sizeBytes, nextSeq: ownStart(next) }
   }
 
   /** Cheap answer to whether `endOf` may have changed its mind. */
@@ -88,9 +90,21 @@ export class Segments {
     return undefined
   }
 
-  /** Series that later segments begin with. */
-  seriesAfter(number: number): Series[] {
+  /** Series that the segment defines anywhere, and that later segments begin with. */
+  seriesFrom({ number, path }: SegmentFile): Series[] {
     const series: Series[] = []
+    const file = this.#open({ number, path })
+    try {
+      findStart(file)
+      for (let at = file.search(0, Infinity); at >= 0; at = frameAfter(file, at, Infinity)) {
+        const header = file.header(at)!
+        if (header.type !== FRAME.series) continue
+        const payload = file.payload(at, header)
+        if (typeof payload !== 'string') series.push(...(decodeSeries(payload) ?? []))
+      }
+    } finally {
+      file.close()
+    }
     for (const next of this.#after(number)) this.#readStart(next, series)
     return series
   }
@@ -106,7 +120,7 @@ export class Segments {
   #start(place: SegmentPlace): JournalPlace | undefined {
     const file = this.#open(place)
     try {
-      const at = file.search(0, Infinity)
+      const at = findStart(file)
       return at < 0 ? undefined : file.header(at)
     } finally {
       file.close()
@@ -114,10 +128,10 @@ export class Segments {
   }
 
   /** Reads the frames that a segment begins with; the first of them, undefined when it has none yet. */
-  #readStart(place: SegmentPlace, series: Series[]): JournalPlace | undefined {
+  #readStart(place: SegmentPlace, series: Series[]): FrameHeader | undefined {
     const file = this.#open(place)
     try {
-      let at = file.search(0, Infinity)
+      let at = findStart(file)
       if (at < 0) return undefined
       const first = file.header(at)
       for (let header = file.header(at); header; header = file.header(at)) {
@@ -136,4 +150,8 @@ export class Segments {
       file.close()
     }
   }
+}
+
+function ownStart(header: FrameHeader | undefined): number | undefined {
+  return header?.type === FRAME.segment ? header.firstSeq : undefined
 }
