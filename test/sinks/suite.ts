@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import type { Bench } from './bench.ts'
 import type { Check } from './suite/check.ts'
 import { FAULT_CHECKS } from './suite/faults.ts'
+import { FILTERED_CHECKS } from './suite/filtered.ts'
 import { LIFE_CHECKS } from './suite/life.ts'
 import { REWIND_CHECKS } from './suite/rewind.ts'
 import { STORM_CHECKS } from './suite/storm.ts'
@@ -19,6 +20,7 @@ export const CHECKS: readonly Check[] = [
   ...STORM_CHECKS,
   ...REWIND_CHECKS,
   ...UPLOAD_CHECKS,
+  ...FILTERED_CHECKS,
 ]
 
 /** S13: nothing that a sink ever says may hold a secret; asked after each check. */

@@ -10,7 +10,7 @@ const CAUGHT_UP_MS = 5_000
 /** Runs at one account are as slow as each other: one speaks for all. */
 const ACCOUNT_QUIET_MS = 60_000
 
-const spoke = new WeakMap<object, number>()
+const spoke = new WeakMap<object, { readonly by: Behind; readonly at: number }>()
 
 export class Behind {
   readonly #account: object
@@ -42,8 +42,9 @@ export class Behind {
     if (overMs < WATCH_MS || settled <= 0 || settled >= journaled || waiting <= before) return
     if (behindMs < Math.max(WORTH_MS, 2 * this.#toldMs)) return
     this.#toldMs = behindMs
-    if (now - (spoke.get(this.#account) ?? -Infinity) < ACCOUNT_QUIET_MS) return
-    spoke.set(this.#account, now)
+    const last = spoke.get(this.#account)
+    if (last !== undefined && last.by !== this && now - last.at < ACCOUNT_QUIET_MS) return
+    spoke.set(this.#account, { by: this, at: now })
     this.#isTold = true
     this.#tell(
       `takes ${count(settled)} points/s, the run logs ${count(journaled)}: it is ${duration(behindMs)} behind and falls back further. ` +

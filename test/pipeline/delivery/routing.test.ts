@@ -87,7 +87,8 @@ describe(`routing, seed ${SEED}`, () => {
       const journal = new MemoryJournal()
       for (let at = 0; at < 20; at++)
         journal.record(text(`${at % 2 === 0 ? 'a' : 'b'}/${at}`)).scalars('a/x', 5, 5)
-      const first = new Stage(journal, { ...UPLOADS, live: true, options: { include: ['a/*'] } })
+      const limits = { maxItems: 5 }
+      const first = new Stage(journal, { ...UPLOADS, limits, live: true, options: { include: ['a/*'] } })
       let uploads = 0
       if (behind === 'uploads') {
         first.uploader.uploadRule = () => (++uploads > 3 ? { status: 'retry', reason: 'slow' } : undefined)
@@ -98,6 +99,7 @@ describe(`routing, seed ${SEED}`, () => {
         await first.play(() => first.savedUploads.at(-1)?.seq === journal.seq && first.saved.length > 1)
       }
       await first.abandon()
+      assert.equal(first.cursor.seq < first.uploadsCursor.seq, behind === 'rows')
       const boundary = Math.max(first.cursor.seq, first.uploadsCursor.seq)
       for (let at = 20; at < 30; at++)
         journal.record(text(`${at % 2 === 0 ? 'a' : 'b'}/${at}`)).scalars('a/x', 5, 5)
