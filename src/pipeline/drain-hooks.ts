@@ -1,5 +1,5 @@
 /** What the drain asks of the thread around it. */
-import type { ErrorRecord } from '../core/errors.ts'
+import type { DrainIssue } from './disk-trouble.ts'
 import type { DrainRun } from './drain-run.ts'
 import type { SeriesDefinition } from './messages.ts'
 
@@ -11,5 +11,5 @@ export interface DrainHooks {
   readonly onAppend: () => void
   readonly onFinish: (run: DrainRun) => void
   readonly onOrphans: (points: number) => void
-  readonly onIssue: (run: DrainRun, issue: ErrorRecord) => void
+  readonly onIssue: (run: DrainRun, issue: DrainIssue) => void
 }

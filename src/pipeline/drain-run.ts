@@ -1,15 +1,24 @@
-/** One run as the drain sees it: its producers, its journal, its sums. */
+/**
+ * One run as the drain sees it: its producers, its journal, its sums.
+ *
+ * A disk that fails, or that the run has no more room on, costs what cannot be journaled meanwhile, counted. It is
+ * asked again by itself: a folder that was deleted is made again, with run.json, and a journal that could not be
+ * opened is opened later.
+ */
 import { dirname } from 'node:path'
 import { RUN, runCounters } from '../core/counters.ts'
 import { TraceletError } from '../core/errors.ts'
 import type { LaneReader } from '../ring/lane-reader.ts'
+import { DiskTrouble, type DrainIssue } from './disk-trouble.ts'
 import { Producer } from './drain-producer.ts'
+import { pointsBytes } from './journal/points.ts'
 import { type JournalSyncId, JournalWriter } from './journal/writer.ts'
+import { JournalRoom } from './journal-room.ts'
 import type { LaneSeries } from './lane-series.ts'
 import type { RunOrder } from './messages.ts'
+import { RunHome } from './run-home.ts'
 import { settledFloor } from './store/cursor.ts'
 import type { Descriptors } from './store/descriptors.ts'
-import { type Guard, takeGuard } from './store/guard.ts'
 import type { Syncer } from './store/syncer.ts'
 
 /** What all runs of a drain thread write with. */
@@ -20,6 +29,8 @@ export interface Disk {
   readonly isFenced: () => boolean
 }
 
+/** A journal that could not be opened is tried again after this long. */
+const REOPEN_MS = 1000
 export class DrainRun {
   readonly order: RunOrder
   readonly counters: Float64Array
@@ -32,7 +43,7 @@ export class DrainRun {
   readonly #isInherited: boolean
   /** Undefined when the journal could not be opened at all. */
   #writer: JournalWriter | undefined
-  #guard: Guard | undefined
+  readonly #home: RunHome
   /** Journaled by writers of this process that are closed. */
   #pointsBefore = 0
   #recordsBefore = 0
@@ -43,23 +54,33 @@ export class DrainRun {
   #stagedCoalesced = 0
   /** Why points cannot be journaled. */
   #unusable: unknown
+  #reopenAt = 0
+  readonly #trouble = new DiskTrouble()
+  readonly #room: JournalRoom
+  /** Since the last append, while there is no journal. */
+  #lostRecords = 0
 
   /** @param isInherited whether a former drain thread of this process had the run */
   constructor(order: RunOrder, isInherited: boolean, disk: Disk) {
     this.order = order
     this.counters = runCounters(order.counters)
     this.#disk = disk
+    this.#home = new RunHome(order.run.folder)
+    this.#room = new JournalRoom(order)
     this.#isInherited = isInherited
     this.#isReopened = this.isClosed
     try {
       // whoever started the run in this process holds the guard until here
       // but the order of a finished run must not take it from a live one of the same id
-      this.#guard = takeGuard(order.run.folder, 'writer', { replaceOwn: isInherited || !this.isClosed })
-      this.#writer = this.#openWriter(isInherited ? 'drain' : 'process')
+      this.#open({ replaceOwn: isInherited || !this.isClosed })
     } catch (error) {
       this.#unusable = error
-      return
     }
+  }
+
+  #open(options: { readonly replaceOwn: boolean }): void {
+    this.#home.take(options)
+    this.#writer = this.#openWriter(this.#isInherited ? 'drain' : 'process')
     this.#continueSums(this.#writer)
     this.#publish()
   }
@@ -79,7 +100,10 @@ export class DrainRun {
   }
 
   series(name: string, context: string): number {
-    const id = this.#writer?.series(name, context) ?? 0
+    // one that cannot be journaled yet gets the number that a new journal will give it
+    const known = () => this.#names.findIndex((one) => one[0] === name && one[1] === context)
+    const unwritten = () => (known() < 0 ? this.#names.length : known())
+    const id = this.#writer?.series(name, context) ?? unwritten()
     this.#names[id] = [name, context]
     return id
   }
@@ -109,9 +133,15 @@ export class DrainRun {
   stageRecord(producer: Producer, bytes: Uint8Array): boolean {
     if (this.#unusable !== undefined || !this.#writer) {
       this.counters[RUN.recordsLostDisk]!++
+      this.#lostRecords++
       return true
     }
     this.#stagePoints(producer)
+    if (!this.#room.takesRecord(this.#writer, bytes.length)) {
+      this.counters[RUN.recordsLostDisk]!++
+      this.#writer.countLost(0, 1)
+      return true
+    }
     try {
       this.#writer.stageRecord(bytes, producer.lane.id, producer.lane.position)
       return true
@@ -129,7 +159,7 @@ export class DrainRun {
     this.#isReopened = true
     const { sessionPoints, sessionRecords } = this.#writer
     try {
-      this.#guard = takeGuard(this.order.run.folder, 'writer')
+      this.#home.take()
       this.#writer = this.#openWriter('process')
       this.#defineAgain(this.#writer)
       this.#pointsBefore += sessionPoints
@@ -150,24 +180,37 @@ export class DrainRun {
     })
   }
 
-  /** Appends everything staged with one write. Returns why it failed, if it did: what was staged is lost then. */
-  append(now: number): unknown {
-    if (this.#unusable !== undefined || !this.#writer) return this.#lose(this.#unusable)
+  /**
+   * Appends everything staged with one write; what cannot be is counted as lost.
+   * @param mustTry however short ago the disk failed
+   * @returns what is to be told, if anything
+   */
+  append(now: number, mustTry = false): DrainIssue | undefined {
+    if (this.#unusable !== undefined || !this.#writer) {
+      const issue = this.#trouble.failed(this.#unusable, this.#lose(), this.#lostRecords, now)
+      this.#lostRecords = 0
+      this.#reopen(now)
+      return issue
+    }
     for (const producer of this.dirty) {
       this.#stagePoints(producer)
       producer.isClean = true
     }
     this.dirty.length = 0
     const { stagedPoints, stagedRecords } = this.#writer
+    const refused = this.#room.takeRefused()
     try {
-      this.#writer.commit(now)
+      this.#writer.commit(now, mustTry)
       if (this.isClosed) this.counters[RUN.late]! += stagedPoints
       this.#publish()
-      return undefined
+      if (refused !== undefined)
+        return this.#trouble.failed(refused.error, refused.points, refused.records, now)
+      return stagedPoints > 0 ? this.#trouble.works(this.order.run.id) : undefined
     } catch (error) {
       this.counters[RUN.lostDisk]! += stagedPoints
       this.counters[RUN.recordsLostDisk]! += stagedRecords
-      return error
+      const { points = 0, records = 0 } = refused ?? {}
+      return this.#trouble.failed(error, stagedPoints + points, stagedRecords + records, now)
     } finally {
       this.counters[RUN.coalesced]! += this.#stagedCoalesced
       this.#stagedCoalesced = 0
@@ -176,8 +219,7 @@ export class DrainRun {
 
   /** False when another process has taken the run over: this one must write no more. */
   touchGuard(): boolean {
-    if (this.#guard === undefined || this.#guard.touch()) return true
-    this.#guard = undefined
+    if (this.#home.touch(() => this.#writer?.isTakenOver ?? true)) return true
     this.#unusable = new TraceletError(
       'ERR_RUN_BUSY',
       `another process took run ${this.order.run.id} over while this machine slept; use \`group\` for runs that belong together`,
@@ -197,7 +239,8 @@ export class DrainRun {
   mustSync(): boolean {
     if (this.order.durability !== 'power') return false
     this.updateSyncAge()
-    if (this.isSynced) return false
+    // what a failed sync may have lost is not safe before it has been written again
+    if (this.isSynced && this.#writer?.isUnsafe !== true) return false
     this.syncNow()
     return true
   }
@@ -221,24 +264,70 @@ export class DrainRun {
       this.counters[RUN.closed] = 1
       this.#isReopened = false
       this.#publish()
-      this.#guard?.release()
+      this.#home.release()
     }
   }
 
-  /** The journal cannot be opened: points that come are counted as lost. */
-  #lose(error: unknown): unknown {
-    for (const { stage } of this.dirty) {
+  /**
+   * Looks whether the run's folder is where it was, and makes it again if somebody has deleted it.
+   * @returns what is to be told, if anything
+   */
+  lookAfterFolder(now: number): DrainIssue | undefined {
+    if (this.isClosed || this.#unusable !== undefined || this.#writer === undefined) return undefined
+    try {
+      if (!this.#writer.putBack()) return undefined
+      this.#publish()
+      const message = `the folder of run ${this.order.run.id} was deleted; it was made again, with what was still at hand`
+      return { code: 'ERR_JOURNAL_WRITE', message }
+    } catch (error) {
+      return this.#trouble.failed(error, 0, 0, now)
+    }
+  }
+
+  /** Segments that every destination has are removed by the sync thread, if the run's `retention` says so. */
+  removeDelivered(): void {
+    const writer = this.#writer
+    if (this.order.retention !== 'delivered' || writer === undefined || this.#unusable !== undefined) return
+    if (writer.journalBytes <= writer.committedBytes) return
+    this.#disk.syncer.removeDelivered(this.order.run.folder, writer.segment, (bytes) => writer.removed(bytes))
+  }
+
+  /** The journal cannot be opened: points that come are counted as lost. @returns how many */
+  #lose(): number {
+    let points = 0
+    for (const producer of this.dirty) {
+      const { stage } = producer
+      // rows that are open have no number that the journal knows
+      stage.closeRows()
+      points += stage.length
+      producer.taken += stage.length + stage.coalesced
       this.counters[RUN.lostDisk]! += stage.length
       this.counters[RUN.coalesced]! += stage.coalesced
       stage.clear()
+      producer.isClean = true
     }
-    for (const producer of this.dirty) producer.isClean = true
     this.dirty.length = 0
-    return error
+    return points
+  }
+
+  /** A disk that could not be written when the run was started may be by now. */
+  #reopen(now: number): void {
+    const isDisk = this.#unusable instanceof TraceletError && this.#unusable.code === 'ERR_JOURNAL_WRITE'
+    if (!isDisk || this.#writer !== undefined || this.isClosed || now < this.#reopenAt) return
+    this.#reopenAt = now + REOPEN_MS
+    try {
+      this.#home.restore()
+      this.#open({ replaceOwn: true })
+      this.#defineAgain(this.#writer!)
+      this.#unusable = undefined
+    } catch (error) {
+      this.#unusable = error
+    }
   }
 
   #openWriter(session: 'process' | 'drain'): JournalWriter {
     const { run, incarnation } = this.order
+    const home = this.#home
     // the writer sees to the names of its segments; the run's own name stands in the project's folder
     this.#disk.syncer.dirtyFolder(dirname(run.folder))
     return JournalWriter.open({
@@ -247,8 +336,11 @@ export class DrainRun {
       nonce: incarnation,
       session,
       floor: settledFloor(run.folder),
+      segmentBytes: this.#room.segmentBytes,
       syncer: this.#disk.syncer,
       descriptors: this.#disk.descriptors,
+      // the writer may outlive the run, which must not be held by it
+      onMissingFolder: () => home.restore(),
     })
   }
 
@@ -256,9 +348,12 @@ export class DrainRun {
     const { stage, lane } = producer
     if (stage.isEmpty) return
     stage.seal()
-    this.#writer!.stagePoints(stage, lane.id, lane.position)
     producer.taken += stage.length + stage.coalesced
     this.#stagedCoalesced += stage.coalesced
+    if (stage.length > 0 && !this.#room.takesPoints(this.#writer!, pointsBytes(stage), stage.length)) {
+      this.counters[RUN.lostDisk]! += stage.length
+      this.#writer!.countLost(stage.length, 0)
+    } else this.#writer!.stagePoints(stage, lane.id, lane.position)
     stage.clear()
   }
 

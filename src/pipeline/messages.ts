@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { ErrorRecord } from '../core/errors.ts'
 import type { DestinationName, RunId, RunInfo } from '../core/types.ts'
+import type { DrainIssue } from './disk-trouble.ts'
 
 /** One destination of a run, options resolved. Holds secrets: posted between threads, never written down. */
 export interface DestinationSpec {
@@ -27,6 +28,10 @@ export interface RunOrder {
   /** What `flush()` waits for: the append, or the sync that survives power loss. */
   readonly durability: 'process' | 'power'
   readonly rowMaxAgeMs: number
+  /** Default: no limit. */
+  readonly maxJournalBytes?: number
+  /** Default 'keep'. */
+  readonly retention?: 'keep' | 'delivered'
 }
 
 /** A series as its producer defined it in a lane: kept by main, should the drain thread have to be replaced. */
@@ -68,7 +73,7 @@ export type FromDrain =
   | { readonly type: 'definitions'; readonly definitions: readonly SeriesDefinition[] }
   /** Every destination of the run has answered 'closed'. */
   | { readonly type: 'finished'; readonly number: number }
-  | { readonly type: 'drain-issue'; readonly number: number; readonly issue: ErrorRecord }
+  | { readonly type: 'drain-issue'; readonly number: number; readonly issue: DrainIssue }
 
 /** What the delivery thread must know to deliver one run. */
 export interface DeliveryOrder {

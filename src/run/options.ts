@@ -46,6 +46,21 @@ export const RUN_OPTIONS = {
     env: ['TRACELET_DURABILITY'],
     doc: "What `flush()` waits for: 'process' survives the death of the process, 'power' that of the machine.",
   },
+  maxJournalBytes: {
+    type: 'number',
+    unit: 'bytes',
+    min: 65_536,
+    max: Number.MAX_SAFE_INTEGER,
+    env: ['TRACELET_MAX_JOURNAL_BYTES'],
+    doc: "Most that the run's journal may take on disk (images, files and the like not counted); beyond it the newest points are counted as lost, until `retention` has made room. Not given: no limit.",
+  },
+  retention: {
+    type: 'string',
+    default: 'keep',
+    values: ['keep', 'delivered'],
+    env: ['TRACELET_RETENTION'],
+    doc: "'delivered' removes the parts of the journal that every backend of the run has, while the run is written. Without effect where `local` is among its backends.",
+  },
   overflow: {
     type: 'string',
     default: 'block',

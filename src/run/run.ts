@@ -272,8 +272,10 @@ export class Run extends RunLogger implements AsyncDisposable {
   #receive(message: FromDrain): void {
     if (message.type === 'finished') this.#answered()
     else if (message.type === 'url') this.#hear(message.destination).url = message.url
-    else if (message.type === 'drain-issue') this.#plan.issues.report(message.issue)
-    else if (message.type === 'issue') this.#hearIssue(message)
+    else if (message.type === 'drain-issue') {
+      const { issue } = message
+      this.#plan.issues.report(issue, `${this.id} ${issue.severity ?? ''}${issue.code}`)
+    } else if (message.type === 'issue') this.#hearIssue(message)
     else if (message.type === 'closed' && !message.complete)
       this.#hear(message.destination).reason ||= message.reason
     if (!this.#lateReported && this.isFinished && this.stats().late > 0) {

@@ -105,6 +105,8 @@ export function startLogging(options: StartOptions = {}): Run {
         destinations: isOffline ? [JOURNAL_ONLY] : destinations,
         durability: resolved.durability,
         rowMaxAgeMs: resolved.rowMaxAgeMs,
+        retention: resolved.retention,
+        ...(resolved.maxJournalBytes !== undefined && { maxJournalBytes: resolved.maxJournalBytes }),
       },
       {
         finishDeadlineMs: resolved.finishDeadlineMs,

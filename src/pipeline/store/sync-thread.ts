@@ -8,6 +8,7 @@
  */
 import { closeSync, fdatasyncSync, openSync } from 'node:fs'
 import { type MessagePort, workerData } from 'node:worker_threads'
+import { removeDelivered } from '../retention.ts'
 import { syncFolder } from './sync-folder.ts'
 
 /** owner → sync thread */
@@ -17,12 +18,16 @@ export type SyncRequest =
   | { readonly ticket: number; readonly path: string }
   /** Makes the names in a folder durable. */
   | { readonly ticket: number; readonly folder: string }
+  /** Removes segments of the run in `delivered`, all below that number that every destination has. */
+  | { readonly ticket: number; readonly delivered: string; readonly below: number }
 
 /** sync thread → owner */
 export interface SyncAnswer {
   readonly ticket: number
   /** System's code and text of a failure; '' when it is safe now. */
   readonly failure: string
+  /** Of a removal. */
+  readonly removedBytes?: number
 }
 
 export interface SyncStart {
@@ -33,12 +38,22 @@ export interface SyncStart {
 
 const { port, answers } = workerData as SyncStart
 port.on('message', (request: SyncRequest) => {
-  port.postMessage({ ticket: request.ticket, failure: perform(request) } satisfies SyncAnswer)
+  const { ticket } = request
+  const answer: SyncAnswer = 'delivered' in request ? remove(request) : { ticket, failure: perform(request) }
+  port.postMessage(answer)
   Atomics.add(answers, 0, 1)
   Atomics.notify(answers, 0)
 })
 
-function perform(request: SyncRequest): string {
+function remove({ ticket, delivered, below }: Extract<SyncRequest, { below: number }>): SyncAnswer {
+  try {
+    return { ticket, failure: '', removedBytes: removeDelivered(delivered, below) }
+  } catch (error) {
+    return { ticket, failure: (error as Error).message }
+  }
+}
+
+function perform(request: Exclude<SyncRequest, { below: number }>): string {
   try {
     if ('fd' in request) fdatasyncSync(request.fd)
     else if ('path' in request) syncFile(request.path)

@@ -67,6 +67,7 @@ export class Syncer<Id = unknown> {
   readonly #files = new Map<number | string, DirtyFile<Id>>()
   #closing = 0
   readonly #folders = new Set<string>()
+  readonly #removals = new Map<number, { folder: string; onRemoved: (bytes: number) => void }>()
   readonly #underWay = new Map<number, DirtyFile<Id> | undefined>()
   #nextDueAt = Infinity
 
@@ -115,6 +116,14 @@ export class Syncer<Id = unknown> {
   dirtyFolder(folder: string): void {
     this.#folders.add(folder)
     this.#nextDueAt = Math.min(this.#nextDueAt, monotonicNow() + this.#intervalMs)
+  }
+
+  /** Lets the sync thread remove segments of a run (retention.ts); one request a folder at a time. */
+  removeDelivered(folder: string, below: number, onRemoved: (bytes: number) => void): void {
+    for (const removal of this.#removals.values()) if (removal.folder === folder) return
+    const ticket = ++this.#lastTicket
+    this.#removals.set(ticket, { folder, onRemoved })
+    this.#post({ ticket, delivered: folder, below }, undefined)
   }
 
   /** Makes what is dirty of this descriptor, or detached path, due at once. */
@@ -283,6 +292,8 @@ export class Syncer<Id = unknown> {
       const answer = next.message as SyncAnswer
       const file = this.#underWay.get(answer.ticket)
       this.#underWay.delete(answer.ticket)
+      this.#removals.get(answer.ticket)?.onRemoved(answer.removedBytes ?? 0)
+      this.#removals.delete(answer.ticket)
       if (file?.request !== undefined) reports.push(this.#settle(file, file.request, answer.failure, now))
     }
     this.#findNextDue()
