@@ -103,6 +103,7 @@ export class Desk {
     }
     const from = (fromSeq: number, pointsBelow: number | undefined): OpenJournalOptions => ({
       fromSeq,
+      runId: run.id,
       ...(pointsBelow !== undefined && { pointsBelow }),
       live: live !== undefined,
       ...(live !== undefined && { limitSeq: () => live[RUN.seq]! }),

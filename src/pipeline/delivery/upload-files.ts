@@ -1,11 +1,15 @@
 /** The files of a record, and whether they can be sent. A run's folder may have come from elsewhere: nothing in it is believed. */
-import { lstatSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { constants, lstatSync, readFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { blobPath } from '../../core/blob-path.ts'
 import { TraceletError } from '../../core/errors.ts'
 import type { BlobRef, RunRecord, StoredFile, UploadFile } from '../../core/types.ts'
 
 /** Of the JSON of a list of files: a million files and more. */
 const MAX_LIST_BYTES = 256 * 1024 * 1024
+/** Some 2 ms of hashing, between which other deliveries of the thread get on. */
+const PART_BYTES = 1024 * 1024
 
 /**
  * All files of a record, references too; those that have no paths of their own are numbered.
@@ -59,6 +63,44 @@ export function blobFault(location: string, { digest, bytes }: BlobRef): string 
   }
 }
 
+/**
+ * Why the bytes of a blob of the right size are not its content; undefined when they are.
+ * @param alive told after each part: a large file takes its time
+ * @throws an error of the system when the disk cannot read it
+ */
+export async function contentFault(
+  location: string,
+  { digest, bytes }: BlobRef,
+  signal: AbortSignal,
+  alive: () => void,
+): Promise<string | undefined> {
+  const found =
+    bytes <= PART_BYTES ? digestOf(readFileSync(location)) : await digestOfParts(location, signal, alive)
+  return found === digest ? undefined : `blob ${digest} was changed: its digest is ${found}`
+}
+
+function digestOf(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
+}
+
+async function digestOfParts(location: string, signal: AbortSignal, alive: () => void): Promise<string> {
+  const hash = createHash('sha256')
+  const file = await open(location, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0))
+  try {
+    const part = Buffer.allocUnsafe(PART_BYTES)
+    for (;;) {
+      const { bytesRead } = await file.read(part, 0, part.length, null)
+      if (bytesRead === 0) break
+      hash.update(part.subarray(0, bytesRead))
+      signal.throwIfAborted()
+      alive()
+    }
+  } finally {
+    await file.close()
+  }
+  return hash.digest('hex')
+}
+
 function isList(files: readonly StoredFile[] | BlobRef): files is readonly StoredFile[] {
   return Array.isArray(files)
 }
@@ -70,9 +112,11 @@ function readList(blob: BlobRef, runFolder: string): unknown {
       ? `its list of files has ${blob.bytes} bytes, up to ${MAX_LIST_BYTES} are read`
       : blobFault(location, blob)
   if (fault !== undefined) throw new TraceletError('ERR_BLOB', fault)
-  const text = readFileSync(location, 'utf8')
+  const text = readFileSync(location)
+  if (digestOf(text) !== blob.digest)
+    throw new TraceletError('ERR_BLOB', `blob ${blob.digest}, its list of files, was changed`)
   try {
-    return JSON.parse(text)
+    return JSON.parse(text.toString())
   } catch (cause) {
     throw new TraceletError('ERR_BLOB', `blob ${blob.digest} is no list of files`, { cause })
   }

@@ -15,7 +15,7 @@ import { uploadLetter } from './letters.ts'
 import { PROBE_MS } from './limiter.ts'
 import { THROWN_IN_ROW } from './sender.ts'
 import type { FoundRecord, UploadFeed } from './upload-feed.ts'
-import { blobFault, filesOf, isStored, uploadFile } from './upload-files.ts'
+import { blobFault, contentFault, filesOf, isStored, uploadFile } from './upload-files.ts'
 import { UploadJob, type UploadStep } from './upload-job.ts'
 import type { UploadProgress } from './upload-progress.ts'
 import type { UploadQueue } from './upload-queue.ts'
@@ -43,7 +43,10 @@ export interface UploadSenderParts extends SendingParts {
   readonly queue: UploadQueue
   readonly survey: UploadSurvey
   readonly progress: UploadProgress
-  /** Records that were damaged before they were met, as known at the end of the journal. */
+  /**
+   * Records that were damaged before they were met, as known at the end of the journal; below 0 those that were
+   * damaged after they were settled, and that rows have counted as corrupt.
+   */
   readonly damaged: () => number
 }
 
@@ -59,6 +62,8 @@ export class UploadSender implements Sending {
   #isSealed = false
   #isSurveyed = false
   #thrownInRow = 0
+  /** Digests of files whose bytes were looked at since the run was opened: a file that comes again is not read twice. */
+  readonly #sound = new Set<string>()
 
   constructor(parts: UploadSenderParts) {
     this.#parts = parts
@@ -227,18 +232,36 @@ export class UploadSender implements Sending {
         transfer.sent(bytes)
       },
     }
-    const answer = await answerOf(Infinity, () => sink.upload!(upload, signal))
+    const fault = await this.#contentFault(file, signal, alive)
+    const answer = fault ?? (await answerOf(Infinity, () => sink.upload!(upload, signal)))
     isOver = true
     if (signal.reason instanceof Silence) job.silences++
     this.#underWay--
     this.#hasHadTurn = true
-    const isSettled = !this.#isSealed && this.#answered(job, step, answer, site.now())
+    const isSettled = !this.#isSealed && this.#answered(job, step, answer, site.now(), fault !== undefined)
     transfer.end(isSettled && file !== undefined)
     site.account.end()
   }
 
+  /** An answer in the sink's place where the file is not what the journal says, or cannot be read just now. */
+  async #contentFault(
+    file: UploadFile | undefined,
+    signal: AbortSignal,
+    alive: () => void,
+  ): Promise<Answer | undefined> {
+    if (file === undefined || this.#sound.has(file.blob.digest)) return undefined
+    try {
+      const fault = await contentFault(file.location, file.blob, signal, alive)
+      if (fault !== undefined) return { status: 'split', code: 'ERR_BLOB', reason: fault }
+      this.#sound.add(file.blob.digest)
+      return undefined
+    } catch (error) {
+      return { status: 'retry', code: 'ERR_BLOB', reason: (error as Error).message }
+    }
+  }
+
   /** Whether the step is settled. */
-  #answered(job: UploadJob, step: UploadStep, answer: Answer, now: number): boolean {
+  #answered(job: UploadJob, step: UploadStep, answer: Answer, now: number, isOurs: boolean): boolean {
     const { trouble, queue } = this.#parts
     if ('state' in answer && answer.state !== undefined) queue.setState(job, answer.state)
     switch (answer.status) {
@@ -252,7 +275,8 @@ export class UploadSender implements Sending {
         else return this.#reject(job, step, answer.rejected, now)
         return true
       case 'split':
-        this.#recovered(now)
+        // that a file is damaged says nothing of the backend
+        if (!isOurs) this.#recovered(now)
         return this.#reject(job, step, [{ index: -1, code: answer.code, reason: answer.reason }], now)
       case 'retry':
         trouble.retry(answer, now)
@@ -338,11 +362,17 @@ export class UploadSender implements Sending {
     return true
   }
 
-  /** They were passed as what others settle. */
+  /** L9. They were passed as what others settle. */
   #settleDamaged(): void {
     const { ledger, feed, site, damaged } = this.#parts
     const count = feed.seq < site.journalSeq() ? 0 : damaged()
     if (count > 0) ledger.add({ recordsCorrupt: count, elsewhere: -count })
+    let left = -count
+    for (const sum of ['recordsDelivered', 'recordsRejected'] as const) {
+      const part = Math.min(left, ledger.sums[sum])
+      if (part > 0) ledger.add({ [sum]: -part, elsewhere: part })
+      left -= Math.max(part, 0)
+    }
   }
 
   #moved(): void {

@@ -6,6 +6,7 @@
  *  L8  For a run without such records nothing is read, guarded or opened: that there are some is told by what the
  *      rows' delivery has counted as settled elsewhere. Only where that one is far behind it looks itself.
  *  L9  What rows left to it and nobody has settled when both stand at the end of the journal was damaged in between.
+ *      What it settled and rows then met damaged counts once, as corrupt: rows cannot know what it was.
  */
 import { DESTINATION, RUN } from '../../core/counters.ts'
 import type { SinkState } from '../../core/types.ts'
@@ -121,19 +122,20 @@ export class UploadsCargo implements Cargo {
     this.#survey?.rest()
   }
 
-  /** Records of ours that rows have passed and the journal does not hold any more, for when all others are settled. */
+  /** Records that rows left to us less those that we settled, for when all that can be read are settled (L9). */
   #damaged({ sums }: Ledger): number {
     const { rowsBlock, site } = this.#options
     if (rowsBlock[DESTINATION.seq]! < site.journalSeq()) return 0
     const settled = sums.recordsDelivered + sums.recordsRejected + sums.recordsCorrupt
-    return Math.max(0, rowsBlock[DESTINATION.elsewhere]! - settled)
+    return rowsBlock[DESTINATION.elsewhere]! - settled
   }
 
   /** Before the cursor is known. */
   #suspect(now: number): 'some' | 'none' | number {
     const { rowsBlock, rows, isUpload } = this.#options
     if (isUpload() === undefined) return 'none'
-    if (rowsBlock[DESTINATION.elsewhere]! > 0) return 'some'
+    // of what rows met damaged some may have been settled here before
+    if (rowsBlock[DESTINATION.elsewhere]! > 0 || rowsBlock[DESTINATION.recordsCorrupt]! > 0) return 'some'
     const growth = this.growth()
     if (growth === this.#known) return 'none'
     const records = Math.floor(growth)

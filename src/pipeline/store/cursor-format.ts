@@ -1,7 +1,7 @@
 /**
  * The content of a cursor's file, one line of JSON:
  *
- *   {"format":"tracelet-cursor","version":1,"crc":"xxxxxxxx","destination":…,"address":…,"cursor":{…}}⏎
+ *   {"format":"tracelet-cursor","version":1,"crc":"xxxxxxxx","destination":…,"address":…,"run":…,"cursor":{…}}⏎
  *
  * `crc` is the CRC-32 of all other bytes of the file, in lower case: any changed byte is noticed. Later versions
  * keep it in its place, so that they are told from damage.
@@ -35,13 +35,22 @@ export class Damage {
   }
 }
 
-/** @throws TraceletError ERR_SINK_BUG when the state is no JSON or too large */
-export function encodeCursor(destination: DestinationName, address: string, cursor: Cursor): Buffer {
+/**
+ * @param run its nonce
+ * @throws TraceletError ERR_SINK_BUG when the state is no JSON or too large
+ */
+export function encodeCursor(
+  destination: DestinationName,
+  address: string,
+  cursor: Cursor,
+  run?: string,
+): Buffer {
   const { state, ...rest } = cursor
   const stateText = encodeState(destination, state)
   const head = `{"format":"tracelet-cursor","version":${VERSION},"crc":"`
   const cursorText = `${JSON.stringify(rest).slice(0, -1)}${stateText === undefined ? '' : `,"state":${stateText}`}}`
-  const tail = `","destination":${JSON.stringify(destination)},"address":${JSON.stringify(address)},"cursor":${cursorText}}\n`
+  const of = run === undefined ? '' : `"run":${JSON.stringify(run)},`
+  const tail = `","destination":${JSON.stringify(destination)},"address":${JSON.stringify(address)},${of}"cursor":${cursorText}}\n`
   return Buffer.from(`${head}${checksum(Buffer.from(head), Buffer.from(tail))}${tail}`)
 }
 
@@ -66,6 +75,8 @@ function encodeState(destination: DestinationName, state: SinkState): string | u
 export interface SavedCursor {
   readonly destination: DestinationName
   readonly address: string
+  /** The run's nonce; absent in files of before. */
+  readonly run?: string
   readonly cursor: Cursor
 }
 
