@@ -2,7 +2,6 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { TraceletError } from '../core/errors.ts'
-import { resolveOptions } from '../core/options.ts'
 import type { DestinationName, RunInfo, RunOutcome } from '../core/types.ts'
 import { segmentName } from '../pipeline/journal/format.ts'
 import { listSegments } from '../pipeline/journal/segment-file.ts'
@@ -15,7 +14,7 @@ import {
   readRunFile,
   runInfo,
 } from '../pipeline/store/run-file.ts'
-import { destinationOptions } from '../sinks/contract.ts'
+import { resolveDestinationOptions } from '../sinks/contract.ts'
 import { SINKS } from '../sinks/index.ts'
 import { type SavedCursors, savedCursors, settledOf } from './saved-cursors.ts'
 
@@ -111,8 +110,7 @@ export function isElsewhere({ name, kind, module, options }: RunDestination): bo
   if (sink.inRunFolder === undefined) return true
   try {
     // the options as the run had them: the environment of today must not move it
-    const resolved = resolveOptions(destinationOptions(sink), options, {}, `backend ${name}`)
-    return !sink.inRunFolder((sink.prepare?.(resolved as never) ?? resolved) as never)
+    return !sink.inRunFolder(resolveDestinationOptions(sink, options, {}, `backend ${name}`) as never)
   } catch (error) {
     if (error instanceof TraceletError) return false
     throw error

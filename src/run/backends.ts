@@ -1,11 +1,11 @@
 /** What the user wrote under `backend`, made into destinations. */
 import { ERROR_CODES, TraceletError } from '../core/errors.ts'
-import { type Environment, resolveOptions, withoutSecrets } from '../core/options.ts'
+import { type Environment, withoutSecrets } from '../core/options.ts'
 import { redact } from '../core/redact.ts'
 import type { RunInfo } from '../core/types.ts'
 import type { DestinationSpec } from '../pipeline/messages.ts'
 import type { RunDestination } from '../pipeline/store/run-file.ts'
-import { destinationOptions } from '../sinks/contract.ts'
+import { resolveDestinationOptions } from '../sinks/contract.ts'
 import { findSink } from '../sinks/index.ts'
 
 /** Options of one backend: its own table, or `module` and what that module's table says. */
@@ -38,8 +38,8 @@ export function resolveBackends(
       return { name, index, kind, module, options: own }
     }
     const sink = findSink(kind)
-    const resolved = resolveOptions(destinationOptions(sink), options, environment, `backend ${name}`)
-    return { name, index, kind, options: sink.prepare?.(resolved) ?? resolved }
+    const resolved = resolveDestinationOptions(sink, options, environment, `backend ${name}`)
+    return { name, index, kind, options: resolved }
   })
   refuseSharedFiles(specs)
   return specs

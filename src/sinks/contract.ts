@@ -4,7 +4,7 @@
  */
 import { DESTINATION_OPTIONS } from '../core/destination-options.ts'
 import { TraceletError } from '../core/errors.ts'
-import type { OptionsOf, OptionTable } from '../core/options.ts'
+import { type Environment, type OptionsOf, type OptionTable, resolveOptions } from '../core/options.ts'
 import type { RunInfo, Sink, SinkCapabilities, SinkContext, SinkLimits } from '../core/types.ts'
 
 export interface SinkDefinition<Table extends OptionTable = OptionTable> {
@@ -72,6 +72,21 @@ export function defineSink<const Table extends OptionTable>(
 export function destinationOptions(definition: SinkDefinition): OptionTable {
   // the journal holds everything and is never late
   return definition.inJournal ? definition.options : { ...definition.options, ...DESTINATION_OPTIONS }
+}
+
+/**
+ * The options of a destination, checked and completed. Given its own result, it changes nothing.
+ * @throws TraceletError ERR_OPTION
+ */
+export function resolveDestinationOptions(
+  definition: SinkDefinition,
+  given: Readonly<Record<string, unknown>>,
+  environment: Environment,
+  where: string,
+): Readonly<Record<string, unknown>> {
+  const resolved = resolveOptions(destinationOptions(definition), given, environment, where)
+  // a sink knows its own only
+  return { ...resolved, ...definition.prepare?.(resolved) }
 }
 
 export type { GivenOptions, OptionsOf, OptionTable } from '../core/options.ts'

@@ -1,8 +1,8 @@
 /** Asks each backend, through its own probe. */
 import { TraceletError } from '../../core/errors.ts'
-import { type Environment, resolveOptions } from '../../core/options.ts'
+import type { Environment } from '../../core/options.ts'
 import { redactText } from '../../core/redact.ts'
-import { destinationOptions, type Finding } from '../../sinks/contract.ts'
+import { type Finding, resolveDestinationOptions } from '../../sinks/contract.ts'
 import { findSink } from '../../sinks/index.ts'
 
 const PROBE_TIMEOUT_MS = 10_000
@@ -33,8 +33,7 @@ async function findingsOf(
     const sink = findSink(kind)
     if (sink.probe === undefined)
       return [{ level: 'ok', what: 'store', seen: `${sink.title} needs nothing else` }]
-    const resolved = resolveOptions(destinationOptions(sink), options, environment, `backend ${name}`)
-    const prepared = sink.prepare?.(resolved as never) ?? resolved
+    const prepared = resolveDestinationOptions(sink, options, environment, `backend ${name}`)
     const findings = await sink.probe(prepared as never, AbortSignal.timeout(PROBE_TIMEOUT_MS))
     return findings.map((finding) => ({ ...finding, seen: redactText(finding.seen) }))
   } catch (error) {

@@ -1,7 +1,7 @@
 /** From what is written down of a destination to what is needed to deliver there. Asks no backend. */
-import { type Environment, resolveOptions } from '../../core/options.ts'
+import type { Environment } from '../../core/options.ts'
 import type { RunInfo } from '../../core/types.ts'
-import { destinationOptions, type SinkDefinition } from '../../sinks/contract.ts'
+import { resolveDestinationOptions, type SinkDefinition } from '../../sinks/contract.ts'
 import { findSink } from '../../sinks/index.ts'
 import type { DestinationSpec } from '../messages.ts'
 import { loadSinkModule } from './load-sink.ts'
@@ -29,7 +29,6 @@ export function resolveDestination(
   run: RunInfo,
   environment: Environment,
 ): ResolvedDestination {
-  const resolved = resolveOptions(destinationOptions(definition), given, environment, `backend ${name}`)
-  const options = definition.prepare?.(resolved as never) ?? resolved
+  const options = resolveDestinationOptions(definition, given, environment, `backend ${name}`)
   return { options, address: definition.address(options as never, run) }
 }
