@@ -171,7 +171,7 @@ export class Delivery {
   touch(): void {
     if (this.#guard === undefined || this.#guard.touch()) return
     this.#guard = undefined
-    if (this.#phase === 'closing' || this.#phase === 'closed') return
+    if (this.#phase === 'closing' || this.#phase === 'closed' || this.#retakeGuard()) return
     this.#giveUp('another process has taken over its delivery')
   }
 
@@ -258,7 +258,27 @@ export class Delivery {
       return true
     } catch (error) {
       const { code, message } = toErrorRecord(error, 'ERR_RUN_BUSY')
-      this.#trouble.block(code, message, BUSY_RETRY_MS, now)
+      // a disk mends itself, unlike one who holds the guard
+      if (code === 'ERR_JOURNAL_WRITE') this.#trouble.stumble(code, message, now)
+      else this.#trouble.block(code, message, BUSY_RETRY_MS, now)
+      return false
+    }
+  }
+
+  /** A guard that was deleted, as with the run's folder, is no other's if nobody has moved the cursor since. */
+  #retakeGuard(): boolean {
+    const { cursors, address, takeGuard } = this.#site
+    try {
+      const guard = takeGuard()
+      const saved = cursors.load(address)
+      if (saved === undefined) this.#ledger?.touch()
+      else if (saved.seq !== this.#ledger?.cursor.seq) {
+        guard.release()
+        return false
+      }
+      this.#guard = guard
+      return true
+    } catch {
       return false
     }
   }

@@ -4,8 +4,7 @@
  * ones before dirty ones. Never more than `limit`, with those that are only open until they are synced: a process
  * may have no more than 1,024 for everything.
  */
-import { openSync } from 'node:fs'
-import { FILE_MODE } from './folder.ts'
+import { constants, openSync } from 'node:fs'
 import type { Syncer } from './syncer.ts'
 
 export const DESCRIPTOR_LIMIT = 256
@@ -33,18 +32,26 @@ export class Descriptors {
     return this.#open.size + this.#syncer.closing
   }
 
-  /** A descriptor that appends to `path`, which is made if it is missing. Good until the next call of `acquire`. */
+  /**
+   * A descriptor that appends to `path`. Good until the next call of `acquire`.
+   * @throws Error of the system, such as when the file is missing: one made anew would lack its beginning
+   */
   acquire(path: string): number {
     let fd = this.#open.get(path)
     if (fd === undefined) {
       this.#makeRoom()
-      fd = openSync(path, 'a+', FILE_MODE)
+      fd = this.#openFile(path)
       this.#syncer.attach(fd, path)
     } else {
       this.#open.delete(path)
     }
     this.#open.set(path, fd)
     return fd
+  }
+
+  /** The descriptor of `path` if it is open just now. */
+  held(path: string): number | undefined {
+    return this.#open.get(path)
   }
 
   /** No more is appended to `path`: its descriptor is closed when it is synced. */
@@ -71,6 +78,20 @@ export class Descriptors {
   /** What was appended to `path` is made safe at once. */
   syncNow(path: string): void {
     this.#syncer.syncNow(this.#open.get(path) ?? path)
+  }
+
+  /** Where the process has no descriptor left, one of ours that is clean makes room. */
+  #openFile(path: string): number {
+    const flags = constants.O_RDWR | constants.O_APPEND
+    try {
+      return openSync(path, flags)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EMFILE') throw error
+      const clean = [...this.#open].find(([, fd]) => this.#syncer.isClean(fd))
+      if (clean === undefined) throw error
+      this.close(clean[0])
+      return openSync(path, flags)
+    }
   }
 
   #makeRoom(): void {

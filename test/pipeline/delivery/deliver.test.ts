@@ -589,11 +589,28 @@ describe('delivery', () => {
     await stage.play(() => stage.sink.points.length === 3)
     // another process takes over
     stage.guardIsOurs = false
+    stage.guardError = new TraceletError('ERR_RUN_BUSY', 'process 8 delivers it')
     const { length } = stage.saved
     stage.delivery.touch()
     await stage.play()
     assert.equal(stage.closed?.complete, false)
     assert.ok(stage.saved.length <= length + 1)
+  })
+
+  test('D6 a guard that was deleted is taken again; one whose cursor has moved meanwhile is not', async () => {
+    for (const movedTo of [undefined, 3]) {
+      const stage = new Stage(new MemoryJournal().scalars('loss', 5, 5), { live: true })
+      await stage.play(() => stage.saved.at(-1)?.seq === 5)
+      stage.guardIsOurs = false
+      if (movedTo !== undefined) stage.saved.push({ ...stage.cursor, seq: movedTo })
+      stage.delivery.touch()
+      if (movedTo !== undefined) await stage.play()
+      else {
+        stage.guardIsOurs = true
+        await stage.finish()
+      }
+      assert.equal(stage.closed?.complete, movedTo === undefined)
+    }
   })
 
   test('parking waits for what is under way', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { fstatSync, mkdtempSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -22,33 +22,38 @@ describe('Descriptors', () => {
     rmSync(folder, { recursive: true })
   })
   const path = (name: string) => join(folder, name)
+  const made = (name: string) => {
+    closeSync(openSync(path(name), 'a', 0o600))
+    return path(name)
+  }
   const lengths = new Map<string, number>()
   beforeEach(() => lengths.clear())
   function append(name: string, text: string): number {
-    const fd = descriptors.acquire(path(name))
+    const fd = descriptors.acquire(made(name))
     const bytes = (lengths.get(name) ?? 0) + writeSync(fd, text)
     lengths.set(name, bytes)
     syncer.dirty(fd, name, bytes)
     return fd
   }
 
-  it('append to their file, made for its owner alone, and stay the same while they are used', () => {
-    const fd = descriptors.acquire(path('a'))
+  it('append to their file, which must be there, and stay the same while they are used', () => {
+    const fd = descriptors.acquire(made('a'))
     writeSync(fd, 'one ')
-    assert.equal(descriptors.acquire(path('a')), fd)
+    assert.equal(descriptors.acquire(made('a')), fd)
     writeSync(fd, 'two')
     assert.equal(readFileSync(path('a'), 'utf8'), 'one two')
-    assert.equal(statSync(path('a')).mode & 0o777, 0o600)
+    assert.throws(() => descriptors.acquire(path('missing')), { code: 'ENOENT' })
+    assert.deepEqual([descriptors.held(path('a')), descriptors.held(path('missing'))], [fd, undefined])
   })
 
   it('are closed when they are the least recently used of too many', () => {
-    const fds = ['a', 'b', 'c'].map((name) => descriptors.acquire(path(name)))
-    descriptors.acquire(path('a'))
-    descriptors.acquire(path('d'))
+    const fds = ['a', 'b', 'c'].map((name) => descriptors.acquire(made(name)))
+    descriptors.acquire(made('a'))
+    descriptors.acquire(made('d'))
     assert.equal(descriptors.size, 3)
-    assert.equal(descriptors.acquire(path('a')), fds[0])
-    assert.equal(descriptors.acquire(path('c')), fds[2])
-    writeSync(descriptors.acquire(path('b')), 'again')
+    assert.equal(descriptors.acquire(made('a')), fds[0])
+    assert.equal(descriptors.acquire(made('c')), fds[2])
+    writeSync(descriptors.acquire(made('b')), 'again')
     assert.equal(readFileSync(path('b'), 'utf8'), 'again')
     assert.equal(descriptors.size, 3)
   })
@@ -94,11 +99,11 @@ describe('Descriptors', () => {
   })
 
   it('closed while dirty stay open until their bytes are safe, and their file can be opened again meanwhile', () => {
-    const fd = descriptors.acquire(path('a'))
+    const fd = descriptors.acquire(made('a'))
     syncer.dirty(fd, 'a', writeSync(fd, 'x'))
     descriptors.close(path('a'))
     assert.ok(isOpen(fd))
-    assert.notEqual(descriptors.acquire(path('a')), fd)
+    assert.notEqual(descriptors.acquire(made('a')), fd)
     assert.deepEqual(
       syncer.drain(10_000).map(({ syncedBytes }) => syncedBytes),
       [1],
