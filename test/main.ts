@@ -16,9 +16,9 @@ import { preparePython } from './peers/python.ts'
 const FILE_TIMEOUT_MS = process.env.TRACELET_TEST_LONG === '1' ? 3_600_000 : 150_000
 /** Each runs alone, after the others: a busy neighbour would decide the verdict. */
 const ALONE =
-  /^(?:run\/(?:exit|drain-restart|sync-loop|threads)|pipeline\/(?:store\/syncer|delivery\/scheduler)|cli\/demo\b.*)\.|^(?:bench|faults)\//
+  /^(?:run\/(?:exit|drain-restart|sync-loop|threads)|pipeline\/(?:store\/syncer|delivery\/scheduler)|cli\/demo\b.*)\.|^(?:bench|faults|scale)\//
 const PEERS = /^peers\//
-const NOT_UNIT = /^(?:peers|bench|faults)\//
+const NOT_UNIT = /^(?:peers|bench|faults|scale)\//
 
 const COUNTS = ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo'] as const
 type Count = (typeof COUNTS)[number]
