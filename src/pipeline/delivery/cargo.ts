@@ -10,6 +10,8 @@ import type { Ledger } from './ledger.ts'
 import type { Trouble } from './trouble.ts'
 
 export interface Cargo {
+  /** It opens whatever there is to send: the backend is to know of the run. */
+  readonly opensAnyway: boolean
   /** Another value whenever there may be more to read. */
   growth(): number
   /**

@@ -183,6 +183,7 @@ export class Delivery {
     if (now >= this.#abortAt) return this.#giveUp('the deadline passed')
     if (this.#ledger !== undefined) this.#cargo.look?.(this.#ledger, now)
     const next = this.#step(now)
+    if (this.#hasToSend) this.#trouble.waitWithOthers(now)
     if (this.#isHopeless) return this.#giveUp('nothing is taken before the deadline')
     return Math.min(next, this.#abortAt)
   }
@@ -199,6 +200,11 @@ export class Delivery {
       else this.#trouble.stumble(code, message, now)
       return this.#trouble.notBefore
     }
+  }
+
+  get #hasToSend(): boolean {
+    if (this.#phase === 'open') return this.#calls.size === 0 && !this.isIdle
+    return this.#phase === 'parked' && !this.#hasOpened && this.#cargo.opensAnyway
   }
 
   /** Nothing more is sent before the deadline, and no answer is to come that could change it. */

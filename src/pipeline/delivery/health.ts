@@ -36,6 +36,7 @@ export class Health {
   /** Why it fails; '' when it does not. */
   reason = ''
   readonly #parts: HealthParts
+  #isWaiting = false
   #since = 0
   #lostBefore = 0
   #toldAt = -Infinity
@@ -52,6 +53,16 @@ export class Health {
     this.#begin(reason, now)
     const isNews = this.failures > 1 || waitMs >= LONG_WAIT_MS
     if (isNews && now - this.#toldAt >= REPEAT_MS) this.#say('failing', code, now, scope)
+  }
+
+  /** It need not try by itself: others have, at the same account. */
+  waiting(code: ErrorCode, reason: string, now: number): void {
+    if (this.#told?.severity === 'blocked') return
+    this.#state('retrying')
+    this.#start(now)
+    this.#isWaiting = true
+    this.reason = reason
+    if (now - this.#toldAt >= REPEAT_MS) this.#say('failing', code, now, 'account')
   }
 
   /** Told once: who must act reads it then, and again when the run ends. */
@@ -72,6 +83,7 @@ export class Health {
     }
     this.reason = ''
     this.failures = 0
+    this.#isWaiting = false
   }
 
   closed(): void {
@@ -89,12 +101,15 @@ export class Health {
   }
 
   #begin(reason: string, now: number): void {
-    if (this.failures === 0) {
-      this.#since = now
-      this.#lostBefore = (this.#parts.backlog?.() ?? NO_BACKLOG).lost
-    }
+    this.#start(now)
     this.reason = reason
     this.failures++
+  }
+
+  #start(now: number): void {
+    if (this.failures > 0 || this.#isWaiting) return
+    this.#since = now
+    this.#lostBefore = (this.#parts.backlog?.() ?? NO_BACKLOG).lost
   }
 
   #say(severity: Severity, code: ErrorCode, now: number, scope: Scope): void {

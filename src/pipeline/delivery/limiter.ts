@@ -2,11 +2,17 @@
  * What all runs of a thread at one account share: how many writes may be under way and how large, until when the
  * account asked for silence, how long it has been out of reach, and whether it refuses everything.
  */
+import type { ErrorCode } from '../../core/errors.ts'
 import { backOffMs, LAST_CEILING_MS } from './back-off.ts'
 import { BatchSize } from './batch-size.ts'
 
 /** How often a destination that refuses everything is tried. */
 export const PROBE_MS = 30_000
+
+export interface OutageCause {
+  readonly code: ErrorCode
+  readonly reason: string
+}
 
 export class Account {
   readonly batchSize: BatchSize = new BatchSize()
@@ -16,6 +22,7 @@ export class Account {
   /** Failures of any run, one after the other. */
   #failures = 0
   #outageUntil = 0
+  #cause: OutageCause | undefined
   /** Monotonic ms of the next try while the account refuses everything; 0 while it does not. */
   #probeAt = 0
   #isProbing = false
@@ -67,8 +74,14 @@ export class Account {
     return this.#outageUntil
   }
 
+  /** What those have met who tried; undefined while there is no outage. */
+  get outage(): OutageCause | undefined {
+    return this.#outageUntil > 0 ? this.#cause : undefined
+  }
+
   /** A call of any run was not taken: hundreds of them together must not try more often than one alone. */
-  failed(now: number, random: () => number): void {
+  failed(now: number, random: () => number, cause: OutageCause): void {
+    this.#cause = cause
     const inRow = ++this.#failures - this.#maxInFlight
     if (inRow > 0) this.#outageUntil = now + backOffMs(inRow, LAST_CEILING_MS, random)
   }

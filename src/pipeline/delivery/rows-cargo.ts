@@ -28,6 +28,7 @@ function pointsBelow({ cursor }: Ledger): number | undefined {
 }
 
 export class RowsCargo implements Cargo {
+  readonly opensAnyway = true
   readonly #options: RowsOptions
   #isUpload: IsUpload | undefined
   readonly #lag: Lag

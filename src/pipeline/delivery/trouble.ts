@@ -47,7 +47,8 @@ export class Trouble {
   }
 
   retry(answer: Omit<Extract<WriteResult, { status: 'retry' }>, 'status'>, now: number): void {
-    const { code, reason, afterMs } = answer
+    const { reason, afterMs } = answer
+    const code = answer.code === undefined ? 'ERR_UNREACHABLE' : codeOf(answer.code)
     this.#isRunBlocked = false
     const ceiling = this.#isFinishing ? FINISHING_CEILING_MS : LAST_CEILING_MS
     const failures = this.#health.failures + 1
@@ -56,9 +57,16 @@ export class Trouble {
         ? backOffMs(failures, ceiling, this.#random)
         : Math.max(afterMs, backOffMs(failures, SOON_CEILING_MS, this.#random))
     this.#notBefore = Math.max(this.#notBefore, now + wait)
-    if (afterMs === undefined) this.#account.failed(now, this.#random)
+    if (afterMs === undefined) this.#account.failed(now, this.#random, { code, reason })
     else this.#account.pause(now + afterMs)
-    this.#health.failing(code === undefined ? 'ERR_UNREACHABLE' : codeOf(code), reason, wait, now, 'account')
+    this.#health.failing(code, reason, wait, now, 'account')
+  }
+
+  /** There is something to send, and others have found that nothing is taken. */
+  waitWithOthers(now: number): void {
+    const { outage, outageUntil } = this.#account
+    if (outage !== undefined && outageUntil > now && !this.#isFinishing)
+      this.#health.waiting(outage.code, outage.reason, now)
   }
 
   /** Something of ours failed: the disk, the journal. */

@@ -44,6 +44,7 @@ export interface UploadsOptions {
 }
 
 export class UploadsCargo implements Cargo {
+  readonly opensAnyway = false
   readonly #options: UploadsOptions
   readonly #progress: UploadProgress
   #survey: UploadSurvey | undefined

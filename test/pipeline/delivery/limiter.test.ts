@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Account, PROBE_MS } from '../../../src/pipeline/delivery/limiter.ts'
 
+const DOWN = { code: 'ERR_UNREACHABLE', reason: 'down' } as const
+
 describe('an account', () => {
   test('lets in as many writes at once as it has room for, all its runs together, and wakes who waits', () => {
     const account = new Account(2)
@@ -30,11 +32,12 @@ describe('an account', () => {
 
   test('hundreds of runs that fail together try no more often than one alone, until one is answered', () => {
     const account = new Account(2)
-    for (let run = 0; run < 300; run++) account.failed(1_000, () => 0.999)
+    for (let run = 0; run < 300; run++) account.failed(1_000, () => 0.999, DOWN)
     assert.ok(account.outageUntil > 1_000 + 29_000 && account.outageUntil <= 31_000)
+    assert.equal(account.outage, DOWN)
     account.reached()
-    assert.equal(account.outageUntil, 0)
-    account.failed(1_000, () => 0.999)
+    assert.deepEqual([account.outageUntil, account.outage], [0, undefined])
+    account.failed(1_000, () => 0.999, DOWN)
     assert.equal(account.outageUntil, 0, 'a run that fails beside others that do not is its own affair')
   })
 
