@@ -14,8 +14,8 @@ const REPEAT_MS = 60_000
 /**
  * Something that the user should know.
  * `error`: something was refused or lost, or a destination waits for somebody to act. `warning`: nothing is lost, it
- * is tried again. `notice`: a backend holds something otherwise than it was logged. `recovered`: an earlier trouble
- * of this destination is over.
+ * is tried again. `notice`: a backend holds something otherwise than it was logged, or falls behind, or has
+ * caught up. `recovered`: an earlier trouble of this destination is over.
  */
 export interface Issue extends ErrorRecord {
   readonly severity: 'error' | 'warning' | 'notice' | 'recovered'

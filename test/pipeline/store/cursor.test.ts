@@ -303,6 +303,8 @@ it('a cursor of uploads keeps its files, its points and the address of the run, 
       ...cursor(20, { id: 'r' }),
       url: 'http://there/r',
       uploads: { text: 0, artifact: 7 },
+      routes: [{ from: 0, include: ['train/*'], everyN: 10 }, { from: 12 }],
+      thinned: [{ from: 3, to: 30, bucket: 5 }],
     }
     const refused = { count: 2, first: [{ path: 'a', code: 'ERR_BLOB', reason: 'gone' }] }
     const uploads: Cursor = { ...cursor(40, { part: 3 }), files: 7, refused, points: 31 }
@@ -337,6 +339,27 @@ it('the floor is the cursor furthest ahead, damaged ones passed over', () => {
     assert.deepEqual(settledFloor(folder), { seq: 30, points: 26 })
     writeFileSync(cursorPath(folder, 'far', 'somewhere'), 'rubbish')
     assert.deepEqual(settledFloor(folder), { seq: 10, points: 9 })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+it('routes and thinned stretches that cannot be are damage, not followed', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tracelet-cursors-'))
+  const wrong: readonly Partial<Cursor>[] = [
+    { thinned: [{ from: 0, to: 9, bucket: 0 }] },
+    { thinned: [{ from: -1, to: 9, bucket: 2 }] },
+    { routes: [{ from: 0.5 }] },
+  ]
+  try {
+    wrong.forEach((fields, index) => {
+      const reports: ErrorRecord[] = []
+      const store = new CursorStore(folder, `wrong-${index}`, (issue) => void reports.push(issue))
+      store.load(ADDRESS)
+      store.save({ ...cursor(20), ...fields })
+      assert.equal(store.load(ADDRESS), undefined)
+      assert.equal(reports[0]?.code, 'ERR_CURSOR_DAMAGED')
+    })
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
