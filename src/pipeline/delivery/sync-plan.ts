@@ -79,7 +79,7 @@ export async function planSync(
   }
   if (owing.length > 0) {
     // the short read of the tail is good for knowing that there is nothing to do
-    const end = scanJournal(folder, 0)
+    const end = scanJournal(folder, 0, run.id)
     points = end.points
     records = end.seq - end.points
     count()

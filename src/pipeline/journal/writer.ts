@@ -319,7 +319,7 @@ export class JournalWriter {
   }
 
   #scan(): JournalEnd {
-    return this.#trying(() => scanJournal(this.#options.folder, this.#stamp))
+    return this.#trying(() => scanJournal(this.#options.folder, this.#stamp, this.#options.runId))
   }
 
   #trying<Result>(work: () => Result): Result {
