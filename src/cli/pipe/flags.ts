@@ -21,6 +21,14 @@ export const RUN_FLAGS: Readonly<Record<string, CommandOption>> = {
     multiple: true,
     doc: 'where it lands: words such as mlflow,tensorboard or JSON with options, \'{"mlflow":{"uri":"…"}}\' (default: TRACELET_BACKEND, else local,tensorboard)',
   },
+  resume: {
+    type: 'string',
+    doc: 'id of a run that is there: it goes on, and without --backend where it went before',
+  },
+  'from-step': {
+    type: 'string',
+    doc: 'with --resume: go back first; what the run had at this step or beyond is superseded by what follows',
+  },
   param: {
     type: 'string',
     multiple: true,
@@ -37,6 +45,7 @@ export function toStartOptions(values: Readonly<Record<string, unknown>>): Start
     ...(process.env.TRACELET_BLOCK_MAX_MS ? {} : { blockMaxMs: BLOCK_MAX_MS }),
     ...withoutSecrets(RUN_OPTIONS, Object.fromEntries(given)),
     ...(backend && { backend: toBackend(backend) }),
+    ...toResume(values.resume as string | undefined, values['from-step'] as string | undefined),
     ...(param && { params: Object.fromEntries(param.map((text) => [nameOf(text, 'param'), toParam(text)])) }),
     ...(tag && { tags: Object.fromEntries(tag.map((text) => [nameOf(text, 'tag'), valueIn(text) ?? ''])) }),
   }
@@ -57,6 +66,17 @@ function toValue(name: string, row: OptionRow, value: unknown): unknown {
   const number = Number(value)
   if (String(value).trim() !== '' && !Number.isNaN(number)) return number
   throw new UsageError(`--${kebabCase(name)} must be a number, but is '${String(value)}'`)
+}
+
+function toResume(runId: string | undefined, step: string | undefined): Pick<StartOptions, 'resume'> {
+  if (step !== undefined && runId === undefined) throw new UsageError('--from-step needs --resume RUN')
+  if (runId === undefined) return {}
+  if (step === undefined) return { resume: runId }
+  const fromStep = step.trim() === '' ? Number.NaN : Number(step)
+  if (!Number.isSafeInteger(fromStep)) {
+    throw new UsageError(`--from-step must be an integer between -(2^53 - 1) and 2^53 - 1, but is '${step}'`)
+  }
+  return { resume: { runId, fromStep } }
 }
 
 function toBackend(given: readonly string[]): Backend {
