@@ -22,8 +22,10 @@ import { playRound, type Result } from './round.ts'
 import { FAULT_SEED, isLong, ONLY_ROUND, replay } from './seed.ts'
 
 const KILLS = Number(process.env.TRACELET_TEST_KILLS ?? (isLong ? 200 : 40))
-/** Injected faults that come with so many kills, at least: 500 in the long suite. */
+/** Faults injected, at least: rounds go on until there were as many. */
 const FAULTS = KILLS * 2.5
+/** Were the faults to stay away, the rounds must not go on for ever. */
+const MAX_ROUNDS = KILLS * 3
 const AT_ONCE = 3
 
 test(`a process killed at any instant leaves a prefix of what it logged, and every backend gets that once (seed ${FAULT_SEED})`, async (t) => {
@@ -42,8 +44,10 @@ test(`a process killed at any instant leaves a prefix of what it logged, and eve
     last = result.catch(() => {})
     return result
   }
+  const isDone = () =>
+    failures.length > 0 || rounds >= MAX_ROUNDS || (count() >= KILLS && faultsOf(results) >= FAULTS)
   const play = async () => {
-    while (ONLY_ROUND === undefined ? count() < KILLS && failures.length === 0 : rounds === ONLY_ROUND) {
+    while (ONLY_ROUND === undefined ? !isDone() : rounds === ONLY_ROUND) {
       const round = rounds++
       try {
         const random = new Random(FAULT_SEED + round)
@@ -64,7 +68,7 @@ test(`a process killed at any instant leaves a prefix of what it logged, and eve
   t.diagnostic(report(results))
   if (failures[0] !== undefined) throw failures[0]
   if (ONLY_ROUND !== undefined) return
-  assert.ok(count() >= KILLS)
+  assert.ok(count() >= KILLS, `only ${count()} kills`)
   assert.ok(faultsOf(results) >= FAULTS, `only ${faultsOf(results)} faults`)
 })
 

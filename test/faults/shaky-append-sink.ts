@@ -54,9 +54,11 @@ async function fail(
     case 'after':
       await plain(bytes.length)
       throw new Error('EINTR: interrupted')
-    case 'slow':
+    case 'slow': {
+      const written = await plain(bytes.length)
       await sleep(SLOW_MS)
-      return plain(bytes.length)
+      return written
+    }
   }
 }
 
