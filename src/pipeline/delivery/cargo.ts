@@ -21,7 +21,7 @@ export interface Cargo {
   ask(ledger: Ledger | undefined, isAtRest: boolean, now: number): Ask
   /** The cursor has been read. */
   loaded(ledger: Ledger): void
-  /** At every turn, once the cursor has been read. */
+  /** After every turn, once the cursor has been read. */
   look?(ledger: Ledger, now: number): void
   /** What the remote run is found by. */
   openState(ledger: Ledger): SinkState

@@ -181,8 +181,8 @@ export class Delivery {
     if (this.#phase === 'closing' || this.#phase === 'closed') return Infinity
     if (this.#site.isSuperseded()) return this.#giveUp('another drain thread has taken over')
     if (now >= this.#abortAt) return this.#giveUp('the deadline passed')
-    if (this.#ledger !== undefined) this.#cargo.look?.(this.#ledger, now)
     const next = this.#step(now)
+    if (this.#ledger !== undefined) this.#cargo.look?.(this.#ledger, now)
     if (this.#hasToSend) this.#trouble.waitWithOthers(now)
     if (this.#isHopeless) return this.#giveUp('nothing is taken before the deadline')
     return Math.min(next, this.#abortAt)

@@ -97,7 +97,9 @@ export class RowsCargo implements Cargo {
   }
 
   rest(): void {
+    const ledger = this.#opened?.ledger
     this.#opened = undefined
+    if (ledger !== undefined) this.look(ledger, this.#options.site.now())
   }
 
   #leaveToUploads(ledger: Ledger, kinds: readonly string[]): IsUpload {
