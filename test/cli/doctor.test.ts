@@ -125,9 +125,39 @@ test('a run with damage, missing content and refusals is told so, each with what
   const { code, bad } = await diagnose(root, {}, 'ill')
   assert.equal(code, 1)
   const seen = bad.map(({ what, level, seen }) => `${level} ${what}: ${seen}`).join('\n')
-  assert.match(seen, /fail journal: [\d,]+ are lost to damage/)
+  assert.match(
+    seen,
+    /fail journal: [\d,]+ are lost to damage \(numbers \d+ to \d+: [\d,]+ points and 0 records\)/,
+  )
   assert.match(seen, /fail content: 1 of 1 blobs: table: .* is missing/)
   assert.match(seen, /warn local: refused 1: ERR_REFUSED: bad name/)
+})
+
+test('run files, letters and content with other bytes are told, and nothing is changed', async (context) => {
+  const root = temporaryFolder(context)
+  const run = startLogging({ dir: root, runId: 'scratched', backend: 'local' })
+  run.logTable('worst', [{ row: 1 }])
+  await run.finish()
+  const { folder } = run.info
+  const flip = (path: string) => {
+    const bytes = readFileSync(path)
+    bytes[bytes.length >> 1]! ^= 1
+    writeFileSync(path, bytes)
+    return bytes
+  }
+  const runFile = flip(join(folder, 'run.json'))
+  const blob = readdirSync(join(folder, 'blobs'), { recursive: true, withFileTypes: true }).find((one) =>
+    one.isFile(),
+  )!
+  flip(join(blob.parentPath, blob.name))
+  writeFileSync(join(folder, 'dead-letters.jsonl'), '{"destination":"lo\n\0\n')
+  const { code, bad } = await diagnose(root, {}, 'scratched')
+  assert.equal(code, 1)
+  const seen = bad.map(({ what, level, seen }) => `${level} ${what}: ${seen}`).join('\n')
+  assert.match(seen, /warn run\.json: .*run\.json is damaged \(.*\): going on from its copy/)
+  assert.match(seen, /warn dead letters: 2 lines/)
+  assert.match(seen, /fail content: 1 of 1 blobs: table: .* was changed/)
+  assert.deepEqual(readFileSync(join(folder, 'run.json')), runFile)
 })
 
 test('damaged cursors, what is pending and guards of the dead are told', async (context) => {

@@ -1,28 +1,46 @@
 /** One run from end to end: its journal, what each destination has of it, the content it keeps. */
-import { statSync } from 'node:fs'
-import { blobPath } from '../../core/blob-path.ts'
 import { TraceletError } from '../../core/errors.ts'
-import type { BlobRef, RunRecord, UnknownRecord } from '../../core/types.ts'
+import type { JournalEntry, RunRecord, UnknownRecord } from '../../core/types.ts'
 import { openJournal } from '../../pipeline/journal/reader.ts'
+import { countUnreadableLetters } from '../../pipeline/store/dead-letters.ts'
+import { readRunFile } from '../../pipeline/store/run-file.ts'
 import type { Finding } from '../../sinks/contract.ts'
 import type { Overview } from '../overview.ts'
 import { refusalsOf } from '../refusals.ts'
 import { count } from '../text.ts'
 import { guardFindings } from './guards.ts'
-import { blobsOf } from './run-blobs.ts'
+import { blobFault, blobsOf } from './run-blobs.ts'
 
 const MAX_NAMED = 5
 
 export function runFindings(overview: Overview): Finding[] {
   return [
-    ...journalFindings(overview.folder),
+    ...fileFindings(overview.folder),
+    ...journalFindings(overview.folder, overview.info.id),
     ...guardFindings(overview.folder),
     ...destinationFindings(overview),
     ...refusalFindings(overview.folder),
   ]
 }
 
-function journalFindings(folder: string): Finding[] {
+/** `run.json` and the dead letters: what is damaged there costs nothing but itself. */
+function fileFindings(folder: string): Finding[] {
+  const findings: Finding[] = []
+  readRunFile(folder, ({ message }) => {
+    const fix = 'nothing: one of the two is enough, and the next start of the run mends both'
+    findings.push({ level: 'warn', what: 'run.json', seen: message, fix })
+  })
+  if (findings.length === 0) findings.push({ level: 'ok', what: 'run.json', seen: 'sound' })
+  const unreadable = countUnreadableLetters(folder)
+  if (unreadable > 0) {
+    const seen = `${count(unreadable)} lines of dead-letters.jsonl cannot be read`
+    const fix = 'nothing: the others can, and nothing that is delivered depends on them'
+    findings.push({ level: 'warn', what: 'dead letters', seen, fix })
+  }
+  return findings
+}
+
+function journalFindings(folder: string, runId: string): Finding[] {
   const damage: string[] = []
   let gone = 0
   let held = 0
@@ -36,7 +54,8 @@ function journalFindings(folder: string): Finding[] {
       if (fault !== undefined) missing.push(`${record.kind}: ${fault}`)
     }
   }
-  const reader = openJournal(folder, { live: false })
+  let removed = 0
+  const reader = openJournal(folder, { live: false, runId })
   try {
     for (let entry = reader.next(); entry; entry = reader.next()) {
       if (entry.kind === 'points') held += entry.points.length
@@ -45,8 +64,8 @@ function journalFindings(folder: string): Finding[] {
         look(entry.record)
       } else if (entry.kind === 'corrupt') {
         gone += entry.points + entry.records
-        damage.push(`${count(entry.points)} points and ${count(entry.records)} records from ${entry.seq} on`)
-      }
+        damage.push(rangeOf(entry))
+      } else if (entry.kind === 'gone') removed += entry.points + entry.records
     }
   } catch (error) {
     if (!(error instanceof TraceletError)) throw error
@@ -72,6 +91,11 @@ function journalFindings(folder: string): Finding[] {
       fix: 'the sound ones are delivered; look at the disk, and at a backup of the folder for the rest',
     })
   }
+  if (removed > 0) {
+    const seen = `the first ${count(removed)} points and records are not there any more`
+    const fix = 'nothing, if retention removed them; else copy the first segments (journal-*.tlj) back'
+    findings.push({ level: 'warn', what: 'history', seen, fix })
+  }
   const { lost, lostRecords } = reader.carried
   if (lost + lostRecords > 0) {
     findings.push({
@@ -86,21 +110,11 @@ function journalFindings(folder: string): Finding[] {
       level: 'fail',
       what: 'content',
       seen: `${count(missing.length)} of ${count(seen.size)} blobs: ${few(missing)}`,
-      fix: 'copy the run with its folder blobs/; log again what is lost',
+      fix: 'copy the run with its folder blobs/, before it is delivered; what was rejected for it stays so',
     })
   } else if (seen.size > 0)
     findings.push({ level: 'ok', what: 'content', seen: `${count(seen.size)} blobs in place` })
   return findings
-}
-
-function blobFault(folder: string, { digest, bytes }: BlobRef): string | undefined {
-  try {
-    const { size } = statSync(blobPath(folder, digest))
-    return size === bytes ? undefined : `${digest.slice(0, 12)}… has ${size} bytes instead of ${bytes}`
-  } catch (error) {
-    if (error instanceof TraceletError) return error.message
-    return `${digest.slice(0, 12)}… is missing`
-  }
 }
 
 function destinationFindings({ destinations, info, points, records }: Overview): Finding[] {
@@ -141,6 +155,12 @@ function refusalFindings(folder: string): Finding[] {
     seen: `refused ${count(times)}: ${code}: ${reason}`,
     fix: 'dead-letters.jsonl of the run names each; the journal keeps them',
   }))
+}
+
+function rangeOf({ seq, points, records }: Extract<JournalEntry, { kind: 'corrupt' }>): string {
+  const last = seq + points + records - 1
+  const range = last === seq ? `number ${seq}` : `numbers ${seq} to ${last}`
+  return `${range}: ${count(points)} points and ${count(records)} records`
 }
 
 function few(texts: readonly string[]): string {

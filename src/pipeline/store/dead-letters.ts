@@ -13,6 +13,8 @@ export const DEAD_LETTERS_FILE = 'dead-letters.jsonl'
 /** A reason often quotes an answer of the backend, which may be a page of HTML. */
 const MAX_REASON_LENGTH = 1000
 const CHUNK_BYTES = 64 * 1024
+/** The names in a letter are those of one record, which a frame of the journal holds. */
+const MAX_LINE_BYTES = 64 * 1024 * 1024
 const NEWLINE = 10
 
 interface Refusal {
@@ -83,6 +85,14 @@ export function* readDeadLetters(folder: string): Generator<DeadLetter> {
   }
 }
 
+/** Lines that are no letter: damaged, or torn by a crash. An unfinished last line is being written. */
+export function countUnreadableLetters(folder: string): number {
+  let count = 0
+  for (const line of readLines(join(folder, DEAD_LETTERS_FILE)))
+    if (line !== '' && parseLetter(line) === undefined) count++
+  return count
+}
+
 function toLine(key: string, value: unknown): unknown {
   if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))) {
     return Object.is(value, -0) ? '-0' : String(value)
@@ -131,14 +141,20 @@ function* readLines(path: string): Generator<string> {
   }
   try {
     const chunk = Buffer.alloc(CHUNK_BYTES)
-    let rest = Buffer.alloc(0)
+    // what stands before the chunk of the line that it goes on with
+    let parts: Buffer[] = []
+    let partBytes = 0
     for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk)) {
-      let content = Buffer.concat([rest, chunk.subarray(0, length)])
-      for (let end = content.indexOf(NEWLINE); end >= 0; end = content.indexOf(NEWLINE)) {
-        yield content.toString('utf8', 0, end)
-        content = content.subarray(end + 1)
+      let start = 0
+      for (let end = chunk.indexOf(NEWLINE); end >= 0 && end < length; end = chunk.indexOf(NEWLINE, start)) {
+        yield Buffer.concat([...parts, chunk.subarray(start, end)]).toString()
+        parts = []
+        partBytes = 0
+        start = end + 1
       }
-      rest = content
+      partBytes += length - start
+      // of a line that no letter can be so much is kept that it stays one
+      if (partBytes <= MAX_LINE_BYTES) parts.push(Buffer.from(chunk.subarray(start, length)))
     }
   } finally {
     closeSync(fd)
