@@ -6,14 +6,14 @@
  *  T2  A destination of run.json that has no cursor yet keeps everything, and so does one whose data is the journal.
  *  T3  Readers that are in a removed segment read it to its end; the next one they meet tells what is between.
  */
-import { readFileSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
-import type { Cursor } from '../core/types.ts'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Cursor, DestinationName } from '../core/types.ts'
 import { local } from '../sinks/local/sink.ts'
 import { segmentName } from './journal/format.ts'
 import { listSegments, SegmentFile } from './journal/segment-file.ts'
 import { cursorPath, previousPath, uploadsName } from './store/cursor.ts'
-import { Damage, decodeCursor } from './store/cursor-format.ts'
+import { Damage, decodeCursor, type SavedCursor } from './store/cursor-format.ts'
 import { type RunDestination, readRunFile } from './store/run-file.ts'
 
 /**
@@ -45,7 +45,13 @@ function settledEverywhere(folder: string): number {
 }
 
 function settledBy(folder: string, { name, kind, module, address }: RunDestination): number {
-  if (kind === local.kind && module === undefined) return 0
+  if (module === undefined) return kind === local.kind ? 0 : settledAt(folder, name, address)
+  // where a module's sink goes is known to it alone: all its cursors count
+  const addresses = addressesOf(folder, name)
+  return addresses.length === 0 ? 0 : Math.min(...addresses.map((one) => settledAt(folder, name, one)))
+}
+
+function settledAt(folder: string, name: DestinationName, address: string): number {
   const rows = readBoth(cursorPath(folder, name, address))
   if (rows === undefined) return 0
   const { elsewhere } = rows.settled
@@ -58,6 +64,15 @@ function settledBy(folder: string, { name, kind, module, address }: RunDestinati
   return hasAll ? rows.back : Math.min(rows.back, uploads.seq)
 }
 
+function addressesOf(folder: string, name: DestinationName): string[] {
+  const cursors = dirname(cursorPath(folder, name, ''))
+  if (!existsSync(cursors)) return []
+  const saved = readdirSync(cursors)
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => readSaved(join(cursors, file)))
+  return [...new Set(saved.flatMap((one) => (one?.destination === name ? [one.address] : [])))]
+}
+
 /** The one that is behind of a cursor and the copy before it, which counts when the cursor is damaged. */
 function readBoth(path: string): Cursor | undefined {
   const present = readCursor(path)
@@ -67,6 +82,10 @@ function readBoth(path: string): Cursor | undefined {
 }
 
 function readCursor(path: string): Cursor | undefined {
+  return readSaved(path)?.cursor
+}
+
+function readSaved(path: string): SavedCursor | undefined {
   let content: Buffer
   try {
     content = readFileSync(path)
@@ -75,7 +94,7 @@ function readCursor(path: string): Cursor | undefined {
     throw error
   }
   const saved = decodeCursor(content, path)
-  return saved instanceof Damage ? undefined : saved.cursor
+  return saved instanceof Damage ? undefined : saved
 }
 
 function firstSeqOf(folder: string, number: number): number | undefined {
