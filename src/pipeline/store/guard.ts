@@ -5,8 +5,9 @@
  *
  *  U1  A guard is made by an exclusive create, and never written over by another process.
  *  U2  It is dead when its holder is: same machine and no such process, another start time of that process, or
- *      another boot; another machine (or a container whose processes cannot be seen): untouched for 5 minutes.
- *      One that names another inode than its own came with a copied folder and is dead.
+ *      another boot; another machine (or a container whose processes cannot be seen): untouched for 5 minutes,
+ *      and one that was touched in the future counts from when it is met. One that names another inode than its own
+ *      came with a copied folder and is dead.
  *  U3  Whoever finds the guard of generation n dead makes generation n + 1. Whoever has made a guard looks again:
  *      it holds only if there is no higher generation and no lower one alive, else it withdraws its own.
  *  U4  Only a holder removes others' guards: the dead ones below its own. `release` removes its own.
@@ -20,6 +21,7 @@ import {
   closeSync,
   existsSync,
   fstatSync,
+  futimesSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -40,6 +42,8 @@ export const GUARD_TOUCH_MS = 10_000
 export const FOREIGN_DEAD_MS: number = 5 * 60_000
 /** A guard without content is being made: it gets this long before it counts as a crash's remains. */
 const UNWRITTEN_MS = 1000
+/** A guard touched so far ahead of the present was touched before the clock was set back. */
+const FUTURE_MS = 60_000
 const ATTEMPTS = 100
 const WITHDRAWAL_MS = 100
 
@@ -227,7 +231,10 @@ class GuardFamily {
     const liveness = livenessOf(content)
     // Without a start time the process may be a later one of the same number, which does not touch the guard.
     if (liveness === 'elsewhere' || (liveness === 'alive' && content.startTime === '')) {
-      return this.#fileSystemNow() - fstatSync(fd).mtimeMs <= FOREIGN_DEAD_MS
+      const now = this.#fileSystemNow()
+      const touchedAgoMs = now - fstatSync(fd).mtimeMs
+      if (touchedAgoMs < -FUTURE_MS) bringToPresent(fd, now)
+      return touchedAgoMs <= FOREIGN_DEAD_MS
     }
     return liveness === 'alive'
   }
@@ -255,6 +262,18 @@ class GuardFamily {
 
   #path(generation: number): string {
     return join(this.folder, `${this.#prefix}${generation}.json`)
+  }
+}
+
+/**
+ * The clock has been set back since the guard was touched: a dead one would be held until that time has come again.
+ * A live holder touches it soon and does not mind.
+ */
+function bringToPresent(fd: number, now: number): void {
+  try {
+    futimesSync(fd, now / 1000, now / 1000)
+  } catch {
+    // another user's: that one has to do it
   }
 }
 

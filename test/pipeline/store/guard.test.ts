@@ -144,6 +144,15 @@ describe('guards', () => {
     })
   }
 
+  it('that were touched before the clock was set back are dead five minutes after they are met', () => {
+    const path = plant(1, { pid: 2 ** 22 + 1, startTime: '1', host: 'other/other', boot: 'another' })
+    age(path, -3 * 3600)
+    assert.throws(() => takeGuard(folder, 'writer'), { code: 'ERR_RUN_BUSY' })
+    assert.ok(statSync(path).mtimeMs <= Date.now() + 1000, 'it would be held for three hours')
+    age(path, 5.5 * 60)
+    takeGuard(folder, 'writer').release()
+  })
+
   it('that came with a copied folder count for nothing, and the original stands', () => {
     const guard = takeGuard(folder, 'writer')
     const copy = join(folder, 'copy')
