@@ -8,8 +8,13 @@ import { MemoryJournal } from './memory-journal.ts'
 import { Stage } from './stage.ts'
 
 /** A run and a sink, each with its own pace in points a second, for so long; one clock for both. */
-async function race(logged: number, taken: number, forMs: number, account = new Account(8)): Promise<Stage> {
-  const journal = new MemoryJournal()
+async function race(
+  logged: number,
+  taken: number,
+  forMs: number,
+  account = new Account(8),
+  journal = new MemoryJournal(),
+): Promise<Stage> {
   const stage = new Stage(journal, { live: true, account, limits: { maxItems: 1_000 } })
   const end = stage.now + forMs
   let made = 0
@@ -86,6 +91,11 @@ describe('lag', () => {
     assert.deepEqual(behind(await race(500, 1_000, 90_000)), [])
     // 10 s behind at the end
     assert.deepEqual(behind(await race(600, 500, 50_000)), [])
+  })
+
+  test('who was far behind and catches up is not told of', async () => {
+    const journal = new MemoryJournal().scalars('old', 200_000, 5_000)
+    assert.deepEqual(behind(await race(100, 1_000, 100_000, new Account(8), journal)), [])
   })
 
   test('runs at one account are told of once', async () => {
