@@ -47,6 +47,44 @@ test(`a sync of many runs that is killed again and again leaves each backend wit
     for (const one of Object.values<{ delivered: number; pending: number }>(destinations))
       assert.deepEqual([one.delivered, one.pending], [POINTS_PER_RUN, 0])
   }
+  assertOnce(folders, identity, offset, files)
+})
+
+test("two syncs of the same runs at the same time do not get in each other's way", async (context) => {
+  const root = mkdtempSync(join(tmpdir(), 'tracelet-sync-two-'))
+  const [identity, offset] = await Promise.all([IdentityServer.start(), OffsetServer.start()])
+  context.after(async () => {
+    await Promise.all([identity.stop(), offset.stop()])
+    rmSync(root, { recursive: true, force: true })
+  })
+  const files = join(root, 'files')
+  const runs = join(root, 'runs')
+  const folders = manyRuns(runs, 30, { identity: identity.url, offset: offset.url, append: files })
+  const results = await Promise.all([0, 1].map(() => tracelet(runs, 'sync', '--all', '--json')))
+  const sent = results.map(({ code, stdout }) => {
+    const { runs: outcomes, totals } = JSON.parse(stdout)
+    // what the other was at work on is told as such, and as nothing worse
+    for (const { error, destinations = {} } of outcomes) {
+      assert.ok(error === undefined || error.code === 'ERR_RUN_BUSY', JSON.stringify(error))
+      for (const one of Object.values<{ complete: boolean; code?: string }>(destinations))
+        assert.ok(one.complete || one.code === 'ERR_RUN_BUSY', JSON.stringify(one))
+    }
+    assert.equal(code, totals.runs.delivered === 30 ? 0 : 1)
+    return totals.sent.points
+  })
+  assert.equal(sent[0] + sent[1], 3 * 30 * POINTS_PER_RUN, 'each point is counted by the one that sent it')
+  const last = await tracelet(runs, 'sync', '--all')
+  assert.equal(last.code, 0, last.stdout + last.stderr)
+  assert.match(last.stdout, /^0 new: everything is delivered$/m)
+  assertOnce(folders, identity, offset, files)
+})
+
+function assertOnce(
+  folders: readonly string[],
+  identity: IdentityServer,
+  offset: OffsetServer,
+  files: string,
+): void {
   for (const folder of folders) {
     const id = basename(folder)
     const index = Number(id.slice(-5))
@@ -61,7 +99,7 @@ test(`a sync of many runs that is killed again and again leaves each backend wit
     assert.equal(identity.runs.get(id)!.outcome, 'finished')
   }
   assert.equal(offset.gaps + offset.conflicts, 0)
-})
+}
 
 function appended(folder: string, run: string): number[] {
   const path = appendFile(folder, run)
