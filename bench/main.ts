@@ -5,13 +5,14 @@
  */
 import { parseArgs } from 'node:util'
 import { compare } from './compare.ts'
+import { durability } from './durability.ts'
 import { answer, OUTCOME, type Question } from './harness.ts'
 import { mlflow } from './mlflow.ts'
 import { pipeline } from './pipeline.ts'
 import { ringPush } from './ring-push.ts'
 import { soak } from './soak.ts'
 
-const QUESTIONS: readonly Question[] = [ringPush, pipeline, mlflow, soak]
+const QUESTIONS: readonly Question[] = [ringPush, pipeline, mlflow, soak, durability]
 
 const { values, positionals } = parseArgs({
   options: {
