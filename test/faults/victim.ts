@@ -16,6 +16,8 @@ export interface Kill {
   /** The line after which the time runs; '' for the start of the process. */
   readonly after: '' | 'logging' | 'finishing' | 'syncing'
   readonly ms: number
+  /** The time runs from when this settles, whatever the process has said. */
+  readonly when?: Promise<unknown>
   /** Stretches in which it is stopped (SIGSTOP), from the same moment on. */
   readonly pauses?: readonly Pause[]
 }
@@ -85,13 +87,14 @@ async function run(
     }
   }
   const limit = setTimeout(() => signal(child, 'SIGKILL'), LIMIT_MS)
-  if (kill.after === '') arm()
+  if (kill.when !== undefined) kill.when.then(arm, arm)
+  else if (kill.after === '') arm()
   child.stderr.on('data', (text) => (stderr += text))
   child.stdout.on('data', (text) => {
     const wasLogging = stdout.includes('logging')
     stdout += text
     if (!wasLogging && stdout.includes('logging')) onLogging()
-    if (kill.after !== '' && stdout.includes(kill.after)) arm()
+    if (kill.when === undefined && kill.after !== '' && stdout.includes(kill.after)) arm()
   })
   const [code, by] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
   for (const one of [timer, limit, ...others]) clearTimeout(one)
