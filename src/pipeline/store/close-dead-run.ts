@@ -93,7 +93,7 @@ function readLast(folder: string): { readonly state: 'running' | RunOutcome; rea
   let startedAt = readRunFile(folder).openedAt
   let record = { seq: -1, time: startedAt }
   let frames: { readonly seq: number; readonly end: number }[] = []
-  const reader = openWhatIsLeft(folder)
+  const reader = openRecords(folder, { live: false })
   try {
     for (let entry = reader.next(); entry; entry = reader.next()) {
       if (entry.kind === 'skipped') {
@@ -113,15 +113,6 @@ function readLast(folder: string): { readonly state: 'running' | RunOutcome; rea
   const points = frames.slice(-FRAMES_TRIED).filter(({ seq }) => seq > record.seq)
   const time = timeOfLastPoint(folder, points) ?? record.time
   return { state, time: Math.min(Math.max(time, startedAt), Date.now()) }
-}
-
-function openWhatIsLeft(folder: string): ReturnType<typeof openRecords> {
-  try {
-    return openRecords(folder, { live: false })
-  } catch (error) {
-    if (!(error instanceof TraceletError) || error.code !== 'ERR_HISTORY_GONE') throw error
-    return openRecords(folder, { live: false, fromSeq: (error.cause as { firstSeq: number }).firstSeq })
-  }
 }
 
 function timeOfLastPoint(
