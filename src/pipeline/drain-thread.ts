@@ -192,8 +192,14 @@ class DrainThread {
     const closing = this.#closing.get(message.run)
     if (closing && --closing.left === 0) {
       this.#closing.delete(message.run)
-      this.#drain.removeRun(closing.run.order.number)
-      this.#post({ type: 'finished', number: closing.run.order.number })
+      const { order } = closing.run
+      this.#drain.removeRun(order.number)
+      const finished = () => this.#post({ type: 'finished', number: order.number })
+      // of what the last cursors have passed meanwhile, only the last segment stays
+      const isRemoving =
+        order.retention === 'delivered' &&
+        this.#syncer.removeDelivered(order.run.folder, Number.MAX_SAFE_INTEGER, finished)
+      if (!isRemoving) finished()
     }
   }
 

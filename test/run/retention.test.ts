@@ -71,6 +71,7 @@ test('delivered segments go while the run is written; resume, a later destinatio
   const stats = await first.finish()
   assertLaw(stats, JSON.stringify({ stats, issues }))
   assert.ok(largest <= MAX_JOURNAL_BYTES, `the journal had ${largest} bytes`)
+  assert.equal(listSegments(folder).length, 1, 'only the last segment stays')
   const held = openRun('r', { dir }).history('loss')
   assert.ok(held.removed > 0)
   assert.equal(held.removed + held.step.length, stats.journaled)

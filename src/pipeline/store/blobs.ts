@@ -69,7 +69,7 @@ export class BlobStore {
     if (this.#has(blob)) return blob
     const beside = unfinishedPath(this.runFolder)
     try {
-      const fd = openSync(beside, 'wx', FILE_MODE)
+      const fd = this.#begin(beside)
       try {
         writeAll(fd, bytes, 0)
         if (this.#isDurable) fdatasyncSync(fd)
@@ -116,7 +116,7 @@ export class BlobStore {
   ): Generator<number, BlobRef> {
     let isKept = false
     try {
-      const fd = openSync(path, flags, FILE_MODE)
+      const fd = flags === 'wx' ? this.#begin(path) : openSync(path, flags, FILE_MODE)
       const hash = createHash('sha256')
       let bytes: number
       try {
@@ -131,6 +131,17 @@ export class BlobStore {
       return blob
     } finally {
       if (!isKept) rmSync(path, { force: true })
+    }
+  }
+
+  /** The folder may have been deleted since. */
+  #begin(path: string): number {
+    try {
+      return openSync(path, 'wx', FILE_MODE)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      mkdirSync(this.#folder, { recursive: true, mode: FOLDER_MODE })
+      return openSync(path, 'wx', FILE_MODE)
     }
   }
 

@@ -118,12 +118,17 @@ export class Syncer<Id = unknown> {
     this.#nextDueAt = Math.min(this.#nextDueAt, monotonicNow() + this.#intervalMs)
   }
 
-  /** Lets the sync thread remove segments of a run (retention.ts); one request a folder at a time. */
-  removeDelivered(folder: string, below: number, onRemoved: (bytes: number) => void): void {
-    for (const removal of this.#removals.values()) if (removal.folder === folder) return
+  /**
+   * Lets the sync thread remove segments of a run (retention.ts).
+   * @param onRemoved called from `poll()`
+   * @returns false when it is at that already
+   */
+  removeDelivered(folder: string, below: number, onRemoved: (bytes: number) => void): boolean {
+    for (const removal of this.#removals.values()) if (removal.folder === folder) return false
     const ticket = ++this.#lastTicket
     this.#removals.set(ticket, { folder, onRemoved })
     this.#post({ ticket, delivered: folder, below }, undefined)
+    return true
   }
 
   /** Makes what is dirty of this descriptor, or detached path, due at once. */
