@@ -21,6 +21,7 @@ export class Account {
   #pausedUntil = 0
   /** Failures of any run, one after the other. */
   #failures = 0
+  readonly #failing = new Set<object>()
   #outageUntil = 0
   #cause: OutageCause | undefined
   /** Monotonic ms of the next try while the account refuses everything; 0 while it does not. */
@@ -80,15 +81,19 @@ export class Account {
   }
 
   /** A call of any run was not taken: hundreds of them together must not try more often than one alone. */
-  failed(now: number, random: () => number, cause: OutageCause): void {
+  failed(who: object, now: number, random: () => number, cause: OutageCause): void {
     this.#cause = cause
+    this.#failing.add(who)
     const inRow = ++this.#failures - this.#maxInFlight
-    if (inRow > 0) this.#outageUntil = now + backOffMs(inRow, LAST_CEILING_MS, random)
+    // one that fails alone while the others have nothing to send says nothing about them
+    if (inRow > 0 && this.#failing.size > 1)
+      this.#outageUntil = now + backOffMs(inRow, LAST_CEILING_MS, random)
   }
 
   /** It gave a whole answer, if only a refusal. */
   reached(): void {
     this.#failures = 0
+    this.#failing.clear()
     this.#outageUntil = 0
   }
 

@@ -57,7 +57,7 @@ export class Trouble {
         ? backOffMs(failures, ceiling, this.#random)
         : Math.max(afterMs, backOffMs(failures, SOON_CEILING_MS, this.#random))
     this.#notBefore = Math.max(this.#notBefore, now + wait)
-    if (afterMs === undefined) this.#account.failed(now, this.#random, { code, reason })
+    if (afterMs === undefined) this.#account.failed(this, now, this.#random, { code, reason })
     else this.#account.pause(now + afterMs)
     this.#health.failing(code, reason, wait, now, 'account')
   }

@@ -32,12 +32,13 @@ describe('an account', () => {
 
   test('hundreds of runs that fail together try no more often than one alone, until one is answered', () => {
     const account = new Account(2)
-    for (let run = 0; run < 300; run++) account.failed(1_000, () => 0.999, DOWN)
+    for (let run = 0; run < 300; run++) account.failed({}, 1_000, () => 0.999, DOWN)
     assert.ok(account.outageUntil > 1_000 + 29_000 && account.outageUntil <= 31_000)
     assert.equal(account.outage, DOWN)
     account.reached()
     assert.deepEqual([account.outageUntil, account.outage], [0, undefined])
-    account.failed(1_000, () => 0.999, DOWN)
+    const alone = {}
+    for (let failure = 0; failure < 20; failure++) account.failed(alone, 1_000, () => 0.999, DOWN)
     assert.equal(account.outageUntil, 0, 'a run that fails beside others that do not is its own affair')
   })
 

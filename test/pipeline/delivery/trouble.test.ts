@@ -51,7 +51,7 @@ describe('waiting for a destination that fails', () => {
     const health = new Health({ block: destinationCounters(createCounters(1), 0), tell: () => {} })
     const subject = new Trouble(account, health, () => 0.999)
     for (let run = 0; run < 300; run++)
-      account.failed(0, () => 0.999, { code: 'ERR_UNREACHABLE', reason: 'down' })
+      account.failed({}, 0, () => 0.999, { code: 'ERR_UNREACHABLE', reason: 'down' })
     assert.ok(subject.notBefore > 29_000)
     subject.finish(100)
     assert.ok(subject.notBefore <= 100)
