@@ -13,16 +13,16 @@
  * Only the scheduler calls `turn`; answers call `wake`.
  */
 import { TraceletError, toErrorRecord } from '../../core/errors.ts'
-import type { OpenResult, RunInfo, Sink, SinkState } from '../../core/types.ts'
-import type { SinkDefinition } from '../../sinks/contract.ts'
-import type { FromDelivery } from '../messages.ts'
-import type { DeadLetter } from '../store/dead-letters.ts'
+import type { OpenResult, Sink, SinkState } from '../../core/types.ts'
 import { Calls, closeSink, openSink, within } from './calls.ts'
 import type { Cargo, Sending } from './cargo.ts'
-import { type Backlog, Health } from './health.ts'
-import { type CursorKeeper, Ledger } from './ledger.ts'
-import { type Account, PROBE_MS } from './limiter.ts'
+import { Health } from './health.ts'
+import { Ledger } from './ledger.ts'
+import { PROBE_MS } from './limiter.ts'
+import type { DeliveryGuard, DeliverySite } from './site.ts'
 import { Trouble } from './trouble.ts'
+
+export type { DeliveryGuard, DeliverySite } from './site.ts'
 
 /** What is under way is aborted this long before the deadline, so that there is time to close. */
 const CLOSE_MS = 200
@@ -32,50 +32,6 @@ const BUSY_RETRY_MS = 5_000
  * the time is better spent on another try. Longer than servers take that live.
  */
 const LAST_PATIENCE_MS = 30_000
-
-export interface DeliveryGuard {
-  /** False when another process has taken over. */
-  touch(): boolean
-  release(): void
-}
-
-/** Everything outside of it that a delivery uses. */
-export interface DeliverySite {
-  readonly run: RunInfo
-  readonly name: string
-  readonly definition: SinkDefinition
-  readonly options: Readonly<Record<string, unknown>>
-  readonly address: string
-  /** `RUN` counters of the run while a writer appends to it; undefined for a run at rest. */
-  readonly live: Float64Array | undefined
-  /** The sequence number after the last one journaled. */
-  journalSeq(): number
-  /** The destination's counters. */
-  readonly block: Float64Array
-  readonly account: Account
-  /** Whom all runs share that have this account, rows and uploads alike; not for show. */
-  readonly accountName?: string
-  /** What waits for the destination: rows and uploads together. */
-  backlog?(): Backlog
-  readonly cursors: CursorKeeper
-  /** @throws TraceletError ERR_RUN_BUSY */
-  takeGuard(): DeliveryGuard
-  /** @throws TraceletError ERR_JOURNAL_WRITE */
-  appendLetters(letters: readonly DeadLetter[]): void
-  /** A place among the open runs of this destination; false when there is none: a wake follows. */
-  takeSlot(delivery: Delivery, now: number): boolean
-  giveSlot(delivery: Delivery): void
-  /** True once another drain thread has taken over in this process. */
-  isSuperseded(): boolean
-  wake(delivery: Delivery): void
-  /** It has opened, saved its first cursor, or closed. */
-  onLandmark?(): void
-  tell(message: FromDelivery): void
-  /** Monotonic ms. */
-  now(): number
-  wallNow(): number
-  random(): number
-}
 
 type Phase = 'parked' | 'opening' | 'open' | 'parking' | 'closing' | 'closed'
 
