@@ -65,6 +65,17 @@ export class Arrangement {
   }
 }
 
+/** Whether the file does not say that it holds another segment. */
+export function isInPlace({ number, path }: SegmentPlace): boolean {
+  const file = new SegmentFile('', number, path)
+  try {
+    const start = segmentStart(file)
+    return start === undefined || start.number === number
+  } finally {
+    file.close()
+  }
+}
+
 /** What a file begins with, by either copy; later SEGMENT frames may have come with frames of an earlier segment. */
 function segmentStart(file: SegmentFile): SegmentStart | undefined {
   let at = 0

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { RunOutcome } from '../../core/types.ts'
+import { Arrangement, isInPlace, type SegmentPlace } from './arrange.ts'
 import {
   FRAME,
   FRAME_HEADER_BYTES,
@@ -34,8 +35,8 @@ export interface JournalTail {
  */
 export function readTail(folder: string): JournalTail {
   let end: { points: number; records: number } | undefined
-  for (const number of listSegments(folder).reverse()) {
-    const frames = framesAtEnd(folder, number)
+  for (const place of segmentsOf(folder).reverse()) {
+    const frames = framesAtEnd(folder, place)
     if (frames.length === 0) break
     end ??= totals(frames)
     const state = frames.map(stateOf).findLast((one) => one !== undefined)
@@ -49,13 +50,20 @@ export function readTail(folder: string): JournalTail {
   return { points, records: seq - points, state: 'running' }
 }
 
+/** By their names, which one look at the last file confirms, or does not. */
+function segmentsOf(folder: string): SegmentPlace[] {
+  const places = listSegments(folder).map((number) => ({ number, path: join(folder, segmentName(number)) }))
+  const last = places.at(-1)
+  return last === undefined || isInPlace(last) ? places : new Arrangement(folder, undefined).list()
+}
+
 interface TailFrame {
   readonly header: FrameHeader
   readonly payload: Uint8Array
 }
 
-function framesAtEnd(folder: string, number: number): TailFrame[] {
-  const bytes = readEnd(join(folder, segmentName(number)))
+function framesAtEnd(folder: string, { number, path }: SegmentPlace): TailFrame[] {
+  const bytes = readEnd(path)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const frames: TailFrame[] = []
   for (let at = bytes.indexOf(MAGIC); at >= 0 && at + FRAME_HEADER_BYTES <= bytes.length; ) {
