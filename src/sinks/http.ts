@@ -237,9 +237,7 @@ function certificateHint(code: string): string {
 
 /** An answer in plain text to the first message of TLS. */
 function isNoTls(code: string, message: string): boolean {
-  return (
-    code === 'ERR_SSL_WRONG_VERSION_NUMBER' || (code === 'EPROTO' && /wrong version number/i.test(message))
-  )
+  return /SSL_WRONG_VERSION_NUMBER/.test(code) || (code === 'EPROTO' && /wrong version number/i.test(message))
 }
 
 function whyAborted({ reason }: AbortSignal): string {
