@@ -1,4 +1,4 @@
-import { type Command, EXIT, UsageError, wholeNumber, words } from '../command.ts'
+import { type Command, UsageError, wholeNumber, words } from '../command.ts'
 import { DEMO_STEPS, runDemo } from './demo.ts'
 
 export const demoCommand: Command = {
@@ -22,12 +22,11 @@ export const demoCommand: Command = {
   async run(values) {
     const backends = values.backend === undefined ? undefined : words(values.backend as string[])
     if (backends?.length === 0) throw new UsageError('--backend names no backend')
-    const isWell = await runDemo({
+    return runDemo({
       backends,
       steps: wholeNumber((values.steps as string | undefined) ?? String(DEMO_STEPS), 'steps', 1, 1_000_000),
       mlflowUri: values['mlflow-uri'] as string | undefined,
       keepServer: values['keep-server'] === true,
     })
-    return isWell ? EXIT.ok : EXIT.failed
   },
 }

@@ -6,7 +6,9 @@ import { dirname, join, resolve } from 'node:path'
 import type { Run, Stats } from '../../index.ts'
 import { startLogging } from '../../index.ts'
 import { RUN_OPTIONS } from '../../run/options.ts'
+import { EXIT } from '../command.ts'
 import { DeliveryProgress } from '../delivery-progress.ts'
+import { Ending, exitPrinted } from '../ending.ts'
 import { ProgressBar } from '../progress.ts'
 import { formatReport, isDelivered, lawHolds } from '../report.ts'
 import { StatusLine } from '../status-line.ts'
@@ -29,8 +31,8 @@ export const DEMO_STEPS = DEFAULT_TRAINING.steps
 /** Time for MLflow to take what the loop has logged: its server is slower than the loop. */
 const FINISH_DEADLINE_MS = 120_000
 
-/** @returns whether the sums hold and everything was delivered */
-export async function runDemo(options: DemoOptions): Promise<boolean> {
+/** @returns the exit code: whether the sums hold and everything was delivered, or a signal's */
+export async function runDemo(options: DemoOptions): Promise<number> {
   const root = resolve(process.env.TRACELET_DIR || RUN_OPTIONS.dir.default)
   const status = new StatusLine()
   let server: DemoServer | undefined
@@ -40,7 +42,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
       status.clear()
       print(`MLflow: ${server.uri}`)
     }
-    const { run, stats, timer, accuracy } = await trainAndLog(
+    const { run, stats, timer, accuracy, signalCode } = await trainAndLog(
       options,
       server?.uri ?? options.mlflowUri,
       status,
@@ -48,7 +50,11 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
     print(`\nreads ${(accuracy * 100).toFixed(1)} % of the digits it has not seen\n`)
     const places = placesOf(run, stats, root, options, server)
     print(formatReport({ runId: run.id, stats, cost: timer.cost(), places }))
-    return lawHolds(stats) && Object.values(stats.destinations).every(isDelivered)
+    if (signalCode !== undefined) {
+      await server?.stop()
+      return exitPrinted(signalCode)
+    }
+    return lawHolds(stats) && Object.values(stats.destinations).every(isDelivered) ? EXIT.ok : EXIT.failed
   } finally {
     if (server && !options.keepServer) {
       status.show('stopping MLflow')
@@ -84,17 +90,25 @@ async function trainAndLog(options: DemoOptions, uri: string | undefined, status
   )
   bar.clear()
   await logFindings(run, data, trained, steps - 1)
-  return { run, timer, accuracy: trained.accuracy, stats: await finish(run) }
+  return { run, timer, accuracy: trained.accuracy, ...(await finish(run)) }
 }
 
-/** Ends the run, showing what is still on its way. */
-async function finish(run: Run): Promise<Stats> {
+/**
+ * Ends the run, showing what is still on its way. Only here a signal is listened for: the training is one synchronous
+ * loop, which ends at once by itself.
+ */
+async function finish(
+  run: Run,
+): Promise<{ readonly stats: Stats; readonly signalCode?: number | undefined }> {
+  const ending = new Ending('what is not delivered stays in the journal')
   const progress = new DeliveryProgress(process.stdout)
   progress.start(() => run.stats().destinations)
   try {
-    return await run.finish()
+    const stats = await ending.within(run.finish(), 0)
+    return stats ? { stats } : { stats: run.stats(), signalCode: ending.exitCode }
   } finally {
     progress.stop()
+    ending.stop()
   }
 }
 

@@ -1,9 +1,9 @@
 /** `tracelet pipe`: JSON lines on standard input, from any language, become a run. */
-import { constants } from 'node:os'
 import { TraceletError } from '../../core/errors.ts'
 import { type Run, type RunOutcome, type Stats, startLogging } from '../../index.ts'
 import { say } from '../../pipeline/say.ts'
 import { type Command, EXIT, JSON_OPTION, UsageError } from '../command.ts'
+import { Ending, exitPrinted } from '../ending.ts'
 import { formatReport, isDelivered } from '../report.ts'
 import { Feed } from './feed.ts'
 import { RUN_FLAGS, toStartOptions } from './flags.ts'
@@ -12,7 +12,6 @@ import { LineSplitter } from './lines.ts'
 const MAX_LINE_BYTES = 1 << 26
 /** Files that may be copied at once before reading goes on. */
 const MAX_COPYING = 64
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** After a signal: what the producer has printed is still read for so long, then delivered for so long. */
 const SIGNAL_READ_MS = 500
 const SIGNAL_DEADLINE_MS = 5000
@@ -45,15 +44,22 @@ export const pipeCommand: Command = {
   async run(values) {
     const feed = new Feed(say)
     const run = start(values, feed)
-    const reading = read(feed)
+    const ending = new Ending(`what was printed by now is sent for ${SIGNAL_DEADLINE_MS / 1000} s`)
+    const reading = read(feed, ending)
     // whoever reads this may send a signal: it is listened for by now
     say(`run ${run.id}`)
-    const signal = await reading
-    await (signal === undefined ? feed.settled() : Promise.race([feed.settled(), wait(SIGNAL_READ_MS)]))
-    const outcome: RunOutcome = signal === undefined ? (feed.outcome ?? 'finished') : 'killed'
-    const stats = await run.finish(outcome, signal === undefined ? {} : { deadlineMs: SIGNAL_DEADLINE_MS })
-    process.stdout.write(values.json === true ? toJson(run, outcome, feed, stats) : toText(run, feed, stats))
-    return signal === undefined ? exitCode(feed, stats) : 128 + constants.signals[signal]
+    await reading
+    await ending.within(feed.settled(), SIGNAL_READ_MS)
+    const wasAsked = ending.signal.aborted
+    const outcome: RunOutcome = wasAsked ? 'killed' : (feed.outcome ?? 'finished')
+    const finished = run.finish(outcome, wasAsked ? { deadlineMs: SIGNAL_DEADLINE_MS } : {})
+    // who asks while the backends are waited for has waited long enough
+    const stats = wasAsked ? await finished : await ending.within(finished, 0)
+    ending.stop()
+    const sums = stats ?? run.stats()
+    process.stdout.write(values.json === true ? toJson(run, outcome, feed, sums) : toText(run, feed, sums))
+    const code = ending.exitCode ?? exitCode(feed, sums)
+    return stats === undefined ? exitPrinted(code) : code
   },
 }
 
@@ -71,28 +77,24 @@ function start(values: Readonly<Record<string, unknown>>, feed: Feed): Run {
 }
 
 /** Until the input ends, or some time after a signal came. */
-function read(feed: Feed): Promise<NodeJS.Signals | undefined> {
+function read(feed: Feed, { signal }: Ending): Promise<void> {
   const { stdin } = process
   const splitter = new LineSplitter(MAX_LINE_BYTES, (...line) => feed.take(...line))
   return new Promise((resolve) => {
-    let signal: NodeJS.Signals | undefined
     let timer: NodeJS.Timeout | undefined
-    const onSignal = (got: NodeJS.Signals) => {
-      // the second one ends the process at once
-      for (const name of SIGNALS) process.removeListener(name, onSignal)
-      signal = got
+    const onSignal = () => {
       timer = setTimeout(done, SIGNAL_READ_MS)
     }
     const done = () => {
       clearTimeout(timer)
-      for (const name of SIGNALS) process.removeListener(name, onSignal)
+      signal.removeEventListener('abort', onSignal)
       stdin.removeAllListeners('data')
       stdin.removeListener('end', done)
       stdin.destroy()
       splitter.end()
-      resolve(signal)
+      resolve()
     }
-    for (const name of SIGNALS) process.on(name, onSignal)
+    signal.addEventListener('abort', onSignal, { once: true })
     stdin.on('data', (chunk: Buffer) => {
       splitter.push(chunk)
       if (feed.copying < MAX_COPYING) return
@@ -124,10 +126,4 @@ function toText(run: Run, feed: Feed, stats: Stats): string {
 function toJson(run: Run, outcome: RunOutcome, feed: Feed, stats: Stats): string {
   const { lines, malformedLines, faults } = feed
   return `${JSON.stringify({ run: run.id, folder: run.info.folder, outcome, lines, malformedLines, faults, stats })}\n`
-}
-
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref()
-  })
 }

@@ -14,6 +14,7 @@ import {
   words,
 } from '../command.ts'
 import { DeliveryProgress } from '../delivery-progress.ts'
+import { Ending } from '../ending.ts'
 import { asTraceletError } from '../overview.ts'
 import { StatusLine } from '../status-line.ts'
 import { jsonText, plain } from '../text.ts'
@@ -31,6 +32,7 @@ import {
 import { RunsProgress } from './runs-progress.ts'
 import { newDestination } from './to.ts'
 import { Told } from './told.ts'
+import { GRACE_MS } from './watch.ts'
 import { watchUntilSignal } from './watch-command.ts'
 
 const DEFAULT_DEADLINE_SECONDS = 3600
@@ -82,7 +84,8 @@ export const syncCommand: Command = {
   exits: {
     [EXIT.ok]: 'every run is delivered',
     [EXIT.failed]: 'something is still undelivered, or a run cannot be read or is still being written',
-    [EXIT.interrupted]: 'ended by Ctrl-C (--watch: by the second; after the first 0 or 1 as above)',
+    [EXIT.interrupted]:
+      'ended by Ctrl-C (143 by SIGTERM, 129 by SIGHUP); --watch: by the second, after the first 0 or 1 as above',
   },
   maxPositionals: Number.POSITIVE_INFINITY,
   async run(values, named) {
@@ -106,14 +109,15 @@ export const syncCommand: Command = {
       return EXIT.ok
     }
     const isFull = values.full === true || folders.length + unfound.length <= FEW_RUNS
-    const synced = await syncAll(folders, options, { isJson, isFull })
+    const { outcomes: synced, signalCode } = await syncAll(folders, options, { isJson, isFull })
     const outcomes = [...unfound.map(notFound), ...synced]
     if (folders.length === 1 && outcomes.length === 1 && !isSynced(outcomes[0]!) && !all && !isJson)
       throw (outcomes[0] as NotSynced).cause
     for (const outcome of outcomes) if (!isSynced(outcome)) say(formatNotSynced(outcome))
     const mayLack = all || folders.length > 1
     const counted = outcomes.filter((outcome) => !(mayLack && lacksDestination(outcome, options)))
-    return close(outcomes, counted, { isJson, isFull })
+    const code = close(outcomes, counted, { isJson, isFull })
+    return signalCode ?? code
   },
 }
 
@@ -145,7 +149,7 @@ async function syncAll(
   folders: readonly string[],
   options: SyncRunsOptions,
   { isJson, isFull }: Showing,
-): Promise<readonly SyncOutcome[]> {
+): Promise<{ readonly outcomes: readonly SyncOutcome[]; readonly signalCode: number | undefined }> {
   const isOne = folders.length === 1
   const status = new StatusLine()
   // the standard output is the document's alone
@@ -153,10 +157,12 @@ async function syncAll(
   const progress = new DeliveryProgress(output)
   const runs = isOne ? undefined : new RunsProgress(folders.length, output)
   const told = new Told(!isOne, () => (runs ?? progress).clear())
+  const ending = new Ending(`what is under way has ${GRACE_MS / 1000} s`)
   if (isOne && !isJson) status.show(`delivering ${plain(folders[0]!)}`)
   try {
-    return await syncRuns(folders, {
+    const outcomes = await syncRuns(folders, {
       ...options,
+      end: { signal: ending.signal, graceMs: GRACE_MS },
       onMessage: (message) => told.hear(message),
       onStart: (run, read) => {
         status.clear()
@@ -170,7 +176,11 @@ async function syncAll(
         if (isSynced(outcome) && !isJson) write(isFull ? `${formatRun(outcome)}\n` : formatRunLine(outcome))
       },
     })
+    const left = folders.length - outcomes.length
+    if (left > 0) say(`${left} of ${folders.length} runs were not begun`)
+    return { outcomes, signalCode: ending.exitCode }
   } finally {
+    ending.stop()
     progress.stop()
     runs?.stop()
     status.clear()

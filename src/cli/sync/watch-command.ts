@@ -3,15 +3,12 @@ import { isSynced, type SyncOutcome } from '../../pipeline/delivery/sync-outcome
 import type { SyncRunsOptions } from '../../pipeline/delivery/sync-runs.ts'
 import { say } from '../../pipeline/say.ts'
 import { EXIT } from '../command.ts'
+import { Ending } from '../ending.ts'
 import { jsonText, plain } from '../text.ts'
 import { allRuns, namedRuns, type Places, type Unfound } from './folders.ts'
 import { formatNotSynced, formatRunLine } from './report.ts'
 import { Told } from './told.ts'
 import { GRACE_MS, watch } from './watch.ts'
-
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const
-/** A wrapper such as npx hands on a signal that the terminal has sent to us as well. */
-const SAME_SIGNAL_MS = 100
 
 export interface WatchCommand extends Omit<SyncRunsOptions, 'onEnd' | 'onMessage'> {
   readonly intervalMs: number
@@ -39,7 +36,7 @@ export async function watchUntilSignal(command: WatchCommand): Promise<number> {
   const where = named.length === 0 ? places.dir : named.join(' ')
   process.stderr.write(`watching ${plain(where)} every ${options.intervalMs / 1000} s; Ctrl-C ends it\n`)
   const told = new Told(true, () => {})
-  const end = untilSignal()
+  const end = new Ending(`what is under way has ${GRACE_MS / 1000} s`)
   try {
     const isDelivered = await watch({
       ...options,
@@ -64,26 +61,4 @@ function show(outcome: SyncOutcome, isJson: boolean): void {
   const line = formatRunLine(outcome)
   if (line === undefined) return
   process.stdout.write(isJson ? `${jsonText(outcome)}\n` : `${line}\n`)
-}
-
-/** The first signal asks for the end, the next one is obeyed as if nobody listened. */
-function untilSignal(): { readonly signal: AbortSignal; stop(): void } {
-  const controller = new AbortController()
-  let askedAt = -Infinity
-  const hear = (name: NodeJS.Signals) => {
-    const now = performance.now()
-    if (!controller.signal.aborted) {
-      askedAt = now
-      say(`ending: what is under way has ${GRACE_MS / 1000} s; again: at once`)
-      controller.abort()
-    } else if (now - askedAt > SAME_SIGNAL_MS) {
-      stop()
-      process.kill(process.pid, name)
-    }
-  }
-  const stop = () => {
-    for (const name of SIGNALS) process.off(name, hear)
-  }
-  for (const name of SIGNALS) process.on(name, hear)
-  return { signal: controller.signal, stop }
 }

@@ -57,7 +57,7 @@ export interface SyncRunsOptions {
 /** @returns in the order of the folders; never rejects for a run's sake */
 export async function syncRuns(
   folders: readonly string[],
-  options: SyncRunsOptions,
+  options: SyncRunsOptions & { readonly end?: { readonly signal: AbortSignal; readonly graceMs: number } },
 ): Promise<readonly SyncOutcome[]> {
   const outcomes = new Map<string, SyncOutcome>()
   const syncer = new RunSyncer({
@@ -68,8 +68,10 @@ export async function syncRuns(
     },
   })
   for (const folder of new Set(folders)) syncer.add(folder)
+  const { signal, graceMs } = options.end ?? {}
+  signal?.addEventListener('abort', () => void syncer.stop(graceMs!), { once: true })
   await syncer.idle()
-  return [...new Set(folders)].map((folder) => outcomes.get(folder)!)
+  return [...new Set(folders)].flatMap((folder) => outcomes.get(folder) ?? [])
 }
 
 /** A run from when it is asked for to its outcome. */
