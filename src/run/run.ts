@@ -204,6 +204,7 @@ export class Run extends RunLogger implements AsyncDisposable {
     this.mark()
     this.producer.finish(deadlineAt)
     await this.#untilAnswered(deadlineAt)
+    this.#explainPending()
     const stats = this.stats()
     this.#tellPending(stats)
     this.#plan.issues.leave(this.id, this.#news.keys())
@@ -226,6 +227,12 @@ export class Run extends RunLogger implements AsyncDisposable {
     if (left === 0) return
     const message = `run ${this.id}: ${left} images, tables, texts or artifacts were not kept in time and are lost`
     this.#plan.issues.report({ code: 'ERR_DEADLINE', message, severity: 'error' }, `${this.id} parked`)
+  }
+
+  /** On a machine that is busy their own word for it may come later than this. */
+  #explainPending(): void {
+    for (const [name, { pending, records }] of Object.entries(this.stats().destinations))
+      if (pending + records.pending > 0) this.#hear(name).reason ||= 'the deadline passed'
   }
 
   async #untilAnswered(deadlineAt: number): Promise<void> {
