@@ -13,6 +13,7 @@ import type { RunOrder, SeriesDefinition } from '../../src/pipeline/messages.ts'
 import { Descriptors } from '../../src/pipeline/store/descriptors.ts'
 import { createRunFolder } from '../../src/pipeline/store/folder.ts'
 import { Syncer } from '../../src/pipeline/store/syncer.ts'
+import { laneId } from '../../src/ring/lane-reader.ts'
 import { LaneWriter } from '../../src/ring/lane-writer.ts'
 import { CONTROL, createControl, createLane, LANE, LANE_RECORD } from '../../src/ring/layout.ts'
 import { RunProducer } from '../../src/run/producer.ts'
@@ -30,6 +31,7 @@ class Spine {
   readonly definitions: SeriesDefinition[] = []
   onDefinitions = () => {}
   onIssue = (message: string): void => assert.fail(message)
+  onOrphans = (points: number): void => assert.fail(`${points} points of nobody`)
   logged = 0
   readonly #order: RunOrder
   readonly #syncer = new Syncer<never>()
@@ -82,7 +84,7 @@ class Spine {
       },
       onAppend: () => {},
       onFinish: () => {},
-      onOrphans: (points) => assert.fail(`${points} points of nobody`),
+      onOrphans: (points) => this.onOrphans(points),
       onIssue: (_, issue) => this.onIssue(issue.message),
     })
     drain.addRun(this.#order, epoch > 1)
@@ -334,4 +336,28 @@ test('a run that late points have opened again before it was removed meets no se
   journalAll(drain, 10)
   spine.assertOnce('all late points are in one journal')
   assert.equal(runCounters(spine.counters)[RUN.late], 4)
+})
+
+test('a finished run that its owner has let go of is forgotten, when the lane was read to there', (context) => {
+  const spine = new Spine(context)
+  const drain = spine.newDrain()
+  spine.finishAndForget(drain)
+  drain.addLane(spine.lane)
+  spine.log(2)
+  // said behind the late points, which are still in the lane
+  drain.letGo(1, laneId(spine.lane))
+  for (let now = 2000; now < 9000; now += 1100) drain.pass(now)
+  assert.equal(runCounters(spine.counters)[RUN.late], 2)
+  drain.runs.get(1)!.close()
+  drain.removeRun(1)
+  for (let now = 9000; now < 13_000; now += 1100) drain.pass(now)
+  spine.assertOnce('late points stand behind the others')
+  // nobody is left who could log this
+  let orphans = 0
+  spine.onOrphans = (points) => {
+    orphans += points
+  }
+  spine.log(1)
+  for (let now = 20_000; now < 24_000; now += 1100) drain.pass(now)
+  assert.deepEqual([orphans, drain.runs.size], [1, 0])
 })

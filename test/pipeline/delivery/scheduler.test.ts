@@ -142,4 +142,31 @@ describe('the scheduler', () => {
     await scheduler.stopped()
     assert.equal(process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length, before)
   })
+
+  test('serves a thousand: each that grows, is due or finishes, and forgets the ends of runs', async () => {
+    const scheduler = newScheduler()
+    const workers = Array.from({ length: 1000 }, (_, i) => new Worker(`run ${i >> 1}`))
+    for (const worker of workers) scheduler.add(worker)
+    await until(() => workers.every(({ turns }) => turns > 0), 'each gets its first turn')
+    const [grown, due] = [workers[7]!, workers[900]!]
+    let turns = grown.turns
+    grown.hasGrown = true
+    scheduler.look()
+    await until(() => grown.turns > turns, 'what has grown is seen')
+    turns = due.turns
+    due.onTurn = (now) => (due.turns === turns + 1 ? now + 20 : Infinity)
+    scheduler.wake(due)
+    await until(() => due.turns === turns + 2, 'what is due is served')
+    for (let run = 0; run < 500; run++) {
+      scheduler.finish(`run ${run}`, monotonicNow() + 1000)
+      scheduler.hasAll(`run ${run}`)
+    }
+    await scheduler.stopped()
+    assert.ok(workers.every(({ isClosed }) => isClosed))
+    // the same run started again must not be taken for finishing
+    const again = new Worker('run 3')
+    scheduler.add(again)
+    await until(() => again.turns > 0, 'it is served')
+    assert.equal(again.isClosed, false)
+  })
 })
