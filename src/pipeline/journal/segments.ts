@@ -22,6 +22,9 @@ export interface SegmentEnd {
   readonly nextSeq: number | undefined
 }
 
+/** A seal is repeated by so many later segments. */
+const SEALING_SEGMENTS = 8
+
 export class Segments {
   readonly folder: string
   readonly #arrangement: Arrangement
@@ -65,11 +68,13 @@ export class Segments {
   /** Undefined while no later segment has frames: it may grow. */
   endOf(file: SegmentFile): SegmentEnd | undefined {
     let next: FrameHeader | undefined
-    for (const place of this.#after(file.number)) {
-      next ??= this.#readStart(place, [])
-      const sealBytes = this.#seals.get(file.number)
-      if (sealBytes !== undefined) return { sealBytes, nextSeq: ownStart(next) }
+    // a later one may say less than an earlier one: what followed a failed sync was written again
+    for (const place of this.#after(file.number).slice(0, SEALING_SEGMENTS)) {
+      const start = this.#readStart(place, [])
+      next ??= start
     }
+    const sealBytes = this.#seals.get(file.number)
+    if (sealBytes !== undefined) return { sealBytes, nextSeq: sealBytes === 0 ? 0 : ownStart(next) }
     return next === undefined ? undefined : { sealBytes: file.sizeBytes, nextSeq: ownStart(next) }
   }
 

@@ -16,7 +16,11 @@ let commits = 0
 function log(): boolean {
   const i = commits++
   const count = 3 + (i % 90)
-  scribe.points(Array.from({ length: count }, (_, k) => ({ name: 'a', step: i, value: i * 100 + k })))
+  // several frames: of an append that fails the first of them may be whole
+  for (let k = 0; k < count; k += 3) {
+    const points = Array.from({ length: Math.min(3, count - k) }, (_, j) => i * 100 + k + j)
+    scribe.points(points.map((value) => ({ name: 'a', step: i, value })))
+  }
   try {
     scribe.commit()
     return true
