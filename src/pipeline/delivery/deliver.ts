@@ -201,7 +201,7 @@ export class Delivery {
     this.#site.account.begin()
     this.#calls.track(async (signal) => {
       const result = await openSink(sink, this.#cargo.openState(this.#ledger!), signal)
-      if (this.#phase === 'opening') await this.#opened(sink, result)
+      if (this.#phase === 'opening') await this.#opened(sink, result, now)
       this.#site.account.end()
     })
     return Infinity
@@ -245,7 +245,7 @@ export class Delivery {
     }
   }
 
-  async #opened(sink: Sink, result: OpenResult): Promise<void> {
+  async #opened(sink: Sink, result: OpenResult, askedAt: number): Promise<void> {
     const now = this.#site.now()
     if (result.status === 'retry') this.#trouble.retry(result, now)
     else if (result.status === 'blocked') this.#trouble.blocked(result, now)
@@ -253,7 +253,7 @@ export class Delivery {
       try {
         this.#startSending(sink)
         // that the run can be opened does not say that what was refused is taken now
-        if (!this.#isSendingInTrouble) this.#trouble.recovered(now)
+        if (!this.#isSendingInTrouble) this.#trouble.recovered(now, askedAt)
         this.#cargo.opened(result, this.#ledger!)
         // A remote run that was made must be known after a crash.
         if (this.#ledger!.isDirty) this.#save(now)

@@ -26,6 +26,7 @@ export class Account {
   #cause: OutageCause | undefined
   /** Monotonic ms of the next try while the account refuses everything; 0 while it does not. */
   #probeAt = 0
+  #blockedAt = -Infinity
   #isProbing = false
   /** Whoever found no room or is kept from writing by another's probe, first come first. */
   readonly #waiting = new Set<() => void>()
@@ -97,7 +98,13 @@ export class Account {
     this.#outageUntil = 0
   }
 
+  /** Monotonic ms at which it was last refused. */
+  get blockedAt(): number {
+    return this.#blockedAt
+  }
+
   block(now: number): void {
+    this.#blockedAt = now
     this.#probeAt = Math.max(this.#probeAt, now + PROBE_MS)
   }
 

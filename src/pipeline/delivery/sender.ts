@@ -147,6 +147,7 @@ export class Sender implements Sending {
 
   async #write(item: Item, signal: AbortSignal): Promise<void> {
     const { sink, site } = this.#parts
+    const askedAt = site.now()
     const count = item.record === undefined ? itemCount(item) : Infinity
     const answer = await answerOf(count, async (): Promise<WriteResult> => {
       if (item.record !== undefined) return await sink.writeRecord(item.record, item.seq, signal)
@@ -157,22 +158,22 @@ export class Sender implements Sending {
     this.#underWay--
     this.#hasHadTurn = true
     item.isUnderWay = false
-    if (!this.#isSealed) this.#answered(item, answer, site.now())
+    if (!this.#isSealed) this.#answered(item, answer, site.now(), askedAt)
     site.account.end()
   }
 
-  #answered(item: Item, answer: Answer, now: number): void {
+  #answered(item: Item, answer: Answer, now: number, askedAt: number): void {
     const { trouble } = this.#parts
     switch (answer.status) {
       case 'accepted':
         this.#thrownInRow = 0
-        trouble.recovered(now)
+        trouble.recovered(now, askedAt)
         this.#parts.site.account.batchSize.took(itemCount(item), now)
         this.#settle(item, [], answer)
         return
       case 'partial':
         this.#thrownInRow = 0
-        trouble.recovered(now)
+        trouble.recovered(now, askedAt)
         if (this.#keepLetters(item, answer.rejected, now)) this.#settle(item, answer.rejected, answer)
         return
       case 'retry':
@@ -181,7 +182,7 @@ export class Sender implements Sending {
         return
       case 'split':
         if (answer.tooLarge && this.#tooLarge(item, answer.reason, now)) return
-        trouble.recovered(now)
+        trouble.recovered(now, askedAt)
         this.#split(item, answer.code, answer.reason, now)
         return
       case 'blocked':

@@ -17,6 +17,7 @@ export class Trouble {
   readonly #random: () => number
   #notBefore = 0
   #isRunBlocked = false
+  #blockedAt = -Infinity
   #isFinishing = false
 
   constructor(account: Account, health: Health, random: () => number) {
@@ -84,12 +85,18 @@ export class Trouble {
 
   block(code: ErrorCode, reason: string, probeMs: number, now: number, scope: Scope = 'run'): void {
     this.#isRunBlocked = true
+    this.#blockedAt = now
     this.#notBefore = Math.max(this.#notBefore, now + probeMs)
     this.#health.blocked(code, reason, now, scope)
   }
 
-  recovered(now: number): void {
+  /**
+   * It took something.
+   * @param askedAt when that was sent: what was under way as it was refused says nothing of what comes
+   */
+  recovered(now: number, askedAt: number): void {
     this.#account.reached()
+    if (askedAt < Math.max(this.#blockedAt, this.#account.blockedAt)) return
     this.#account.recovered()
     this.#isRunBlocked = false
     this.#notBefore = 0

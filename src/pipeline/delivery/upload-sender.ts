@@ -212,6 +212,7 @@ export class UploadSender implements Sending {
     alive: () => void,
   ): Promise<void> {
     const { sink, site, progress, queue, wake } = this.#parts
+    const askedAt = site.now()
     const transfer = progress.begin(file?.blob.bytes ?? 0)
     let isOver = false
     const upload: Upload = {
@@ -238,7 +239,8 @@ export class UploadSender implements Sending {
     if (signal.reason instanceof Silence) job.silences++
     this.#underWay--
     this.#hasHadTurn = true
-    const isSettled = !this.#isSealed && this.#answered(job, step, answer, site.now(), fault !== undefined)
+    const call = { askedAt, isOurs: fault !== undefined }
+    const isSettled = !this.#isSealed && this.#answered(job, step, answer, site.now(), call)
     transfer.end(isSettled && file !== undefined)
     site.account.end()
   }
@@ -261,22 +263,28 @@ export class UploadSender implements Sending {
   }
 
   /** Whether the step is settled. */
-  #answered(job: UploadJob, step: UploadStep, answer: Answer, now: number, isOurs: boolean): boolean {
+  #answered(
+    job: UploadJob,
+    step: UploadStep,
+    answer: Answer,
+    now: number,
+    { askedAt, isOurs }: { readonly askedAt: number; readonly isOurs: boolean },
+  ): boolean {
     const { trouble, queue } = this.#parts
     if ('state' in answer && answer.state !== undefined) queue.setState(job, answer.state)
     switch (answer.status) {
       case 'accepted':
-        this.#recovered(now)
+        this.#recovered(now, askedAt)
         this.#accept(job, step)
         return true
       case 'partial':
-        this.#recovered(now)
+        this.#recovered(now, askedAt)
         if (answer.rejected.length === 0) this.#accept(job, step)
         else return this.#reject(job, step, answer.rejected, now)
         return true
       case 'split':
         // that a file is damaged says nothing of the backend
-        if (!isOurs) this.#recovered(now)
+        if (!isOurs) this.#recovered(now, askedAt)
         return this.#reject(job, step, [{ index: -1, code: answer.code, reason: answer.reason }], now)
       case 'retry':
         trouble.retry(answer, now)
@@ -309,9 +317,9 @@ export class UploadSender implements Sending {
     )
   }
 
-  #recovered(now: number): void {
+  #recovered(now: number, askedAt: number): void {
     this.#thrownInRow = 0
-    this.#parts.trouble.recovered(now)
+    this.#parts.trouble.recovered(now, askedAt)
   }
 
   #accept(job: UploadJob, step: UploadStep): void {

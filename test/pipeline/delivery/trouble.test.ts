@@ -57,6 +57,17 @@ describe('waiting for a destination that fails', () => {
     assert.ok(subject.notBefore <= 100)
   })
 
+  it('does not take for its recovery what was under way when it refused', () => {
+    for (const scope of ['run', 'account'] as const) {
+      const subject = trouble()
+      subject.blocked({ status: 'blocked', scope, code: 'ERR_AUTH', reason: 'revoked' }, 10)
+      subject.recovered(20, 5)
+      assert.ok(subject.isBlocked, scope)
+      subject.recovered(30, 25)
+      assert.ok(!subject.isBlocked, scope)
+    }
+  })
+
   it('does not press a backend that refuses everything, though the run ends', () => {
     const subject = trouble()
     subject.blocked({ status: 'blocked', scope: 'run', code: 'ERR_AUTH', reason: 'revoked' }, 0)
