@@ -12,7 +12,7 @@ import { readTail } from '../journal/tail.ts'
 import { JournalWriter, type JournalWriterOptions } from '../journal/writer.ts'
 import { settledFloor } from './cursor.ts'
 import { type Guard, takeGuard } from './guard.ts'
-import { isCopyOfLive } from './guard-look.ts'
+import { isCopyOfLive, isHeld } from './guard-look.ts'
 import { readRunFile, writeRunFile } from './run-file.ts'
 import { syncFolder } from './sync-folder.ts'
 
@@ -32,13 +32,17 @@ const FRAMES_TRIED = 8
  */
 export function closeDeadRun(folder: string): DeadRunAnswer {
   if (listSegments(folder).length === 0) return 'empty'
-  if (readTail(folder).state !== 'running') return 'ended'
-  if (isCopyOfLive(folder, 'writer')) return 'alive'
+  const before = readTail(folder)
+  if (before.state !== 'running') return 'ended'
+  if (isCopyOfLive(folder, 'writer') || isHeld(folder, 'writer')) return 'alive'
+  // a long journal takes a while, and a program that is started again just now must find the guard free
+  let last = readLast(folder)
   const guard = takeIfDead(folder)
   if (guard === undefined) return 'alive'
   try {
     // only now is the journal nobody else's
-    const last = readLast(folder)
+    const { points, records } = readTail(folder)
+    if (points !== before.points || records !== before.records) last = readLast(folder)
     if (last.state !== 'running') return 'ended'
     appendKilled(folder, last.time)
     return 'closed'
