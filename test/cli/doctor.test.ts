@@ -185,8 +185,10 @@ test('damaged cursors, what is pending and guards of the dead are told', async (
   const folder = await finishedRun(root, 'hurt', { backend: ['local', 'tensorboard'] })
   const cursors = readdirSync(join(folder, 'cursors')).filter((name) => !name.includes('previous'))
   for (const name of cursors) writeFileSync(join(folder, 'cursors', name), 'nonsense')
+  writeFileSync(join(folder, 'guards', 'writer.1.json'), '{"format":"tracelet-guard","version":9}\n')
   const hurt = await diagnose(root, {}, 'hurt')
   assert.match(JSON.stringify(hurt.bad), /"what":"tensorboard".*is damaged/)
+  assert.match(JSON.stringify(hurt.bad), /writer\.1\.json cannot be read.*newer.*nothing needs removing/)
 })
 
 test('a folder that others may write to, a full disk and a network disk are warned of', async (context) => {

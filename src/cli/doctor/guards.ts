@@ -1,9 +1,10 @@
 /** Guards that are in nobody's hands, or in those of another machine. */
 import { basename } from 'node:path'
+import { duration } from '../../core/duration.ts'
 import { listRunFolders } from '../../pipeline/store/folder.ts'
+import { UNSURE_UNTIL } from '../../pipeline/store/guard.ts'
 import { readGuards, type SeenGuard } from '../../pipeline/store/guard-look.ts'
 import type { Finding } from '../../sinks/contract.ts'
-import { duration } from '../../core/duration.ts'
 
 const MAX_NAMED = 5
 
@@ -29,16 +30,26 @@ export function guardFindings(folder: string): Finding[] {
 }
 
 function guardFinding(run: string, { name, state, holder, touchedAgoMs, path }: SeenGuard): Finding {
-  const who = holder === undefined ? '' : `process ${holder.pid} on ${holder.hostname}`
   const what = 'guard'
-  const seen = `run ${run}, ${name}: ${who}`
-  if (state === 'held' && holder?.isElsewhere !== true) return { level: 'ok', what, seen: `${seen} lives` }
+  if (holder === undefined) {
+    const isGone = state === 'stale'
+    return {
+      level: 'warn',
+      what,
+      seen: `${path} cannot be read: damaged, or made by a newer tracelet; touched ${duration(touchedAgoMs)} ago`,
+      fix: isGone
+        ? 'nothing needs removing: it counts as gone, and the next start takes it over'
+        : `let a newer tracelet finish; else nothing needs removing: ${UNSURE_UNTIL}`,
+    }
+  }
+  const seen = `run ${run}, ${name}: process ${holder.pid} on ${holder.hostname}`
+  if (state === 'held' && !holder.isElsewhere) return { level: 'ok', what, seen: `${seen} lives` }
   if (state === 'held') {
     return {
       level: 'warn',
       what,
       seen: `${seen}, which cannot be seen from here, touched it ${duration(touchedAgoMs)} ago`,
-      fix: 'let that process finish; five minutes after its last touch it counts as gone',
+      fix: `let that process finish; ${UNSURE_UNTIL}`,
     }
   }
   if (state === 'stale') {
@@ -49,12 +60,5 @@ function guardFinding(run: string, { name, state, holder, touchedAgoMs, path }: 
       fix: `nothing needs removing: the next start takes it over; tracelet sync ${run} sends what is left`,
     }
   }
-  if (state === 'copied')
-    return { level: 'ok', what, seen: `${seen}: came with a copied folder, holds nothing` }
-  return {
-    level: 'warn',
-    what,
-    seen: `${path} cannot be read`,
-    fix: 'use the newest tracelet; if none made it, remove the file',
-  }
+  return { level: 'ok', what, seen: `${seen}: came with a copied folder, holds nothing` }
 }

@@ -1,7 +1,7 @@
 /** Which runs may go. Only looks: what it says is looked at again, under the run's guards, before anything is removed. */
 import { lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { readGuards } from '../../pipeline/store/guard-look.ts'
+import { mayBeHeld, readGuards } from '../../pipeline/store/guard-look.ts'
 import { isElsewhere, lastWrittenAt, type Overview, type RunState } from '../overview.ts'
 
 export interface PruneRules {
@@ -22,7 +22,7 @@ export function whyKept(
   if (run.state === 'running') return { reason: 'it is running', quietly: true }
   if (!rules.states.includes(run.state)) return { reason: `it is ${run.state}`, quietly: true }
   if (now - lastWrittenAt(run) < rules.olderThanMs) return { reason: 'it is too young', quietly: true }
-  const holder = readGuards(run.folder).find(({ state }) => state === 'held' || state === 'unreadable')
+  const holder = readGuards(run.folder).find(mayBeHeld)
   if (holder !== undefined) return { reason: `a process holds its guard ${holder.name}` }
   const owed = run.destinations.filter(({ points, records }) => points + records > 0).map(({ name }) => name)
   if (owed.length > 0 && !rules.force) return { reason: `not delivered to ${owed.join(', ')} (--force)` }

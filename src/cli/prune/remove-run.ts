@@ -9,7 +9,7 @@ import { basename, dirname, join } from 'node:path'
 import { uploadsName } from '../../pipeline/store/cursor.ts'
 import { isRunFolder } from '../../pipeline/store/folder.ts'
 import { takeGuard } from '../../pipeline/store/guard.ts'
-import { readGuards } from '../../pipeline/store/guard-look.ts'
+import { mayBeHeld, readGuards } from '../../pipeline/store/guard-look.ts'
 import type { Overview } from '../overview.ts'
 
 const HIDDEN = '.pruned-'
@@ -39,9 +39,7 @@ export function removeRun(
       guards.push(takeGuard(folder, `deliver-${name}`))
       guards.push(takeGuard(folder, `deliver-${uploadsName(name)}`))
     }
-    const others = readGuards(folder).filter(
-      ({ state, holder }) => state === 'held' && holder?.pid !== process.pid,
-    )
+    const others = readGuards(folder).filter((guard) => mayBeHeld(guard) && guard.holder?.pid !== process.pid)
     if (others.length > 0) return `a process holds its guard ${others[0]!.name}`
     const reason = mayGo()
     if (reason !== undefined) return reason

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isSynced, type SyncOutcome } from '../../pipeline/delivery/sync-outcome.ts'
 import { RunSyncer, type SyncRunsOptions } from '../../pipeline/delivery/sync-runs.ts'
-import { readGuards } from '../../pipeline/store/guard-look.ts'
+import { mayBeHeld, readGuards } from '../../pipeline/store/guard-look.ts'
 import { isBusy, isWhole, lacksDestination } from './report.ts'
 
 /** What is under way when the end is asked for has so long. */
@@ -96,7 +96,7 @@ export async function watch({
 
 /** Whether a live process writes or delivers it. */
 function isTaken(folder: string): boolean {
-  return readGuards(folder).some(({ state }) => state === 'held')
+  return readGuards(folder).some(mayBeHeld)
 }
 
 /**

@@ -19,7 +19,8 @@ import { readTail } from '../journal/tail.ts'
 import type { DestinationSpec } from '../messages.ts'
 import { closeDeadRun } from '../store/close-dead-run.ts'
 import { CursorStore, uploadsName } from '../store/cursor.ts'
-import { isHeld, readGuards } from '../store/guard-look.ts'
+import { UNSURE_UNTIL } from '../store/guard.ts'
+import { holderOf, isHeld } from '../store/guard-look.ts'
 import { latestDestinations, type RunDestination, readRunFile, runInfo } from '../store/run-file.ts'
 import { loadDefinition, resolveDestination } from './resolve-destination.ts'
 
@@ -170,7 +171,14 @@ function choose(
 }
 
 function busy(folder: string): TraceletError {
-  const holder = readGuards(folder).find(({ name, state }) => name === 'writer' && state === 'held')?.holder
+  const guard = holderOf(folder, 'writer')
+  if (guard?.state === 'unreadable') {
+    return new TraceletError(
+      'ERR_RUN_BUSY',
+      `the guard ${guard.path} is damaged or was made by a newer tracelet, so nobody can say whether a process writes this run: ${UNSURE_UNTIL}`,
+    )
+  }
+  const holder = guard?.holder
   const who = holder === undefined ? 'a live process' : `process ${holder.pid} on ${holder.hostname}`
   return new TraceletError(
     'ERR_RUN_BUSY',

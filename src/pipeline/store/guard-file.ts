@@ -1,12 +1,21 @@
-/** The content of a guard's file: who holds it, and the inode it was made with. */
+/**
+ * The content of a guard's file, one line of JSON: who holds it, and the inode it was made with.
+ *
+ *   {"format":"tracelet-guard","version":1,"crc":"xxxxxxxx",…}⏎
+ *
+ * `crc` is the CRC-32 of all other bytes of the file, in lower case: any changed byte is noticed. Files of before have
+ * none.
+ */
 import { randomUUID } from 'node:crypto'
 import { fstatSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { TraceletError } from '../../core/errors.ts'
+import { crc32 } from 'node:zlib'
 import { ownIdentity, type ProcessIdentity } from './process-identity.ts'
 
 const FORMAT = 'tracelet-guard'
 const VERSION = 1
+const CRC_DIGITS = 8
+const CRC = /^\{"format":"tracelet-guard","version":\d{1,9},"crc":"/
 
 export interface GuardContent extends ProcessIdentity {
   /** Its own, as text: may exceed 2^53. A copy of the file has another. */
@@ -17,29 +26,56 @@ export interface GuardContent extends ProcessIdentity {
   readonly hostname: string
 }
 
+/** 'unwritten': not (yet) all there. 'damaged', 'newer': somebody holds or held it, and nobody here can say who. */
+export type UnreadGuard = 'unwritten' | 'damaged' | 'newer'
+
 export function encodeGuard(inode: string): Buffer {
   const content: GuardContent = { ...ownIdentity(), inode, token: randomUUID(), hostname: hostname() }
-  return Buffer.from(`${JSON.stringify({ format: FORMAT, version: VERSION, ...content })}\n`)
+  const head = `{"format":"${FORMAT}","version":${VERSION},"crc":"`
+  const tail = `",${JSON.stringify(content).slice(1)}\n`
+  return Buffer.from(`${head}${checksum(head, tail)}${tail}`)
 }
 
-/**
- * Undefined when it is not (yet) all there.
- * @throws TraceletError ERR_JOURNAL_FORMAT when a newer version made it
- */
-export function decodeGuard(text: string, path: string): GuardContent | undefined {
-  let content: Partial<GuardContent & { format: string; version: number }> | null
+export function decodeGuard(text: string): GuardContent | UnreadGuard {
+  let content: unknown
   try {
     content = JSON.parse(text)
   } catch {
-    return undefined
+    // one changed byte leaves the other of the two
+    return text.at(-1) === '\n' || text.at(-2) === '}' ? 'damaged' : 'unwritten'
   }
-  if (content?.format !== FORMAT || content.version === undefined) return undefined
-  if (content.version > VERSION) {
-    throw new TraceletError('ERR_JOURNAL_FORMAT', `${path} was made by a newer tracelet: use that`)
-  }
-  return content as GuardContent
+  if (!isObject(content)) return 'damaged'
+  const { format, version, crc } = content
+  if (format !== FORMAT || typeof version !== 'number') return 'damaged'
+  if (crc !== undefined && !holds(text)) return 'damaged'
+  if (version > VERSION) return 'newer'
+  return isGuard(content) ? content : 'damaged'
 }
 
 export function inodeOf(fd: number): string {
   return String(fstatSync(fd, { bigint: true }).ino)
+}
+
+function holds(text: string): boolean {
+  const start = CRC.exec(text)?.[0].length
+  if (start === undefined) return false
+  const end = start + CRC_DIGITS
+  return text.slice(start, end) === checksum(text.slice(0, start), text.slice(end))
+}
+
+function checksum(head: string, tail: string): string {
+  return crc32(tail, crc32(head)).toString(16).padStart(CRC_DIGITS, '0')
+}
+
+const TEXTS = ['host', 'boot', 'pidSpace', 'startTime', 'inode', 'token', 'hostname'] as const
+
+function isGuard(content: Record<string, unknown>): content is Record<string, unknown> & GuardContent {
+  const { pid } = content
+  return (
+    Number.isSafeInteger(pid) && (pid as number) > 0 && TEXTS.every((key) => typeof content[key] === 'string')
+  )
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }

@@ -12,7 +12,8 @@ export interface SeenGuard {
   readonly path: string
   /**
    * 'held': its holder lives. 'stale': its holder is gone, the next one takes over. 'copied': it came with a copied
-   * folder and holds nothing. 'unreadable': being made, torn, or of a newer version.
+   * folder and holds nothing. 'unreadable': being made, damaged, or of a newer version; until it has not been touched
+   * for long it counts as held.
    */
   readonly state: 'held' | 'stale' | 'copied' | 'unreadable'
   /** Absent where it cannot be read. */
@@ -44,8 +45,18 @@ export function readGuards(folder: string): SeenGuard[] {
 
 /** Whether a live process holds the guard, as far as can be seen from here. */
 export function isHeld(folder: string, name: GuardName): boolean {
+  return holderOf(folder, name) !== undefined
+}
+
+/** The guard of that name that is held or, as it cannot be read, may be. */
+export function holderOf(folder: string, name: GuardName): SeenGuard | undefined {
   const file = folderName(name)
-  return readGuards(folder).some((guard) => guard.name === file && guard.state === 'held')
+  return readGuards(folder).find((guard) => guard.name === file && mayBeHeld(guard))
+}
+
+/** Whether the next one who wants it is refused. */
+export function mayBeHeld({ state }: SeenGuard): boolean {
+  return state === 'held' || state === 'unreadable'
 }
 
 /** Whether the folder is the copy of one whose guard a process of this machine holds still. */
@@ -67,8 +78,11 @@ function look(name: string, path: string): SeenGuard | undefined {
   }
   try {
     const touchedAgoMs = Math.max(0, Date.now() - fstatSync(fd).mtimeMs)
-    const content = decode(readFileSync(fd, 'utf8'), path)
-    if (content === undefined) return { name, path, state: 'unreadable', touchedAgoMs }
+    const content = decodeGuard(readFileSync(fd, 'utf8'))
+    if (typeof content === 'string') {
+      const state = touchedAgoMs <= FOREIGN_DEAD_MS ? 'unreadable' : 'stale'
+      return { name, path, state, touchedAgoMs }
+    }
     const liveness = livenessOf(content)
     const holder = {
       pid: content.pid,
@@ -82,13 +96,5 @@ function look(name: string, path: string): SeenGuard | undefined {
     return { name, path, state, holder, touchedAgoMs }
   } finally {
     closeSync(fd)
-  }
-}
-
-function decode(text: string, path: string) {
-  try {
-    return decodeGuard(text, path)
-  } catch {
-    return undefined
   }
 }

@@ -6,8 +6,8 @@
  *  U1  A guard is made by an exclusive create, and never written over by another process.
  *  U2  It is dead when its holder is: same machine and no such process, another start time of that process, or
  *      another boot; another machine (or a container whose processes cannot be seen): untouched for 5 minutes,
- *      and one that was touched in the future counts from when it is met. One that names another inode than its own
- *      came with a copied folder and is dead.
+ *      and one that was touched in the future counts from when it is met; so does one that is damaged or of a newer
+ *      version. One that names another inode than its own came with a copied folder and is dead.
  *  U3  Whoever finds the guard of generation n dead makes generation n + 1. Whoever has made a guard looks again:
  *      it holds only if there is no higher generation and no lower one alive, else it withdraws its own.
  *  U4  Only a holder removes others' guards: the dead ones below its own. `release` removes its own.
@@ -27,6 +27,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -34,7 +35,7 @@ import { monotonicNow } from '../../core/clock.ts'
 import { TraceletError } from '../../core/errors.ts'
 import type { DestinationName } from '../../core/types.ts'
 import { FILE_MODE, FOLDER_MODE, folderName } from './folder.ts'
-import { decodeGuard, encodeGuard, type GuardContent, inodeOf } from './guard-file.ts'
+import { decodeGuard, encodeGuard, type GuardContent, inodeOf, type UnreadGuard } from './guard-file.ts'
 import { isOwnIdentity, livenessOf } from './process-identity.ts'
 
 /** How often a holder calls `touch()`. */
@@ -44,6 +45,8 @@ export const FOREIGN_DEAD_MS: number = 5 * 60_000
 const UNWRITTEN_MS = 1000
 /** A guard touched so far ahead of the present was touched before the clock was set back. */
 const FUTURE_MS = 60_000
+/** For people: what becomes of a guard of whose holder nothing is known. */
+export const UNSURE_UNTIL = 'five minutes after its last touch it counts as gone'
 const ATTEMPTS = 100
 const WITHDRAWAL_MS = 100
 
@@ -59,8 +62,8 @@ export interface GuardOptions {
 
 /**
  * Takes a guard, from a dead holder if need be. Synchronous; waits only for a guard that is just being made.
- * @throws TraceletError ERR_RUN_BUSY when a live process holds it, which may be this one; ERR_JOURNAL_FORMAT when
- * a newer version holds it; ERR_JOURNAL_WRITE when it cannot be made
+ * @throws TraceletError ERR_RUN_BUSY when a live process holds it, which may be this one, or when nobody can say
+ * whether one does; ERR_JOURNAL_WRITE when it cannot be made
  */
 export function takeGuard(folder: string, name: GuardName, options: GuardOptions = {}): Guard {
   const family = new GuardFamily(folder, name, options.replaceOwn ?? false)
@@ -137,11 +140,20 @@ export class Guard {
     }
   }
 
-  /** The file that we made, with what we wrote: an inode alone may have been given away again. */
+  /**
+   * The file that we made, with what we wrote: an inode alone may have been given away again. One that is damaged is
+   * no other's, who would have written all of it.
+   */
   #isOurs(fd: number): boolean {
-    return inodeOf(fd) === this.#inode && readFileSync(fd).equals(this.#content)
+    if (inodeOf(fd) !== this.#inode) return false
+    const found = readFileSync(fd)
+    if (found.equals(this.#content)) return true
+    return found.length === this.#content.length && decodeGuard(found.toString()) === 'damaged'
   }
 }
+
+/** Who holds a guard, or why that cannot be said. */
+type Holder = GuardContent | Exclude<UnreadGuard, 'unwritten'>
 
 /** The guards of one name in one run's folder: one, but for the moments of a take-over. */
 class GuardFamily {
@@ -173,7 +185,8 @@ class GuardFamily {
     try {
       const inode = inodeOf(fd)
       const content = encodeGuard(inode)
-      writeSync(fd, content)
+      // all of it, or a full disk throws
+      writeFileSync(fd, content)
       const others = this.#generations().filter((other) => other !== generation)
       const isHolder = others.every((other) => other < generation && this.#holderOf(other) === undefined)
       if (isHolder) {
@@ -193,17 +206,22 @@ class GuardFamily {
   #refuseIfAlive(generation: number): void {
     const holder = this.#holderOf(generation)
     if (holder === undefined) return
+    throw new TraceletError('ERR_RUN_BUSY', this.#refusal(holder, this.#path(generation)))
+  }
+
+  #refusal(holder: Holder, path: string): string {
+    if (typeof holder === 'string') {
+      const what = holder === 'newer' ? 'was made by a newer tracelet' : 'is damaged'
+      return `the guard ${path} ${what}, so nobody can say whether its process lives: ${UNSURE_UNTIL}`
+    }
     const where = `${holder.hostname}${holder.pid === process.pid ? ' (this process)' : ''}`
-    throw new TraceletError(
-      'ERR_RUN_BUSY',
-      this.#name === 'writer'
-        ? `process ${holder.pid} on ${where} writes this run; give each process a run of its own and join them by 'group'`
-        : `process ${holder.pid} on ${where} delivers this run (${this.#name}); let it finish or stop it`,
-    )
+    return this.#name === 'writer'
+      ? `process ${holder.pid} on ${where} writes this run; give each process a run of its own and join them by 'group'`
+      : `process ${holder.pid} on ${where} delivers this run (${this.#name}); let it finish or stop it`
   }
 
   /** The live holder of a guard; undefined when it is dead, or gone. */
-  #holderOf(generation: number): GuardContent | undefined {
+  #holderOf(generation: number): Holder | undefined {
     const path = this.#path(generation)
     const deadline = monotonicNow() + UNWRITTEN_MS
     for (;;) {
@@ -215,8 +233,8 @@ class GuardFamily {
         throw error
       }
       try {
-        const content = decodeGuard(readFileSync(fd, 'utf8'), path)
-        if (content !== undefined) return this.#isAlive(content, fd) ? content : undefined
+        const content = decodeGuard(readFileSync(fd, 'utf8'))
+        if (content !== 'unwritten') return this.#isAlive(content, fd) ? content : undefined
       } finally {
         closeSync(fd)
       }
@@ -225,18 +243,22 @@ class GuardFamily {
     }
   }
 
-  #isAlive(content: GuardContent, fd: number): boolean {
-    if (content.inode !== inodeOf(fd)) return false
-    if (this.#replaceOwn && isOwnIdentity(content)) return false
-    const liveness = livenessOf(content)
+  #isAlive(holder: Holder, fd: number): boolean {
+    if (typeof holder === 'string') return this.#isTouched(fd)
+    if (holder.inode !== inodeOf(fd)) return false
+    if (this.#replaceOwn && isOwnIdentity(holder)) return false
+    const liveness = livenessOf(holder)
     // Without a start time the process may be a later one of the same number, which does not touch the guard.
-    if (liveness === 'elsewhere' || (liveness === 'alive' && content.startTime === '')) {
-      const now = this.#fileSystemNow()
-      const touchedAgoMs = now - fstatSync(fd).mtimeMs
-      if (touchedAgoMs < -FUTURE_MS) bringToPresent(fd, now)
-      return touchedAgoMs <= FOREIGN_DEAD_MS
-    }
-    return liveness === 'alive'
+    const isUnsure = liveness === 'elsewhere' || (liveness === 'alive' && holder.startTime === '')
+    return isUnsure ? this.#isTouched(fd) : liveness === 'alive'
+  }
+
+  /** Of late. */
+  #isTouched(fd: number): boolean {
+    const now = this.#fileSystemNow()
+    const touchedAgoMs = now - fstatSync(fd).mtimeMs
+    if (touchedAgoMs < -FUTURE_MS) bringToPresent(fd, now)
+    return touchedAgoMs <= FOREIGN_DEAD_MS
   }
 
   /** The clock that stamps the guards: on a network file system not this machine's. */

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -160,7 +169,6 @@ test(`what damage leaves of a journal reaches each backend once, with its own va
 })
 
 test(`damaged cursors, guards, letters and run files cost nothing (seed ${SEED})`, async () => {
-  // a guard that cannot be read is waited for
   for (let round = 0; round < ROUNDS / 3; round++) {
     const random = new Random(SEED + 1_000 + round)
     const run = newRun(`beside-${round}`)
@@ -175,10 +183,13 @@ test(`damaged cursors, guards, letters and run files cost nothing (seed ${SEED})
     told.push(`${change(random, runFile)} ${runFile}`)
     const letters = join(run.folder, 'dead-letters.jsonl')
     writeFileSync(letters, CHANGES.noise!(Buffer.alloc(5_000, '{"seq":1}\n'), random, new Map()))
+    const guard = join(run.folder, 'guards', 'deliver-identity.7.json')
     writeFileSync(
-      join(run.folder, 'guards', 'deliver-identity.7.json'),
-      CHANGES.noise!(Buffer.from('{"format":"tracelet-guard","version":1}'), random, new Map()),
+      guard,
+      CHANGES.noise!(Buffer.alloc(300, '{"format":"tracelet-guard"}\n'), random, new Map()),
     )
+    // fresh, it would be waited for
+    utimesSync(guard, 0, 0)
     const where = `seed ${SEED}, round ${round}: ${told.join(', ')}`
     await deliver(run, where)
     assert.deepEqual(readRunFile(run.folder).run.nonce, run.nonce, where)

@@ -62,8 +62,8 @@ function contend(folder: string, name: GuardName, until: number): string {
   return `held ${held} refused ${refused}`
 }
 
-/** Makes the guard that this process holds look like one of a process that is gone. */
+/** Makes the guard that this process holds look like one of a process that is gone, without checksum. */
 function abandon(path: string): void {
   const content = JSON.parse(readFileSync(path, 'utf8'))
-  writeFileSync(path, JSON.stringify({ ...content, startTime: '1' }))
+  writeFileSync(path, JSON.stringify({ ...content, crc: undefined, startTime: '1' }))
 }

@@ -19,6 +19,7 @@ import type { Readable, Writable } from 'node:stream'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { takeGuard } from '../../../src/pipeline/store/guard.ts'
+import { mayBeHeld, readGuards } from '../../../src/pipeline/store/guard-look.ts'
 
 const IS_LINUX = process.platform === 'linux'
 const RACERS = 8
@@ -164,7 +165,7 @@ describe('guards', () => {
   })
 
   it('that a crash left without content are taken over after a second', () => {
-    for (const remains of ['', '{"format":"trace', 'null\n']) {
+    for (const remains of ['', '{"format":"trace', '\0'.repeat(300)]) {
       mkdirSync(join(folder, 'guards'), { recursive: true })
       writeFileSync(join(folder, 'guards', 'writer.1.json'), remains)
       const since = performance.now()
@@ -188,9 +189,49 @@ describe('guards', () => {
     await once(maker, 'exit')
   })
 
-  it('of a newer version are refused', () => {
-    plant(1, { version: 2 })
-    assert.throws(() => takeGuard(folder, 'writer'), { code: 'ERR_JOURNAL_FORMAT', message: /newer/ })
+  it('of a newer version are borne for five minutes, as nobody can say whether their process lives', () => {
+    const path = plant(1, { version: 2 })
+    assert.throws(() => takeGuard(folder, 'writer'), { code: 'ERR_RUN_BUSY', message: /newer tracelet/ })
+    age(path, 5.5 * 60)
+    takeGuard(folder, 'writer').release()
+  })
+
+  it('with any byte flipped are borne for five minutes and then taken over, also of a process that lives', () => {
+    const model = takeGuard(folder, 'writer')
+    const content = readFileSync(model.path)
+    for (let at = 0; at < content.length; at++) {
+      const flipped = Buffer.from(content)
+      flipped[at]! ^= 1 << (at % 8)
+      writeFileSync(model.path, flipped)
+      assert.throws(() => takeGuard(folder, 'writer'), { code: 'ERR_RUN_BUSY' }, `byte ${at}`)
+      const [seen] = readGuards(folder)
+      assert.ok(mayBeHeld(seen!), `byte ${at}: ${seen!.state}`)
+    }
+    age(model.path, 5.5 * 60)
+    assert.equal(readGuards(folder)[0]!.state, 'stale')
+    takeGuard(folder, 'writer').release()
+    assert.deepEqual(guards(), [])
+  })
+
+  it('that are damaged while they are held are mended by the next touch', () => {
+    const guard = takeGuard(folder, 'writer')
+    const content = readFileSync(guard.path)
+    const damaged = Buffer.from(content)
+    damaged[content.indexOf('"version":1') + 10] = '7'.charCodeAt(0)
+    writeFileSync(guard.path, damaged)
+    assert.equal(guard.touch(), true)
+    assert.deepEqual(readFileSync(guard.path), content)
+    writeFileSync(guard.path, damaged)
+    guard.release()
+    assert.deepEqual(guards(), [])
+  })
+
+  it('of before, which have no checksum, are read', () => {
+    plant(1, { pid: process.pid })
+    assert.throws(() => takeGuard(folder, 'writer'), {
+      code: 'ERR_RUN_BUSY',
+      message: new RegExp(`process ${process.pid} on`),
+    })
   })
 
   it('are touched without changing, which keeps them from being thought dead', () => {
@@ -252,7 +293,7 @@ describe('guards', () => {
     )
   })
 
-  /** A guard of this process but for `change`, as it would stand had its maker written it. */
+  /** A guard of this process but for `change`, as a version without checksum would have written it. */
   function plant(generation: number, change: Record<string, unknown>): string {
     const model = takeGuard(join(folder, 'model'), 'writer')
     const content = JSON.parse(readFileSync(model.path, 'utf8'))
@@ -262,7 +303,7 @@ describe('guards', () => {
     writeFileSync(path, '')
     const inode = String(statSync(path, { bigint: true }).ino)
     const startTime = 'pid' in change ? startTimeOf(change.pid as number) : content.startTime
-    writeFileSync(path, JSON.stringify({ ...content, inode, startTime, ...change }))
+    writeFileSync(path, JSON.stringify({ ...content, crc: undefined, inode, startTime, ...change }))
     return path
   }
 })
