@@ -2,8 +2,9 @@
 import { monotonicNow } from '../../core/clock.ts'
 import type { OpenResult, Sink, SinkState } from '../../core/types.ts'
 
-/** Longer than any sink's own time-out: a call without an answer is aborted. */
+/** An opening takes several requests. */
 const CALL_TIMEOUT_MS = 180_000
+const OPENING: CallPatience = { silenceMs: CALL_TIMEOUT_MS, isFirm: false }
 const SINK_CLOSE_MS = 5_000
 const MAX_TIMER_MS = 2 ** 31 - 1
 
@@ -12,6 +13,13 @@ export class Silence extends Error {
   constructor(ms: number) {
     super(`no answer for ${Math.round(ms / 1000)} s`)
   }
+}
+
+/** How long a call is waited for that does not get on. */
+export interface CallPatience {
+  readonly silenceMs: number
+  /** `limit` says nothing of it. */
+  readonly isFirm: boolean
 }
 
 export type TrackedCall = (signal: AbortSignal, alive: () => void) => Promise<void>
@@ -36,11 +44,10 @@ export class Calls {
 
   /**
    * @param call never rejects; calls `alive` as it gets on
-   * @param silenceMs after which a call that does not get on is aborted; of one that has its own `limit` says nothing
    */
-  track(call: TrackedCall, silenceMs?: number): void {
+  track(call: TrackedCall, patience: CallPatience = OPENING): void {
     const controller = new AbortController()
-    let limitMs = silenceMs ?? CALL_TIMEOUT_MS
+    let limitMs = patience.silenceMs
     let aliveAt = monotonicNow()
     const give = () => controller.abort(new Silence(monotonicNow() - aliveAt))
     let timer = setTimeout(give, limitMs)
@@ -52,7 +59,7 @@ export class Calls {
       timer.refresh()
     }
     const limit = (ms: number) => {
-      if (isOver || silenceMs !== undefined || ms >= limitMs) return
+      if (isOver || patience.isFirm || ms >= limitMs) return
       limitMs = ms
       clearTimeout(timer)
       timer = setTimeout(give, Math.max(0, ms - (monotonicNow() - aliveAt)))

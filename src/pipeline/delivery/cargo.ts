@@ -3,7 +3,7 @@
  * records), or uploads.
  */
 import type { OpenResult, Sink, SinkState } from '../../core/types.ts'
-import type { TrackedCall } from './calls.ts'
+import type { CallPatience, TrackedCall } from './calls.ts'
 import type { DeliverySite } from './deliver.ts'
 import type { Health } from './health.ts'
 import type { Ledger } from './ledger.ts'
@@ -44,7 +44,7 @@ export interface SendingParts {
   readonly health: Health
   readonly trouble: Trouble
   /** Runs a call of the sink, whose signal is aborted when it takes too long or at the deadline. */
-  readonly track: (call: TrackedCall, silenceMs?: number) => void
+  readonly track: (call: TrackedCall, patience?: CallPatience) => void
   readonly wake: () => void
 }
 

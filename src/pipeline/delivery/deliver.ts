@@ -274,7 +274,7 @@ export class Delivery {
       ledger: this.#ledger!,
       health: this.#health,
       trouble: this.#trouble,
-      track: (call, silenceMs) => this.#calls.track(call, silenceMs),
+      track: (call, patience) => this.#calls.track(call, patience),
       wake: this.#wake,
     })
     this.#phase = 'open'
@@ -310,10 +310,11 @@ export class Delivery {
       if (this.#guard === undefined) return
       const isFirst = !this.#ledger!.isOnDisk
       this.#sender!.save(now)
+      this.#health.diskWorks(now)
       if (isFirst) this.#site.onLandmark?.()
     } catch (error) {
       const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_WRITE')
-      this.#health.failing(code, message, Infinity, now, 'run')
+      this.#health.diskFails(code, message, now)
     }
   }
 

@@ -37,9 +37,12 @@ export class Health {
   reason = ''
   readonly #parts: HealthParts
   #isWaiting = false
+  #isDiskFailing = false
   #since = 0
   #lostBefore = 0
   #toldAt = -Infinity
+  /** When the trouble that was told last was told first: one that comes and goes is not told more often for it. */
+  #firstToldAt = -Infinity
   #told: { readonly severity: Severity; readonly code: ErrorCode; readonly scope: Scope } | undefined
   readonly #notices = new Set<string>()
 
@@ -56,13 +59,28 @@ export class Health {
   }
 
   /** It need not try by itself: others have, at the same account. */
-  waiting(code: ErrorCode, reason: string, now: number): void {
+  waiting(code: ErrorCode, reason: string, now: number, severity: 'failing' | 'blocked' = 'failing'): void {
     if (this.#told?.severity === 'blocked') return
-    this.#state('retrying')
+    this.#state(severity === 'blocked' ? 'blocked' : 'retrying')
     this.#start(now)
     this.#isWaiting = true
     this.reason = reason
-    if (now - this.#toldAt >= REPEAT_MS) this.#say('failing', code, now, 'account')
+    if (severity === 'blocked' || now - this.#toldAt >= REPEAT_MS) this.#say(severity, code, now, 'account')
+  }
+
+  /** The cursor cannot be saved; that the backend takes what it is sent does not mend it. */
+  diskFails(code: ErrorCode, reason: string, now: number): void {
+    this.#state('retrying')
+    this.#start(now)
+    this.#isDiskFailing = true
+    this.reason = reason
+    if (now - this.#toldAt >= REPEAT_MS) this.#say('failing', code, now, 'run')
+  }
+
+  diskWorks(now: number): void {
+    if (!this.#isDiskFailing) return
+    this.#isDiskFailing = false
+    if (this.failures === 0 && !this.#isWaiting) this.live(now)
   }
 
   /** Told once: who must act reads it then, and again when the run ends. */
@@ -74,16 +92,16 @@ export class Health {
 
   /** It answered as it should. */
   live(now: number): void {
-    this.#state('live')
-    const told = this.#told
-    if (told !== undefined) {
-      this.#parts.tell('recovered', told.code, 'delivering again', this.#outage(now, told.scope))
-      this.#told = undefined
-      this.#toldAt = -Infinity
-    }
-    this.reason = ''
     this.failures = 0
     this.#isWaiting = false
+    if (this.#isDiskFailing) return
+    this.#state('live')
+    this.reason = ''
+    const told = this.#told
+    if (told === undefined) return
+    this.#parts.tell('recovered', told.code, 'delivering again', this.#outage(now, told.scope))
+    this.#told = undefined
+    this.#toldAt = this.#firstToldAt
   }
 
   closed(): void {
@@ -107,13 +125,14 @@ export class Health {
   }
 
   #start(now: number): void {
-    if (this.failures > 0 || this.#isWaiting) return
+    if (this.failures > 0 || this.#isWaiting || this.#isDiskFailing) return
     this.#since = now
     this.#lostBefore = (this.#parts.backlog?.() ?? NO_BACKLOG).lost
   }
 
   #say(severity: Severity, code: ErrorCode, now: number, scope: Scope): void {
     this.#toldAt = now
+    if (this.#told === undefined) this.#firstToldAt = now
     this.#told = { severity, code, scope }
     this.#parts.tell(severity, code, this.reason, this.#outage(now, scope))
   }

@@ -72,6 +72,8 @@ export interface Item {
   isUnderWay: boolean
   /** A write of it has failed in a way that may have stored it. */
   isUnclear: boolean
+  /** How often a write of it was given up since nothing was heard. */
+  silences: number
   /** Of the settling answer; `hasState` tells a state of undefined from none. */
   state: SinkState
   hasState: boolean
@@ -87,6 +89,7 @@ export function openItem(shape: ItemShape): Item {
     isSettled: false,
     isUnderWay: false,
     isUnclear: false,
+    silences: 0,
     state: undefined,
     hasState: false,
   }

@@ -5,6 +5,7 @@
 import type { ErrorCode } from '../../core/errors.ts'
 import { backOffMs, LAST_CEILING_MS } from './back-off.ts'
 import { BatchSize } from './batch-size.ts'
+import { Patience } from './patience.ts'
 
 /** How often a destination that refuses everything is tried. */
 export const PROBE_MS = 30_000
@@ -16,6 +17,7 @@ export interface OutageCause {
 
 export class Account {
   readonly batchSize: BatchSize = new BatchSize()
+  readonly patience: Patience = new Patience()
   readonly #maxInFlight: number
   #inFlight = 0
   #pausedUntil = 0
@@ -27,6 +29,7 @@ export class Account {
   /** Monotonic ms of the next try while the account refuses everything; 0 while it does not. */
   #probeAt = 0
   #blockedAt = -Infinity
+  #refusal: OutageCause | undefined
   #isProbing = false
   /** Whoever found no room or is kept from writing by another's probe, first come first. */
   readonly #waiting = new Set<() => void>()
@@ -103,7 +106,13 @@ export class Account {
     return this.#blockedAt
   }
 
-  block(now: number): void {
+  /** Why it refuses everything, as those have met who tried; undefined while it does not. */
+  get refusal(): OutageCause | undefined {
+    return this.isBlocked ? this.#refusal : undefined
+  }
+
+  block(now: number, refusal: OutageCause): void {
+    this.#refusal = refusal
     this.#blockedAt = now
     this.#probeAt = Math.max(this.#probeAt, now + PROBE_MS)
   }

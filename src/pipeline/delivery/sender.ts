@@ -11,6 +11,7 @@ import { toErrorRecord } from '../../core/errors.ts'
 import type { JournalReader, Rejection, WriteResult } from '../../core/types.ts'
 import { type Answer, answerOf } from './answer.ts'
 import type { Batcher } from './batcher.ts'
+import { Silence } from './calls.ts'
 import type { Sending, SendingParts } from './cargo.ts'
 import type { Filters } from './filter.ts'
 import { halve, type Item, isRewind, isState, itemCount } from './item.ts'
@@ -101,7 +102,8 @@ export class Sender implements Sending {
     if (isRewind(item)) this.#rewind = item
     this.#underWay++
     site.account.begin()
-    track((signal) => this.#write(item, signal))
+    const silenceMs = site.account.patience.ms(item.silences)
+    track((signal) => this.#write(item, signal), { silenceMs, isFirm: false })
     return now
   }
 
@@ -158,6 +160,8 @@ export class Sender implements Sending {
     this.#underWay--
     this.#hasHadTurn = true
     item.isUnderWay = false
+    if (signal.reason instanceof Silence) item.silences++
+    else site.account.patience.answered(site.now() - askedAt)
     if (!this.#isSealed) this.#answered(item, answer, site.now(), askedAt)
     site.account.end()
   }

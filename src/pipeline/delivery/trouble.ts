@@ -44,7 +44,7 @@ export class Trouble {
   }
 
   get reason(): string {
-    return this.#health.reason
+    return this.#health.reason || (this.#account.refusal?.reason ?? '')
   }
 
   retry(answer: Omit<Extract<WriteResult, { status: 'retry' }>, 'status'>, now: number): void {
@@ -65,8 +65,9 @@ export class Trouble {
 
   /** There is something to send, and others have found that nothing is taken. */
   waitWithOthers(now: number): void {
-    const { outage, outageUntil } = this.#account
-    if (outage !== undefined && outageUntil > now && !this.#isFinishing)
+    const { outage, outageUntil, refusal } = this.#account
+    if (refusal !== undefined) this.#health.waiting(refusal.code, refusal.reason, now, 'blocked')
+    else if (outage !== undefined && outageUntil > now && !this.#isFinishing)
       this.#health.waiting(outage.code, outage.reason, now)
   }
 
@@ -78,9 +79,11 @@ export class Trouble {
   }
 
   blocked(answer: Extract<WriteResult, { status: 'blocked' }>, now: number): void {
+    const { reason, scope } = answer
+    const code = codeOf(answer.code)
     this.#account.reached()
-    if (answer.scope === 'account') this.#account.block(now)
-    this.block(codeOf(answer.code), answer.reason, PROBE_MS, now, answer.scope)
+    if (scope === 'account') this.#account.block(now, { code, reason })
+    this.block(code, reason, PROBE_MS, now, scope)
   }
 
   block(code: ErrorCode, reason: string, probeMs: number, now: number, scope: Scope = 'run'): void {

@@ -7,13 +7,14 @@
  */
 import { TraceletError, toErrorRecord } from '../../core/errors.ts'
 import type { Cursor, Rejection, StoredFile, Upload, UploadFile } from '../../core/types.ts'
-import { type Answer, answerOf } from './answer.ts'
+import { type Answer, answerOf, codeOf } from './answer.ts'
 import { Silence } from './calls.ts'
 import type { Sending, SendingParts } from './cargo.ts'
 import type { CursorPlace } from './ledger.ts'
 import { uploadLetter } from './letters.ts'
 import { PROBE_MS } from './limiter.ts'
 import { THROWN_IN_ROW } from './sender.ts'
+import { asideAfter } from './upload-aside.ts'
 import type { FoundRecord, UploadFeed } from './upload-feed.ts'
 import { blobFault, contentFault, filesOf, isStored, uploadFile } from './upload-files.ts'
 import { UploadJob, type UploadStep } from './upload-job.ts'
@@ -30,13 +31,6 @@ const SILENCE_MS = 120_000
 const STORED_BYTES_PER_MS = 50_000
 const LEAST_BYTES_PER_MS = 1_000
 const LONGEST_STORING_MS = 3_600_000
-
-/** When a record that the backend fails at is set aside, and for how long. */
-const ASIDE_FAULTS = 8
-const ASIDE_AFTER_MS = 300_000
-const ASIDE_MS = 600_000
-/** These are about the backend as a whole, not about what it was sent. */
-const NO_FAULTS: ReadonlySet<string> = new Set(['ERR_UNREACHABLE', 'ERR_RATE_LIMITED'])
 
 export interface UploadSenderParts extends SendingParts {
   readonly feed: UploadFeed
@@ -61,6 +55,7 @@ export class UploadSender implements Sending {
   #hasHadTurn = false
   #isSealed = false
   #isSurveyed = false
+  #isEnding = false
   #thrownInRow = 0
   /** Digests of files whose bytes were looked at since the run was opened: a file that comes again is not read twice. */
   readonly #sound = new Set<string>()
@@ -88,6 +83,7 @@ export class UploadSender implements Sending {
   send(isEnding: boolean, now: number): number | 'settled' {
     const { survey, feed, queue, trouble, site, wake } = this.#parts
     this.#isSurveyed = survey.look()
+    this.#isEnding = isEnding
     if (trouble.notBefore > now) return trouble.notBefore
     if (this.#underWay >= this.#maxUnderWay) return this.#isSurveyed ? Infinity : now
     if (queue.due(now) === undefined) {
@@ -181,7 +177,10 @@ export class UploadSender implements Sending {
     this.#underWay++
     site.account.begin()
     const bytes = file?.blob.bytes ?? job.bytes
-    track((signal, alive) => this.#run(job, step, file, signal, alive), silenceMs(bytes, job.silences))
+    track((signal, alive) => this.#run(job, step, file, signal, alive), {
+      silenceMs: silenceMs(bytes, job.silences),
+      isFirm: true,
+    })
   }
 
   /** The file of a step, undefined for the last one; 'none' when it cannot be sent. */
@@ -287,7 +286,8 @@ export class UploadSender implements Sending {
         if (!isOurs) this.#recovered(now, askedAt)
         return this.#reject(job, step, [{ index: -1, code: answer.code, reason: answer.reason }], now)
       case 'retry':
-        trouble.retry(answer, now)
+        if (isOurs) trouble.stumble('ERR_BLOB', answer.reason, now)
+        else trouble.retry(answer, now)
         this.#faulty(job, answer, now)
         break
       case 'blocked':
@@ -301,19 +301,18 @@ export class UploadSender implements Sending {
   }
 
   /** One that the backend cannot take, for whatever reason, must not hold up all that come after it. */
-  #faulty(job: UploadJob, { code, reason }: Extract<Answer, { status: 'retry' }>, now: number): void {
-    if (code === undefined || NO_FAULTS.has(code)) return
-    if (job.faults++ === 0) job.faultySince = now
-    if (job.faults < ASIDE_FAULTS || now - job.faultySince < ASIDE_AFTER_MS) return
+  #faulty(job: UploadJob, answer: Extract<Answer, { status: 'retry' }>, now: number): void {
+    const aside = asideAfter(job, answer, this.#isEnding, now)
     const { queue, health, site } = this.#parts
     // only for another one
-    if (queue.due(now, job) === undefined && !this.#begin(now)) return
-    queue.setAside(job, now + ASIDE_MS)
+    if (aside === undefined || (queue.due(now, job) === undefined && !this.#begin(now))) return
+    queue.setAside(job, now + aside.forMs)
+    if (!aside.isTold) return
     const name = 'name' in job.record ? ` '${job.record.name}'` : ''
     health.notice(
-      'ERR_SERVER',
+      codeOf(answer.code ?? 'ERR_SERVER'),
       `${site.name} fails again and again at ${job.record.kind}${name}: what comes later goes first, it is tried ` +
-        `every ${ASIDE_MS / 60_000} minutes: ${reason}`,
+        `every ${aside.forMs / 60_000} minutes: ${answer.reason}`,
     )
   }
 

@@ -10,15 +10,18 @@ describe('calls of a sink', () => {
     const calls = new Calls(() => {})
     const start = performance.now()
     let abortedAfterMs = Infinity
-    calls.track(async (signal, alive) => {
-      for (let step = 0; step < 10; step++) {
-        await delay(SILENCE_MS / 5)
-        if (signal.aborted) return
-        alive()
-      }
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-      abortedAfterMs = performance.now() - start
-    }, SILENCE_MS)
+    calls.track(
+      async (signal, alive) => {
+        for (let step = 0; step < 10; step++) {
+          await delay(SILENCE_MS / 5)
+          if (signal.aborted) return
+          alive()
+        }
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+        abortedAfterMs = performance.now() - start
+      },
+      { silenceMs: SILENCE_MS, isFirm: true },
+    )
     await calls.settled()
     assert.ok(abortedAfterMs >= SILENCE_MS * 2.9 && abortedAfterMs < Infinity, `${abortedAfterMs}`)
     assert.equal(calls.size, 0)
@@ -35,7 +38,7 @@ describe('calls of a sink', () => {
         }),
       )
     calls.track(hang('silent'))
-    calls.track(hang('upload'), 60_000)
+    calls.track(hang('upload'), { silenceMs: 60_000, isFirm: true })
     await delay(20)
     calls.limit(40)
     calls.track(hang('later'))
@@ -50,12 +53,15 @@ describe('calls of a sink', () => {
     const calls = new Calls(() => {})
     let late = () => {}
     let wasAborted = false
-    calls.track(async (signal, alive) => {
-      late = alive
-      signal.addEventListener('abort', () => {
-        wasAborted = true
-      })
-    }, 20)
+    calls.track(
+      async (signal, alive) => {
+        late = alive
+        signal.addEventListener('abort', () => {
+          wasAborted = true
+        })
+      },
+      { silenceMs: 20, isFirm: true },
+    )
     await calls.settled()
     late()
     await delay(60)

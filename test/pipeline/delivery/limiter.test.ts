@@ -46,12 +46,12 @@ describe('an account', () => {
     const account = new Account(4)
     let woken = 0
     const wake = () => void woken++
-    account.block(1_000)
+    account.block(1_000, DOWN)
     assert.ok(account.isBlocked)
     assert.equal(account.readyAt(wake), 1_000 + PROBE_MS)
     account.begin()
     assert.equal(account.readyAt(wake), Infinity)
-    account.block(40_000)
+    account.block(40_000, DOWN)
     account.end()
     assert.equal(woken, 1)
     assert.equal(account.readyAt(wake), 40_000 + PROBE_MS)

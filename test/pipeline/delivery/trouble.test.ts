@@ -57,6 +57,24 @@ describe('waiting for a destination that fails', () => {
     assert.ok(subject.notBefore <= 100)
   })
 
+  it('is told of a refusal that others have met at the account, and why', () => {
+    const account = new Account(2)
+    const told: string[] = []
+    const block = destinationCounters(createCounters(1), 0)
+    const tell = (severity: string, code: string, message: string) =>
+      void told.push(`${severity} ${code} ${message}`)
+    const subject = new Trouble(account, new Health({ block, tell }), () => 0.999)
+    assert.equal(subject.reason, '')
+    account.block(0, { code: 'ERR_AUTH', reason: 'key revoked' })
+    assert.equal(subject.reason, 'key revoked')
+    for (let now = 0; now < 20_000; now += 1_000) subject.waitWithOthers(now)
+    assert.deepEqual(told, ['blocked ERR_AUTH key revoked'])
+    account.recovered()
+    subject.recovered(40_000, 39_000)
+    assert.deepEqual(told.slice(1), ['recovered ERR_AUTH delivering again'])
+    assert.equal(subject.reason, '')
+  })
+
   it('does not take for its recovery what was under way when it refused', () => {
     for (const scope of ['run', 'account'] as const) {
       const subject = trouble()

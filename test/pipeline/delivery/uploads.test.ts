@@ -252,12 +252,38 @@ describe('uploads', () => {
     assert.equal(stage.letters.length, 0)
   })
 
+  test('a file that breaks every connection holds up no later one, and at the end of the run none waits for another', async () => {
+    const journal = new MemoryJournal()
+      .record(artifact(files(1), 'poison'))
+      .record(artifact(files(1, 'g'), 'good'))
+    const breaks = (stage: Stage) => {
+      stage.uploader.uploadRule = ({ record }) =>
+        'name' in record && record.name === 'poison'
+          ? { status: 'retry', code: 'ERR_UNREACHABLE', reason: 'ECONNRESET' }
+          : undefined
+    }
+    const lasting = stageOf(journal, { live: true })
+    breaks(lasting)
+    await lasting.play(() => pathsOf(lasting).includes('1:last'))
+    assert.ok(lasting.now > 300_000)
+    assert.ok(!lasting.issues.some(({ severity }) => severity === 'notice'), 'the outage itself is told')
+
+    const ending = stageOf(journal)
+    breaks(ending)
+    await ending.finish(60_000)
+    assert.deepEqual(pathsOf(ending), ['1:g0', '1:last'])
+    assert.equal(ending.closed?.complete, false)
+    const next = stageOf(journal, { cursor: ending.cursor, uploadsCursor: ending.uploadsCursor })
+    await next.finish()
+    assertConserved(next, 0, 2)
+  })
+
   test('a backend that is down has its records tried in their order, however long it lasts', async () => {
     const journal = new MemoryJournal().record(artifact(files(1), 'a')).record(artifact(files(1, 'g'), 'b'))
     const stage = stageOf(journal, { live: true })
     let isDown = true
     stage.uploader.uploadRule = () =>
-      isDown ? { status: 'retry', code: 'ERR_UNREACHABLE', reason: 'ECONNREFUSED' } : undefined
+      isDown ? { status: 'retry', code: 'ERR_UNREACHABLE', reason: 'ECONNREFUSED', unsent: true } : undefined
     await stage.play(() => stage.now > 3 * 3_600_000)
     isDown = false
     await stage.finish()
