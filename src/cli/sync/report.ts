@@ -35,6 +35,8 @@ export interface SyncTotals {
     readonly incomplete: number
     /** Corrupt, busy or not to be found. */
     readonly notSynced: number
+    /** The sync was ended before their turn came. */
+    readonly notBegun: number
   }
   readonly sent: PointsAndRecords
   readonly destinations: Readonly<Record<string, DestinationTotals>>
@@ -58,7 +60,7 @@ export function isBusy(outcome: SyncOutcome): boolean {
   return left.length > 0 && left.every(({ code }) => code === 'ERR_RUN_BUSY')
 }
 
-export function totalsOf(outcomes: readonly SyncOutcome[]): SyncTotals {
+export function totalsOf(outcomes: readonly SyncOutcome[], notBegun: number): SyncTotals {
   const synced = outcomes.filter(isSynced)
   const delivered = synced.filter(isWhole).length
   const destinations: Record<string, DestinationTotals> = {}
@@ -78,6 +80,7 @@ export function totalsOf(outcomes: readonly SyncOutcome[]): SyncTotals {
       delivered,
       incomplete: synced.length - delivered,
       notSynced: outcomes.length - synced.length,
+      notBegun,
     },
     sent: {
       points: sums.reduce((sum, { points }) => sum + points.sent, 0),
@@ -132,14 +135,15 @@ export function formatTotals({ runs, destinations }: SyncTotals): string {
 /** `0 new: everything is delivered` */
 export function closingLine({ runs, sent }: SyncTotals): string {
   const problems = [
-    ...(runs.incomplete > 0 ? [`${runsWord(runs.incomplete)} not complete`] : []),
-    ...(runs.notSynced > 0 ? [`${runsWord(runs.notSynced)} not synced`] : []),
+    ...(runs.incomplete > 0 ? [`${runsAre(runs.incomplete)} not complete`] : []),
+    ...(runs.notSynced > 0 ? [`${runsAre(runs.notSynced)} not synced`] : []),
+    ...(runs.notBegun > 0 ? [`${runsAre(runs.notBegun)} not begun`] : []),
   ]
   const state = problems.length === 0 ? 'everything is delivered' : problems.join(', ')
   return `${count(sent.points + sent.records)} new: ${state}\n`
 }
 
-function runsWord(number: number): string {
+function runsAre(number: number): string {
   return `${count(number)} ${number === 1 ? 'run is' : 'runs are'}`
 }
 

@@ -109,14 +109,14 @@ export const syncCommand: Command = {
       return EXIT.ok
     }
     const isFull = values.full === true || folders.length + unfound.length <= FEW_RUNS
-    const { outcomes: synced, signalCode } = await syncAll(folders, options, { isJson, isFull })
+    const { outcomes: synced, notBegun, signalCode } = await syncAll(folders, options, { isJson, isFull })
     const outcomes = [...unfound.map(notFound), ...synced]
     if (folders.length === 1 && outcomes.length === 1 && !isSynced(outcomes[0]!) && !all && !isJson)
       throw (outcomes[0] as NotSynced).cause
     for (const outcome of outcomes) if (!isSynced(outcome)) say(formatNotSynced(outcome))
     const mayLack = all || folders.length > 1
     const counted = outcomes.filter((outcome) => !(mayLack && lacksDestination(outcome, options)))
-    const code = close(outcomes, counted, { isJson, isFull })
+    const code = close(outcomes, counted, notBegun, { isJson, isFull })
     return signalCode ?? code
   },
 }
@@ -149,7 +149,11 @@ async function syncAll(
   folders: readonly string[],
   options: SyncRunsOptions,
   { isJson, isFull }: Showing,
-): Promise<{ readonly outcomes: readonly SyncOutcome[]; readonly signalCode: number | undefined }> {
+): Promise<{
+  readonly outcomes: readonly SyncOutcome[]
+  readonly notBegun: number
+  readonly signalCode: number | undefined
+}> {
   const isOne = folders.length === 1
   const status = new StatusLine()
   // the standard output is the document's alone
@@ -176,9 +180,7 @@ async function syncAll(
         if (isSynced(outcome) && !isJson) write(isFull ? `${formatRun(outcome)}\n` : formatRunLine(outcome))
       },
     })
-    const left = folders.length - outcomes.length
-    if (left > 0) say(`${left} of ${folders.length} runs were not begun`)
-    return { outcomes, signalCode: ending.exitCode }
+    return { outcomes, notBegun: folders.length - outcomes.length, signalCode: ending.exitCode }
   } finally {
     ending.stop()
     progress.stop()
@@ -199,10 +201,11 @@ function notFound({ folder, error }: Unfound): NotSynced {
 function close(
   outcomes: readonly SyncOutcome[],
   counted: readonly SyncOutcome[],
+  notBegun: number,
   { isJson, isFull }: Showing,
 ): number {
-  const complete = counted.every((outcome) => isSynced(outcome) && isWhole(outcome))
-  const totals = totalsOf(counted)
+  const complete = notBegun === 0 && counted.every((outcome) => isSynced(outcome) && isWhole(outcome))
+  const totals = totalsOf(counted, notBegun)
   if (isJson) {
     const runs = outcomes.map((outcome) => {
       if (isSynced(outcome)) return outcome

@@ -80,6 +80,8 @@ interface Job {
   deadlineAt: number | undefined
   readonly before: Map<string, SettledCounts>
   hasDied: boolean
+  /** Of its last try, if it has given way. */
+  outcome?: SyncedRun
 }
 
 /** A run that is open. */
@@ -145,7 +147,8 @@ export class RunSyncer {
     const now = monotonicNow()
     const stopsAt = now + graceMs
     this.#stopsAt = Math.min(this.#stopsAt ?? Infinity, stopsAt)
-    this.#waiting.length = 0
+    for (const { outcome } of this.#waiting.splice(0))
+      if (outcome !== undefined) this.#options.onEnd?.(outcome)
     for (const [run, active] of this.#active) this.#finish(run, active, isInTrouble(active) ? now : stopsAt)
     await this.idle()
   }
@@ -197,9 +200,11 @@ export class RunSyncer {
       this.#options.patienceMs === undefined &&
       monotonicNow() < job.deadlineAt &&
       this.#stopsAt === undefined
-    if (!isDone && mayComeAgain) return undefined
     const before = new Map([...plan.settled, ...job.before])
-    return toSyncedRun(plan, active.told, before, job.hasDied)
+    const outcome = toSyncedRun(plan, active.told, before, job.hasDied)
+    if (isDone || !mayComeAgain) return outcome
+    job.outcome = outcome
+    return undefined
   }
 
   async #deliver(job: Job, plan: SyncPlan, deadlineAt: number): Promise<Active> {

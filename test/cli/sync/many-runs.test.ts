@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   cpSync,
   existsSync,
@@ -92,6 +93,31 @@ test(`${RUNS} pending runs are sent within bounds of memory and descriptors, onc
   )
 })
 
+test('a sync that is ended by a signal says what was not begun, and nothing of everything being delivered', async (context) => {
+  const { root, server } = await setUp(context)
+  manyRuns(root, 3, { identity: server.url })
+  await server.stop()
+  for (const words of [[], ['--json']]) {
+    const [node, ...args] = cliCommand('sync', '--all', '--parallel', '1', ...words)
+    const child = spawn(node!, args, { env: cliEnvironment(root), stdio: ['ignore', 'pipe', 'pipe'] })
+    let stdout = ''
+    child.stdout.on('data', (text: Buffer) => (stdout += text))
+    const ended = once(child, 'close')
+    let stderr = ''
+    child.stderr.on('data', (text: Buffer) => {
+      stderr += text
+      if (stderr.includes('does not answer')) child.kill('SIGINT')
+    })
+    assert.deepEqual(await ended, [130, null], stderr)
+    if (words.length === 0) assert.match(stdout, /^0 new: 1 run is not complete, 2 runs are not begun\n$/m)
+    else {
+      const { complete, totals } = JSON.parse(stdout)
+      assert.equal(complete, false)
+      assert.deepEqual(totals.runs, { delivered: 0, incomplete: 1, notSynced: 0, notBegun: 2 })
+    }
+  }
+})
+
 test('a corrupt run, a busy one, one of a newer version and a wrong word do not stop the others', async (context) => {
   const { root, server } = await setUp(context)
   const folders = manyRuns(root, 8, { identity: server.url })
@@ -124,7 +150,7 @@ test('a corrupt run, a busy one, one of a newer version and a wrong word do not 
   )
   const other = runs.find((run: { folder: string }) => run.folder === delivering).destinations.identity
   assert.deepEqual([other.complete, other.code, other.pending], [false, 'ERR_RUN_BUSY', POINTS_PER_RUN])
-  assert.deepEqual(totals.runs, { delivered: good.length + 1, incomplete: 1, notSynced: 4 })
+  assert.deepEqual(totals.runs, { delivered: good.length + 1, incomplete: 1, notSynced: 4, notBegun: 0 })
   writer.release()
   deliverer.release()
   const later = await tracelet(root, 'sync', busy!, delivering!)

@@ -188,6 +188,30 @@ describe('syncRuns', () => {
     assert.equal(server.runs.size, 12)
   })
 
+  test('a run that had given way when it was stopped is told with what it got through', async () => {
+    const away = await IdentityServer.start()
+    const { url } = away
+    await away.stop()
+    const [stuck] = manyRuns(join(root, 'a'), 1, { identity: server.url, offset: url })
+    const others = manyRuns(join(root, 'b'), 2, { offset: url }).slice(1)
+    let begun = 0
+    const outcomes = new Map<string, SyncOutcome>()
+    const syncer = new RunSyncer({
+      ...{ deadlineMs, environment, parallel: 1, giveWayMs: 100 },
+      onEnd: (outcome) => outcomes.set(outcome.folder, outcome),
+      onStart: () => {
+        if (++begun === 2) stopped = syncer.stop(0)
+      },
+    })
+    let stopped: Promise<void> | undefined
+    for (const folder of [stuck!, ...others]) syncer.add(folder)
+    while (stopped === undefined) await new Promise(setImmediate)
+    await stopped
+    const { identity, offset } = synced(outcomes.get(stuck!)).destinations
+    assert.deepEqual([identity!.complete, identity!.sent.points], [true, POINTS_PER_RUN])
+    assert.deepEqual([offset!.complete, offset!.pending], [false, POINTS_PER_RUN])
+  })
+
   test('a folder that cannot be written is its own outcome', {
     skip: process.getuid?.() === 0 && 'for root there is none',
   }, async () => {
