@@ -83,7 +83,9 @@ function longer(one: Outage | undefined, other: Outage | undefined): Outage | un
   return { ...other, forMs: Math.max(one.forMs, other.forMs), lost: Math.max(one.lost, other.lost) }
 }
 
+/** What both say, such as that the deadline passed, is said once. */
 function joined(first: Closed, second: Closed): Closed {
-  const reasons = new Set([first.reason, second.reason].filter((reason) => reason !== ''))
-  return { ...first, complete: first.complete && second.complete, reason: [...reasons].join('; ') }
+  const words = [first.reason, second.reason].flatMap((reason) => reason.split('; '))
+  const reason = [...new Set(words.filter((word) => word !== ''))].join('; ')
+  return { ...first, complete: first.complete && second.complete, reason }
 }
