@@ -3,6 +3,9 @@ import type { JournalPoints, Place } from './batcher.ts'
 import { seqAt } from './filter.ts'
 import type { RowPart } from './row-columns.ts'
 
+/** So many rows that were taken are let go of at once; more where more are left, since these are moved. */
+const MAX_TAKEN = 1024
+
 export interface OpenRow {
   readonly row: number
   readonly step: number
@@ -17,7 +20,7 @@ export class OpenRows {
   /** Rows that got points from the frame at hand. */
   readonly #touched = new Set<OpenRow>()
   /** From #completeAt on: complete, and not taken yet. */
-  #complete: OpenRow[] = []
+  readonly #complete: OpenRow[] = []
   #completeAt = 0
   /** First point of each row that is not settled. */
   readonly #unsettled = new Map<number, number>()
@@ -43,8 +46,9 @@ export class OpenRows {
 
   takeNext(): void {
     this.#completeAt++
-    if (this.completeCount > 0) return
-    this.#complete = []
+    // While a long journal is read there is always one left: those that were taken must not stay until there is none.
+    if (this.completeCount > 0 && this.#completeAt < Math.max(MAX_TAKEN, this.completeCount)) return
+    this.#complete.splice(0, this.#completeAt)
     this.#completeAt = 0
   }
 

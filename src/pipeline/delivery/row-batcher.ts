@@ -25,15 +25,14 @@ import {
 import { filteredOf } from './filter.ts'
 import { type Item, openItem, settledItem } from './item.ts'
 import { type OpenRow, OpenRows } from './open-rows.ts'
-import { RowColumns } from './row-columns.ts'
-
-const columns = new RowColumns()
+import { giveRowColumns, type RowColumns, takeRowColumns } from './row-columns.ts'
 
 export class RowBatcher implements Batcher, Shape {
   readonly #options: BatcherOptions
   readonly #entries: EntryReader
   readonly #bounds: PointBounds
   readonly #rows: OpenRows
+  readonly #columnsOf = new WeakMap<Item, RowColumns>()
   #ordinal = 0
   /** Filtered points, not handed out yet. */
   #passed: Item[] = []
@@ -102,7 +101,12 @@ export class RowBatcher implements Batcher, Shape {
     if (item.rows !== undefined) this.#rows.settle(item.rows)
   }
 
-  release(): void {}
+  release(item: Item): void {
+    const columns = this.#columnsOf.get(item)
+    if (columns === undefined) return
+    this.#columnsOf.delete(item)
+    giveRowColumns(columns)
+  }
 
   place(uncommitted: readonly Item[]): Place {
     const passive = uncommitted.find((item) => item.points === undefined) ?? this.#passed[0]
@@ -127,16 +131,16 @@ export class RowBatcher implements Batcher, Shape {
     const rows: OpenRow[] = []
     const starts = [0]
     let bytes = 0
-    columns.length = 0
+    const columns = takeRowColumns()
     while (this.#rows.completeCount > 0 && rows.length < maxItems) {
       const row = this.#rows.next
       const start = columns.length
       columns.append(row.step, row.parts)
-      bytes += this.#bytes(start, columns.length)
+      bytes += this.#bytes(columns, start)
       if (bytes > maxBytes) {
         if (rows.length === 0) {
           this.#rows.takeNext()
-          return this.#split(row)
+          return this.#split(row, columns)
         }
         // It is the first of the next batch.
         columns.length = start
@@ -147,30 +151,27 @@ export class RowBatcher implements Batcher, Shape {
       starts.push(columns.length)
     }
     const losers = rows.map(({ count }, at) => count - (starts[at + 1]! - starts[at]!))
-    return [
-      this.#item(
-        starts,
-        losers,
-        rows.map(({ row }) => row),
-      ),
-    ]
+    const numbers = rows.map(({ row }) => row)
+    const item = this.#item(columns, starts, losers, numbers)
+    this.#columnsOf.set(item, columns)
+    return [item]
   }
 
-  #bytes(start: number, end: number): number {
+  #bytes(columns: RowColumns, start: number): number {
     let bytes = 0
-    for (let at = start; at < end; at++) bytes += this.#bounds.of(columns.series[at]!)
+    for (let at = start; at < columns.length; at++) bytes += this.#bounds.of(columns.series[at]!)
     return bytes
   }
 
-  /** The row that fills the columns, in parts; a point that no batch can hold is a part that is refused. */
-  #split({ row, count }: OpenRow): Item[] {
+  /** The row that the columns hold, in parts; a point that no batch can hold is a part that is refused. */
+  #split({ row, count }: OpenRow, columns: RowColumns): Item[] {
     const { maxBytes } = this.#options.limits
     const items: Item[] = []
     const add = (start: number, end: number, refusal?: Item['refusal']): void => {
       if (start === end) return
       // The losers belong to the row, and go with whichever part is first.
       const losers = items.length === 0 ? count - columns.length : 0
-      items.push({ ...this.#item([start, end], [losers], []), ...(refusal && { refusal }) })
+      items.push({ ...this.#item(columns, [start, end], [losers], []), ...(refusal && { refusal }) })
     }
     let start = 0
     let bytes = 0
@@ -195,25 +196,30 @@ export class RowBatcher implements Batcher, Shape {
   }
 
   /** @param rows that are settled with it */
-  #item(starts: readonly number[], losers: readonly number[], rows: readonly number[]): Item {
+  #item(
+    columns: RowColumns,
+    starts: readonly number[],
+    losers: readonly number[],
+    rows: readonly number[],
+  ): Item {
     const first = starts[0]!
     const end = starts.at(-1)!
-    const seqs = columns.seq.slice(first, end)
+    const { seq } = columns
     const { reader } = this.#options
     const batch: Batch = {
-      seq: seqs[0]!,
+      seq: seq[first]!,
       length: end - first,
-      series: columns.series.slice(first, end),
-      step: columns.step.slice(first, end),
-      time: columns.time.slice(first, end),
-      value: columns.value.slice(first, end),
+      series: columns.series.subarray(first, end),
+      step: columns.step.subarray(first, end),
+      time: columns.time.subarray(first, end),
+      value: columns.value.subarray(first, end),
       rows: Uint32Array.from(starts, (start) => start - first),
       describe: (id) => reader.series(id),
     }
     return openItem({
       ...this.placeOf(),
       seq: batch.seq,
-      points: { batch, seqOf: (index) => seqs[index]!, losers },
+      points: { batch, seqOf: (index) => seq[first + index]!, losers },
       rows,
     })
   }

@@ -1,4 +1,4 @@
-/** Where rows are put together before they become a batch: one for all runs of a thread, used within one call. */
+/** Columns that rows are put together in, and that a batch of them is a view of; used again by all runs of a thread. */
 
 /** Part of a row that stands side by side in the journal. */
 export interface RowPart {
@@ -12,6 +12,20 @@ export interface RowPart {
 }
 
 const FIRST_POINTS = 1024
+/** As many as are under way at a time, about: they are larger than those of single points. */
+const MAX_FREE = 16
+
+const free: RowColumns[] = []
+
+export function takeRowColumns(): RowColumns {
+  return free.pop() ?? new RowColumns()
+}
+
+/** Nobody may look at them any more. */
+export function giveRowColumns(columns: RowColumns): void {
+  columns.length = 0
+  if (free.length < MAX_FREE) free.push(columns)
+}
 
 export class RowColumns {
   length = 0
@@ -20,24 +34,17 @@ export class RowColumns {
   time = new Float64Array(FIRST_POINTS)
   value = new Float64Array(FIRST_POINTS)
   seq = new Float64Array(FIRST_POINTS)
-  /** Stands in #seenIn for each series that the row at hand has had, at index #seenAt. */
-  #generation = 0
-  #seenIn = new Uint32Array(64)
-  #seenAt = new Uint32Array(64)
 
   /** Appends a row; of each series its last point, in the place of its first. */
   append(step: number, parts: readonly RowPart[]): void {
-    const generation = this.#nextGeneration()
+    seen.begin()
     for (const { series, value, time, seq, start, end } of parts) {
       this.#growPoints(this.length + end - start)
       for (let from = start; from < end; from++) {
         const id = series[from]!
-        if (id >= this.#seenIn.length) this.#growSeen(id)
-        let at = this.#seenAt[id]!
-        if (this.#seenIn[id] !== generation) {
-          at = this.length++
-          this.#seenIn[id] = generation
-          this.#seenAt[id] = at
+        const at = seen.place(id, this.length)
+        if (at === this.length) {
+          this.length++
           this.series[at] = id
           this.step[at] = step
         }
@@ -46,15 +53,6 @@ export class RowColumns {
         this.seq[at] = seq + from - start
       }
     }
-  }
-
-  #nextGeneration(): number {
-    this.#generation = (this.#generation + 1) >>> 0
-    if (this.#generation === 0) {
-      this.#seenIn.fill(0)
-      this.#generation = 1
-    }
-    return this.#generation
   }
 
   #growPoints(length: number): void {
@@ -73,14 +71,40 @@ export class RowColumns {
     this.value = grown(this.value)
     this.seq = grown(this.seq)
   }
+}
 
-  #growSeen(id: number): void {
-    const room = Math.max(id + 1, this.#seenIn.length * 2)
+/** Where in the columns each series of the row at hand is. */
+class Seen {
+  /** Stands in #in for each series that the row has had, at index #at. */
+  #generation = 0
+  #in = new Uint32Array(64)
+  #at = new Uint32Array(64)
+
+  begin(): void {
+    this.#generation = (this.#generation + 1) >>> 0
+    if (this.#generation > 0) return
+    this.#in.fill(0)
+    this.#generation = 1
+  }
+
+  /** Where the series is; `next` when the row has not had it, and now has it there. */
+  place(id: number, next: number): number {
+    if (id >= this.#in.length) this.#grow(id)
+    if (this.#in[id] === this.#generation) return this.#at[id]!
+    this.#in[id] = this.#generation
+    this.#at[id] = next
+    return next
+  }
+
+  #grow(id: number): void {
+    const room = Math.max(id + 1, this.#in.length * 2)
     const seenIn = new Uint32Array(room)
     const seenAt = new Uint32Array(room)
-    seenIn.set(this.#seenIn)
-    seenAt.set(this.#seenAt)
-    this.#seenIn = seenIn
-    this.#seenAt = seenAt
+    seenIn.set(this.#in)
+    seenAt.set(this.#at)
+    this.#in = seenIn
+    this.#at = seenAt
   }
 }
+
+const seen = new Seen()
