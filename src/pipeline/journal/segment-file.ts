@@ -32,6 +32,16 @@ export function listSegments(folder: string): number[] {
   return numbers.sort((a, b) => a - b)
 }
 
+/** What `work` makes of a segment's file; undefined when retention has removed it meanwhile. */
+export function unlessRemoved<Result>(work: () => Result): Result | undefined {
+  try {
+    return work()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
 export class SegmentFile {
   readonly number: number
   readonly path: string

@@ -1,4 +1,4 @@
-/** The end of a journal by one short read: what a listing of many runs can afford. */
+/** The end of a journal by a few short reads: what a listing of many runs can afford. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -16,38 +16,42 @@ import {
 } from './format.ts'
 import { decodeRecord } from './records.ts'
 import { checkVersion, scanJournal } from './scan.ts'
-import { listSegments } from './segment-file.ts'
+import { listSegments, unlessRemoved } from './segment-file.ts'
 
-const TAIL_BYTES = 64 * 1024
+const PART_BYTES = 64 * 1024
 const MAGIC: Uint8Array = new Uint8Array(Uint32Array.of(FRAME_MAGIC).buffer)
 
 export interface JournalTail {
   /** Points and records so far. */
   readonly points: number
   readonly records: number
-  /** The last state that was said, where it stands near the end; a run that was ended says it last. */
+  /** The last state that was said. */
   readonly state: 'running' | RunOutcome
 }
 
 /**
+ * A session that goes on with a run says so first, and one that ends it says that last. One that says nothing, such as
+ * that of late points, leaves the word to the one before.
  * @param folder the run's folder
  * @throws TraceletError ERR_JOURNAL_FORMAT for a newer format
  */
 export function readTail(folder: string): JournalTail {
-  let end: { points: number; records: number } | undefined
-  for (const place of segmentsOf(folder).reverse()) {
-    const frames = framesAtEnd(folder, place)
-    if (frames.length === 0) break
-    end ??= totals(frames)
-    const state = frames.map(stateOf).findLast((one) => one !== undefined)
-    if (state !== undefined) return { ...end, state }
-    // A session that has not said anything yet leaves the word to the one before.
-    if (frames.some(({ header }) => header.count > 0)) return { ...end, state: 'running' }
-  }
-  if (end !== undefined) return { ...end, state: 'running' }
+  const places = segmentsOf(folder).reverse()
+  const last = places[0] === undefined ? [] : framesAt('end', folder, places[0])
   // Nothing intact in the last bytes: a very large frame, or damage.
+  const sums = last.length > 0 ? totals(last) : scanned(folder)
+  for (const place of places) {
+    const state =
+      lastState(place === places[0] ? last : framesAt('end', folder, place)) ??
+      lastState(framesAt('start', folder, place))
+    if (state !== undefined) return { ...sums, state }
+  }
+  return { ...sums, state: 'running' }
+}
+
+function scanned(folder: string): { points: number; records: number } {
   const { seq, points } = scanJournal(folder, 0)
-  return { points, records: seq - points, state: 'running' }
+  return { points, records: seq - points }
 }
 
 /** By their names, which one look at the last file confirms, or does not. */
@@ -62,8 +66,9 @@ interface TailFrame {
   readonly payload: Uint8Array
 }
 
-function framesAtEnd(folder: string, { number, path }: SegmentPlace): TailFrame[] {
-  const bytes = readEnd(path)
+/** The frames that are whole within the first or the last bytes of a segment; none when it has been removed. */
+function framesAt(part: 'start' | 'end', folder: string, { number, path }: SegmentPlace): TailFrame[] {
+  const bytes = unlessRemoved(() => readPart(part, path)) ?? Buffer.alloc(0)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const frames: TailFrame[] = []
   for (let at = bytes.indexOf(MAGIC); at >= 0 && at + FRAME_HEADER_BYTES <= bytes.length; ) {
@@ -81,13 +86,12 @@ function framesAtEnd(folder: string, { number, path }: SegmentPlace): TailFrame[
   return frames
 }
 
-/** The last bytes of a file. */
-function readEnd(path: string): Buffer {
+function readPart(part: 'start' | 'end', path: string): Buffer {
   const fd = openSync(path, 'r')
   try {
     const { size } = fstatSync(fd)
-    const from = Math.max(0, size - TAIL_BYTES)
-    const bytes = Buffer.alloc(size - from)
+    const bytes = Buffer.alloc(Math.min(size, PART_BYTES))
+    const from = part === 'start' ? 0 : size - bytes.length
     let done = 0
     while (done < bytes.length) {
       const read = readSync(fd, bytes, done, bytes.length - done, from + done)
@@ -109,6 +113,10 @@ function totals(frames: readonly TailFrame[]): { points: number; records: number
 
 function endOf({ firstSeq, count }: FrameHeader): number {
   return firstSeq + count
+}
+
+function lastState(frames: readonly TailFrame[]): 'running' | RunOutcome | undefined {
+  return frames.map(stateOf).findLast((state) => state !== undefined)
 }
 
 function stateOf({ header, payload }: TailFrame): 'running' | RunOutcome | undefined {

@@ -61,7 +61,15 @@ export class RunFolder {
       state: 'running',
       destinations: destinations.map((one) => ({ ...one, address: 'as then', addedAt: 1, usedAt: 1 })),
     })
-    this.#writer = JournalWriter.open({ folder, runId: id, session: 'process', nonce: 'process-1' })
+    this.#writer = this.#openWriter()
+  }
+
+  /** From here on another process writes it, or late points do. */
+  session(): this {
+    this.#writer.close()
+    this.#writer = this.#openWriter()
+    this.#open = []
+    return this
   }
 
   /** Rows of two points each, steps from `first` on, journaled as one frame that closes the rows before it. */
@@ -118,6 +126,11 @@ export class RunFolder {
 
   remove(): void {
     rmSync(this.root, { recursive: true, force: true })
+  }
+
+  #openWriter(): JournalWriter {
+    const { folder, id } = this.run
+    return JournalWriter.open({ folder, runId: id, session: 'process', nonce: 'process-1' })
   }
 
   #publish(): void {
