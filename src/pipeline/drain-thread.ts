@@ -21,6 +21,7 @@ import { Drain } from './drain.ts'
 import type { DrainRun } from './drain-run.ts'
 import type { JournalSyncId } from './journal/writer.ts'
 import type { DrainStart, FromDelivery, FromDrain, RunOrder, ToDrain } from './messages.ts'
+import { WHOLE_RUN } from './retention.ts'
 import { Descriptors } from './store/descriptors.ts'
 import { Syncer } from './store/syncer.ts'
 
@@ -198,7 +199,7 @@ class DrainThread {
       // of what the last cursors have passed meanwhile, only the last segment stays
       const isRemoving =
         order.retention === 'delivered' &&
-        this.#syncer.removeDelivered(order.run.folder, Number.MAX_SAFE_INTEGER, finished)
+        this.#syncer.removeDelivered(order.run.folder, WHOLE_RUN, finished)
       if (!isRemoving) finished()
     }
   }

@@ -4,17 +4,35 @@
  *  T1  A segment goes when the cursors that are on disk, and the copies before them, have settled all of it: rows as
  *      far back as open rows need, and uploads.
  *  T2  A destination of run.json that has no cursor yet keeps everything, and so does one whose data is the journal.
- *  T3  Readers that are in a removed segment read it to its end; the next one they meet tells what is between.
+ *  T3  Of a run at rest what it last said of its state stays.
+ *  T4  A cursor counts when it is safe from power loss, and a segment only for what it says it is.
+ *  T5  Readers that are in a removed segment read it to its end; the next one they meet tells what is between.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Cursor, DestinationName } from '../core/types.ts'
+import type { Cursor, DestinationName, RunId, WallMs } from '../core/types.ts'
 import { local } from '../sinks/local/sink.ts'
-import { segmentName } from './journal/format.ts'
+import { findStart, isInPlace } from './journal/arrange.ts'
+import { FRAME, segmentName } from './journal/format.ts'
+import { decodeRecord, decodeSegment } from './journal/records.ts'
+import { frameAfter } from './journal/scan.ts'
 import { listSegments, SegmentFile } from './journal/segment-file.ts'
 import { cursorPath, previousPath, uploadsName } from './store/cursor.ts'
 import { Damage, decodeCursor, type SavedCursor } from './store/cursor-format.ts'
 import { type RunDestination, readRunFile } from './store/run-file.ts'
+import { syncFolder } from './store/sync-folder.ts'
+
+/** Instead of a segment's number: nobody writes the run. */
+export const WHOLE_RUN: number = Number.MAX_SAFE_INTEGER
 
 /**
  * @param folder the run's folder
@@ -23,13 +41,23 @@ import { type RunDestination, readRunFile } from './store/run-file.ts'
  * @throws TraceletError ERR_RUN_UNKNOWN, ERR_JOURNAL_FORMAT; Error of the system
  */
 export function removeDelivered(folder: string, below: number): number {
-  const settled = settledEverywhere(folder)
   const numbers = listSegments(folder)
+  if (numbers.length < 2 || numbers[0]! >= below) return 0
+  const { run, destinations } = readRunFile(folder)
+  const settled = settledEverywhere(folder, destinations)
+  let count = countSettled(folder, run.id, numbers, settled)
+  // while the run is written its state is 'running', which is what is assumed where nothing says it
+  if (below === WHOLE_RUN && count > 0)
+    count = Math.min(
+      count,
+      numbers.findLastIndex((number) => saysState(folder, number)),
+    )
+  if (count <= 0) return 0
+  syncCursors(folder)
   let bytes = 0
-  for (let at = 0; at + 1 < numbers.length && numbers[at]! < below; at++) {
-    const next = firstSeqOf(folder, numbers[at + 1]!)
-    if (next === undefined || next > settled) break
-    const path = join(folder, segmentName(numbers[at]!))
+  for (const number of numbers.slice(0, count)) {
+    const path = join(folder, segmentName(number))
+    if (number >= below || !isInPlace({ number, path })) break
     const { size } = statSync(path)
     rmSync(path)
     bytes += size
@@ -37,18 +65,55 @@ export function removeDelivered(folder: string, below: number): number {
   return bytes
 }
 
+/**
+ * The same for a run at rest, if it was last started with `retention: 'delivered'`. Whoever starts it meanwhile goes
+ * on from its last segment, which stays.
+ * @throws as `removeDelivered`
+ */
+export function applyRetention(folder: string): void {
+  if (readRunFile(folder).retention === 'delivered') removeDelivered(folder, WHOLE_RUN)
+}
+
+/** Those before the last that begins at or below the number; one whose beginning is damaged says nothing. */
+function countSettled(folder: string, run: RunId, numbers: readonly number[], settled: number): number {
+  let count = 0
+  for (let at = 1; at < numbers.length; at++) {
+    const first = firstSeqOf(folder, run, numbers[at]!)
+    if (first === undefined) continue
+    if (first > settled) break
+    count = at
+  }
+  return count
+}
+
+/** Whether it tells what became of the run, which else would be taken for one whose process died. */
+function saysState(folder: string, number: number): boolean {
+  const file = new SegmentFile(folder, number)
+  try {
+    for (let at = findStart(file); at >= 0; at = frameAfter(file, at, Infinity)) {
+      const header = file.header(at)!
+      if (header.type !== FRAME.record) continue
+      const payload = file.payload(at, header)
+      if (typeof payload !== 'string' && decodeRecord(payload)?.kind === 'state') return true
+    }
+    return false
+  } finally {
+    file.close()
+  }
+}
+
 /** Everything below is needed by nobody. */
-function settledEverywhere(folder: string): number {
-  const { destinations } = readRunFile(folder)
+function settledEverywhere(folder: string, destinations: readonly RunDestination[]): number {
   if (destinations.length === 0) return 0
   return Math.min(...destinations.map((destination) => settledBy(folder, destination)))
 }
 
-function settledBy(folder: string, { name, kind, module, address }: RunDestination): number {
+function settledBy(folder: string, { name, kind, module, address, usedAt }: RunDestination): number {
   if (module === undefined) return kind === local.kind ? 0 : settledAt(folder, name, address)
-  // where a module's sink goes is known to it alone: all its cursors count
-  const addresses = addressesOf(folder, name)
-  return addresses.length === 0 ? 0 : Math.min(...addresses.map((one) => settledAt(folder, name, one)))
+  // Where a module's sink goes is known to it alone: all its cursors count, once the present one must be among them.
+  const { addresses, savedAt } = cursorsOf(folder, name)
+  if (addresses.length === 0 || savedAt < usedAt) return 0
+  return Math.min(...addresses.map((one) => settledAt(folder, name, one)))
 }
 
 function settledAt(folder: string, name: DestinationName, address: string): number {
@@ -64,13 +129,52 @@ function settledAt(folder: string, name: DestinationName, address: string): numb
   return hasAll ? rows.back : Math.min(rows.back, uploads.seq)
 }
 
-function addressesOf(folder: string, name: DestinationName): string[] {
-  const cursors = dirname(cursorPath(folder, name, ''))
+/** The addresses that a name has had, and when one of their cursors was saved last. */
+function cursorsOf(folder: string, name: DestinationName): { addresses: string[]; savedAt: WallMs } {
+  const addresses = new Set<string>()
+  let savedAt = 0
+  for (const path of cursorFiles(folder)) {
+    const saved = readSaved(path)
+    if (saved?.destination !== name) continue
+    addresses.add(saved.address)
+    savedAt = Math.max(savedAt, statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)
+  }
+  return { addresses: [...addresses], savedAt }
+}
+
+function cursorFiles(folder: string): string[] {
+  const cursors = dirname(cursorPath(folder, '', ''))
   if (!existsSync(cursors)) return []
-  const saved = readdirSync(cursors)
+  return readdirSync(cursors)
     .filter((file) => file.endsWith('.json'))
-    .map((file) => readSaved(join(cursors, file)))
-  return [...new Set(saved.flatMap((one) => (one?.destination === name ? [one.address] : [])))]
+    .map((file) => join(cursors, file))
+}
+
+/**
+ * Cursors are not synced when they are saved: after a power cut an older one would be found, which needs what is
+ * removed now.
+ */
+function syncCursors(folder: string): void {
+  for (const path of cursorFiles(folder)) {
+    const fd = openIfThere(path)
+    if (fd === undefined) continue
+    try {
+      fdatasyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+  syncFolder(dirname(cursorPath(folder, '', '')))
+}
+
+/** Undefined while its owner is just replacing it. */
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, 'r+')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 /** The one that is behind of a cursor and the copy before it, which counts when the cursor is damaged. */
@@ -97,11 +201,16 @@ function readSaved(path: string): SavedCursor | undefined {
   return saved instanceof Damage ? undefined : saved
 }
 
-function firstSeqOf(folder: string, number: number): number | undefined {
+/** Where a segment says that it begins: a frame that strayed into it must not be taken for its beginning. */
+function firstSeqOf(folder: string, run: RunId, number: number): number | undefined {
   const file = new SegmentFile(folder, number)
   try {
-    const at = file.search(0, Infinity)
-    return at < 0 ? undefined : file.header(at)!.firstSeq
+    const at = findStart(file)
+    const header = at < 0 ? undefined : file.header(at)
+    if (header?.type !== FRAME.segment) return undefined
+    const payload = file.payload(at, header)
+    const start = typeof payload === 'string' ? undefined : decodeSegment(payload)
+    return start?.number === number && start.runId === run ? header.firstSeq : undefined
   } finally {
     file.close()
   }

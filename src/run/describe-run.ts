@@ -42,13 +42,22 @@ export function newRunInfo(id: RunId, folder: string, given: GivenIdentity): Run
 }
 
 /** Writes `run.json`, or adds this start to the one that is there; who the run is stays as it was first written. */
-export function describeRun(run: RunInfo, destinations: Parameters<typeof withDestinations>[1]): RunInfo {
+export function describeRun(
+  run: RunInfo,
+  destinations: Parameters<typeof withDestinations>[1],
+  retention: 'keep' | 'delivered',
+): RunInfo {
   const now = Date.now()
   const { folder, ...identity } = run
-  const before: RunFile = isRunFolder(folder)
-    ? { ...readRunFile(folder), tracelet: VERSION, openedAt: now, state: 'running' }
-    : { tracelet: VERSION, run: identity, openedAt: now, state: 'running', destinations: [] }
-  const file = withDestinations(before, destinations, now)
+  const opened = { tracelet: VERSION, openedAt: now, state: 'running' } as const
+  const { retention: _, ...before }: RunFile = isRunFolder(folder)
+    ? { ...readRunFile(folder), ...opened }
+    : { ...opened, run: identity, destinations: [] }
+  const file = withDestinations(
+    { ...before, ...(retention === 'delivered' && { retention }) },
+    destinations,
+    now,
+  )
   writeRunFile(folder, file)
   return runInfo(folder, file)
 }

@@ -94,7 +94,7 @@ export function startLogging(options: StartOptions = {}): Run {
     const destinations = resolveBackends(backend, process.env, found?.backend)
     const isOffline = resolved.mode === 'offline'
     engine ??= new Engine(resolved)
-    const { info, nextStep } = claimFolder(root, identity, destinations)
+    const { info, nextStep } = claimFolder(root, identity, destinations, resolved.retention)
     const fromStep = wanted?.fromStep
     started = new Run(
       engine,
@@ -151,6 +151,7 @@ function claimFolder(
   root: string,
   run: RunInfo,
   destinations: readonly DestinationSpec[],
+  retention: 'keep' | 'delivered',
 ): { readonly info: RunInfo; readonly nextStep: number } {
   const { folder } = run
   const isKnown = isRunFolder(folder)
@@ -161,7 +162,7 @@ function claimFolder(
     const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
     return onDisk(folder, () => ({
       nextStep: isKnown ? nextStepOf(folder) : 0,
-      info: describeRun(run, toDescribe),
+      info: describeRun(run, toDescribe, retention),
     }))
   } catch (error) {
     guard.release()

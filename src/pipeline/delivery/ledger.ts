@@ -16,6 +16,8 @@ export type CursorPlace = Pick<Cursor, 'seq' | 'back' | 'rows' | 'files' | 'refu
 
 /** Saves are this far apart, but for the one at the close. */
 const SAVE_EVERY_MS = 100
+/** Longer than what goes on in between, so that a busy destination pays nothing for it. */
+const LEVEL_AFTER_MS = 1000
 
 export class Ledger {
   readonly #cursors: CursorKeeper
@@ -30,6 +32,8 @@ export class Ledger {
   #thinned: readonly ThinnedStretch[]
   #isOnDisk: boolean
   #isDirty = false
+  /** Whether the copy beside the cursor's file holds what was saved before. */
+  #isCopyBehind = false
   #savedAt = -Infinity
 
   constructor(cursors: CursorKeeper, address: string, block: Float64Array) {
@@ -72,9 +76,13 @@ export class Ledger {
     return this.#isDirty
   }
 
-  /** When the cursor should be saved: now or earlier for at once, Infinity when it is. */
+  /**
+   * When the cursor should be saved: now or earlier for at once, Infinity when it is. Once more when nothing has
+   * changed for a while: what the copy of before would need cannot be removed by retention.
+   */
   get saveAt(): number {
-    return this.#isDirty ? this.#savedAt + SAVE_EVERY_MS : Infinity
+    if (this.#isDirty) return this.#savedAt + SAVE_EVERY_MS
+    return this.#isCopyBehind ? this.#savedAt + LEVEL_AFTER_MS : Infinity
   }
 
   /** Whether every sequence number below the cursor is settled once; row sinks settle some ahead of it. */
@@ -181,6 +189,7 @@ export class Ledger {
     this.#cursor = cursor
     this.#thinned = thinned
     this.#isOnDisk = true
+    this.#isCopyBehind = this.#isDirty
     this.#isDirty = false
     this.#block[DESTINATION.seq] = cursor.seq
   }

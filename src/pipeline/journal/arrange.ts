@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { FRAME, segmentName } from './format.ts'
 import { decodeSegment, type SegmentStart } from './records.ts'
-import { listSegments, nextFrame, SegmentFile } from './segment-file.ts'
+import { listSegments, nextFrame, SegmentFile, unlessRemoved } from './segment-file.ts'
 
 export interface SegmentPlace {
   readonly number: number
@@ -54,7 +54,8 @@ export class Arrangement {
   #ask(file: number): Pick<SegmentStart, 'number' | 'runId'> | undefined {
     const known = this.#said.get(file)
     if (known !== undefined) return known
-    const segment = new SegmentFile(this.#folder, file)
+    const segment = unlessRemoved(() => new SegmentFile(this.#folder, file))
+    if (segment === undefined) return undefined
     try {
       const start = segmentStart(segment)
       if (start !== undefined) this.#said.set(file, { number: start.number, runId: start.runId })

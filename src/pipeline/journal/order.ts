@@ -3,7 +3,7 @@
  * stands, a frame of later numbers would make everything between look lost.
  */
 import type { FrameHeader } from './format.ts'
-import { nextFrame, SegmentFile } from './segment-file.ts'
+import { nextFrame, SegmentFile, unlessRemoved } from './segment-file.ts'
 
 interface Span {
   readonly at: number
@@ -13,15 +13,17 @@ interface Span {
 
 export class FrameOrder {
   /** Only of a segment whose numbers go back somewhere. */
-  readonly #spans: readonly Span[]
+  readonly #spans: readonly Span[] = []
 
   /** Reads all headers of the segment up to `end`. */
   constructor(file: SegmentFile, end: number) {
     const spans: Span[] = []
     let isAscending = true
     let highest = 0
-    const scanned = new SegmentFile('', file.number, file.path)
+    // of a segment that was removed under its reader, what stands where is not known any more
+    const scanned = unlessRemoved(() => new SegmentFile('', file.number, file.path))
     try {
+      if (scanned === undefined) return
       scanned.stamp = file.stamp
       for (let at = scanned.search(0, end); at >= 0; ) {
         const header = scanned.header(at)!
@@ -35,7 +37,7 @@ export class FrameOrder {
         at = next < end && scanned.header(next) !== undefined ? next : scanned.search(at + 1, end)
       }
     } finally {
-      scanned.close()
+      scanned?.close()
     }
     this.#spans = isAscending ? [] : spans
   }

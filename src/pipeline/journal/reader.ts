@@ -114,6 +114,8 @@ class FrameReader {
       const header = this.#findFrame(limit)
       if (header === undefined) return undefined
       if (header.firstSeq > this.#seq) return this.#tellGap(header)
+      // nothing is missing before it: what is missing later was not removed
+      if (header.count > 0) this.#isAfterRemoved = false
       if (this.#isNewSession(header)) return { kind: 'session', seq: this.#seq, session: this.#session }
       const entry = this.#readFrame(header)
       if (entry !== undefined) return entry

@@ -12,7 +12,7 @@ import {
   segmentName,
 } from './format.ts'
 import { decodeSegment, decodeSeries, type SegmentStart } from './records.ts'
-import { listSegments, nextFrame, SegmentFile } from './segment-file.ts'
+import { listSegments, nextFrame, SegmentFile, unlessRemoved } from './segment-file.ts'
 
 export interface JournalEnd {
   /** Highest number of a segment, readable or not, and of a file. */
@@ -48,7 +48,9 @@ export function scanJournal(folder: string, stamp: number, runId?: string): Jour
   let isEndSure = false
   let start: SegmentStart | undefined
   for (const { number, path } of places.reverse()) {
-    const segment = scanSegment(new SegmentFile(folder, number, path), folder, seals.get(number) ?? Infinity)
+    const file = unlessRemoved(() => new SegmentFile(folder, number, path))
+    if (file === undefined) continue
+    const segment = scanSegment(file, folder, seals.get(number) ?? Infinity)
     if (!seals.has(number)) seals.set(number, segment.goodBytes)
     for (const [sealed, bytes] of segment.start?.seals ?? []) if (!seals.has(sealed)) seals.set(sealed, bytes)
     nextSeries = Math.max(nextSeries, segment.nextSeries)

@@ -6,7 +6,7 @@ import { Arrangement, findStart, type SegmentPlace } from './arrange.ts'
 import { FRAME, type FrameHeader, segmentName } from './format.ts'
 import { decodeSegment, decodeSeries } from './records.ts'
 import { checkVersion, frameAfter } from './scan.ts'
-import { nextFrame, SegmentFile } from './segment-file.ts'
+import { listSegments, nextFrame, SegmentFile, unlessRemoved } from './segment-file.ts'
 
 /** A sequence number, and how many of those below it are points. */
 export type JournalPlace = Pick<FrameHeader, 'firstSeq' | 'pointsBefore'>
@@ -59,10 +59,15 @@ export class Segments {
         low = middle + 1
       } else high = at - 1
     }
-    const place = places[best]
-    if (place === undefined) return undefined
-    const first = best === 0 && place.number > 1 ? this.#start(place) : undefined
-    return { file: this.#open(place), first }
+    let isFirst = best === 0
+    for (const place of places.slice(best)) {
+      const first = isFirst && place.number > 1 ? this.#start(place) : undefined
+      const file = this.#open(place)
+      if (file !== undefined) return { file, first }
+      // it was removed since it was listed, with all before it
+      isFirst = true
+    }
+    return undefined
   }
 
   /** Undefined while no later segment has frames: it may grow. */
@@ -78,9 +83,11 @@ export class Segments {
     return next === undefined ? undefined : { sealBytes: file.sizeBytes, nextSeq: ownStart(next) }
   }
 
-  /** Cheap answer to whether `endOf` may have changed its mind. */
+  /** Cheap answer to whether `endOf` may have changed its mind: the next may have been removed with this one. */
   hasNext(number: number): boolean {
-    return this.has(number + 1)
+    if (this.has(number + 1)) return true
+    if (this.has(number)) return false
+    return unlessRemoved(() => listSegments(this.folder))?.some((other) => other > number) ?? false
   }
 
   has(number: number): boolean {
@@ -90,7 +97,8 @@ export class Segments {
   /** The next segment that has frames. */
   openNext(number: number): SegmentFile | undefined {
     for (const next of this.#after(number)) {
-      if (this.#readStart(next, []) !== undefined) return this.#open(next)
+      const file = this.#readStart(next, []) && this.#open(next)
+      if (file !== undefined) return file
     }
     return undefined
   }
@@ -100,15 +108,9 @@ export class Segments {
     const series: Series[] = []
     const file = this.#open({ number, path })
     try {
-      findStart(file)
-      for (let at = file.search(0, Infinity); at >= 0; at = frameAfter(file, at, Infinity)) {
-        const header = file.header(at)!
-        if (header.type !== FRAME.series) continue
-        const payload = file.payload(at, header)
-        if (typeof payload !== 'string') series.push(...(decodeSeries(payload) ?? []))
-      }
+      if (file !== undefined) series.push(...seriesIn(file))
     } finally {
-      file.close()
+      file?.close()
     }
     for (const next of this.#after(number)) this.#readStart(next, series)
     return series
@@ -118,12 +120,13 @@ export class Segments {
     return this.#arrangement.list().filter((other) => other.number > number)
   }
 
-  #open({ number, path }: SegmentPlace): SegmentFile {
-    return new SegmentFile(this.folder, number, path)
+  #open({ number, path }: SegmentPlace): SegmentFile | undefined {
+    return unlessRemoved(() => new SegmentFile(this.folder, number, path))
   }
 
   #start(place: SegmentPlace): JournalPlace | undefined {
     const file = this.#open(place)
+    if (file === undefined) return undefined
     try {
       const at = findStart(file)
       return at < 0 ? undefined : file.header(at)
@@ -135,6 +138,7 @@ export class Segments {
   /** Reads the frames that a segment begins with; the first of them, undefined when it has none yet. */
   #readStart(place: SegmentPlace, series: Series[]): FrameHeader | undefined {
     const file = this.#open(place)
+    if (file === undefined) return undefined
     try {
       let at = findStart(file)
       if (at < 0) return undefined
@@ -154,6 +158,16 @@ export class Segments {
     } finally {
       file.close()
     }
+  }
+}
+
+function* seriesIn(file: SegmentFile): Generator<Series> {
+  findStart(file)
+  for (let at = file.search(0, Infinity); at >= 0; at = frameAfter(file, at, Infinity)) {
+    const header = file.header(at)!
+    if (header.type !== FRAME.series) continue
+    const payload = file.payload(at, header)
+    if (typeof payload !== 'string') yield* decodeSeries(payload) ?? []
   }
 }
 

@@ -83,7 +83,7 @@ function faultOf(file: Record<string, unknown>): string | undefined {
   for (const [index, destination] of destinations.entries()) {
     if (!isDestination(destination)) return `destinations[${index}]`
   }
-  return undefined
+  return file.retention === undefined || file.retention === 'delivered' ? undefined : 'retention'
 }
 
 function isDestination(value: unknown): boolean {

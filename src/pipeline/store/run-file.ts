@@ -37,6 +37,8 @@ export interface RunFile {
   /** A hint: the journal knows. */
   readonly state: 'running' | RunOutcome
   readonly destinations: readonly RunDestination[]
+  /** What the run was last started with; absent: everything is kept. */
+  readonly retention?: 'delivered'
 }
 
 /**

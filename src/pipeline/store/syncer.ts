@@ -67,7 +67,10 @@ export class Syncer<Id = unknown> {
   readonly #files = new Map<number | string, DirtyFile<Id>>()
   #closing = 0
   readonly #folders = new Set<string>()
-  readonly #removals = new Map<number, { folder: string; onRemoved: (bytes: number) => void }>()
+  readonly #removals = new Map<
+    number,
+    { folder: string; below: number; onRemoved: (bytes: number) => void }
+  >()
   readonly #underWay = new Map<number, DirtyFile<Id> | undefined>()
   #nextDueAt = Infinity
 
@@ -121,12 +124,13 @@ export class Syncer<Id = unknown> {
   /**
    * Lets the sync thread remove segments of a run (retention.ts).
    * @param onRemoved called from `poll()`
-   * @returns false when it is at that already
+   * @returns false when it is asked for that already
    */
   removeDelivered(folder: string, below: number, onRemoved: (bytes: number) => void): boolean {
-    for (const removal of this.#removals.values()) if (removal.folder === folder) return false
+    for (const removal of this.#removals.values())
+      if (removal.folder === folder && removal.below === below) return false
     const ticket = ++this.#lastTicket
-    this.#removals.set(ticket, { folder, onRemoved })
+    this.#removals.set(ticket, { folder, below, onRemoved })
     this.#post({ ticket, delivered: folder, below }, undefined)
     return true
   }

@@ -1,0 +1,195 @@
+/** What retention may remove, and what goes on meanwhile: readers, writers, runs that were finished long ago. */
+import assert from 'node:assert/strict'
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { Cursor } from '../../src/core/types.ts'
+import { segmentName } from '../../src/pipeline/journal/format.ts'
+import { openJournal } from '../../src/pipeline/journal/reader.ts'
+import { listSegments } from '../../src/pipeline/journal/segment-file.ts'
+import { readTail } from '../../src/pipeline/journal/tail.ts'
+import { applyRetention, removeDelivered, WHOLE_RUN } from '../../src/pipeline/retention.ts'
+import { closeDeadRun } from '../../src/pipeline/store/close-dead-run.ts'
+import { CursorStore } from '../../src/pipeline/store/cursor.ts'
+import { type RunDestination, writeRunFile } from '../../src/pipeline/store/run-file.ts'
+import { fakeModule } from './delivery/run-folder.ts'
+import { readBack, Scribe, temporaryFolder } from './journal/scribe.ts'
+
+const SEGMENT_BYTES = 300
+const SETTLED = {
+  delivered: 0,
+  superseded: 0,
+  filtered: 0,
+  rejected: 0,
+  corrupt: 0,
+  recordsDelivered: 0,
+  recordsFiltered: 0,
+  recordsRejected: 0,
+  recordsCorrupt: 0,
+  elsewhere: 0,
+}
+const MLFLOW = { name: 'mlflow', kind: 'mlflow', options: {}, address: 'a', addedAt: 1, usedAt: 1 }
+
+interface Small {
+  readonly folder: string
+  readonly scribe: Scribe
+  /** Saves the cursor of a destination, and the copy beside it. */
+  settle(seq: number, cursor?: Partial<Cursor>, address?: string): void
+  grow(segments: number): void
+}
+
+function smallRun(t: TestContext, destinations: readonly RunDestination[] = [MLFLOW]): Small {
+  const folder = temporaryFolder(t)
+  const run = { id: 'run', name: 'run', project: 'p', experiment: 'e', createdAt: 1, nonce: 'n' }
+  writeRunFile(folder, {
+    tracelet: '0',
+    run,
+    openedAt: 1,
+    state: 'running',
+    destinations,
+    retention: 'delivered',
+  })
+  const scribe = new Scribe(folder, { segmentBytes: SEGMENT_BYTES })
+  scribe.record({ kind: 'state', state: 'running', time: 1 }).commit()
+  const settle: Small['settle'] = (seq, cursor = {}, address = 'a') => {
+    const store = new CursorStore(folder, destinations[0]!.name, () => {})
+    store.load(address)
+    const saved = { seq, back: seq, settled: { ...SETTLED, delivered: seq }, state: undefined, ...cursor }
+    for (let copy = 0; copy < 2; copy++) store.save(saved)
+  }
+  const grow: Small['grow'] = (segments) => {
+    const until = scribe.writer.segment + segments
+    for (let step = scribe.items.length; scribe.writer.segment < until; step++)
+      scribe.points([{ name: 'a', step, value: step }]).commit()
+  }
+  return { folder, scribe, settle, grow }
+}
+
+test('a reader that follows a run goes on where what it read, and what came after that, was removed', (t) => {
+  const { folder, scribe, settle, grow } = smallRun(t)
+  const live = openJournal(folder, { live: true })
+  while (live.next());
+  const read = live.seq
+  grow(3)
+  settle(scribe.items.length)
+  assert.ok(removeDelivered(folder, scribe.writer.segment) > 0)
+  assert.deepEqual(listSegments(folder), [4])
+  const kinds: string[] = []
+  for (let entry = live.next(); entry; entry = live.next()) kinds.push(entry.kind)
+  assert.equal(live.seq, scribe.items.length)
+  // of the segment that it had open it reads the rest
+  assert.ok(live.seq > read && kinds.includes('gone'), `${kinds}`)
+  grow(1)
+  while (live.next());
+  assert.equal(live.seq, scribe.items.length)
+  live.close()
+  scribe.writer.close()
+})
+
+test('what is removed between being listed and being opened is no fault of whoever reads or writes', (t) => {
+  const { folder, scribe, grow } = smallRun(t)
+  grow(3)
+  scribe.writer.close()
+  for (const number of [1, 2]) {
+    const path = join(folder, segmentName(number))
+    renameSync(path, `${path}.gone`)
+    // listed, and not there
+    symlinkSync(`${path}.nowhere`, path)
+  }
+  const back = readBack(folder)
+  assert.equal(back.gone.length, 1)
+  assert.equal(back.gone[0]!.points + back.gone[0]!.records + back.items.size, scribe.items.length)
+  assert.equal(readTail(folder).points, scribe.items.length - 1)
+  const next = new Scribe(folder, { nonce: 'next' }, scribe.items)
+  next.points([{ name: 'a', step: 99, value: 99 }]).commit()
+  next.writer.close()
+  assert.equal(readBack(folder).end, scribe.items.length)
+})
+
+test('damage after a gap that retention left is damage', (t) => {
+  const { folder, scribe, grow } = smallRun(t)
+  grow(5)
+  scribe.writer.close()
+  for (const number of [1, 2, 4]) renameSync(join(folder, segmentName(number)), join(folder, `${number}`))
+  const back = readBack(folder)
+  assert.deepEqual([back.gone.length, back.corrupt.length], [1, 1])
+  // who begins behind what was removed has seen nothing of that
+  const later = readBack(folder, { fromSeq: back.gone[0]!.points + back.gone[0]!.records })
+  assert.deepEqual([later.gone.length, later.corrupt.length], [0, 1])
+})
+
+test('only segments that are what their name says are removed, up to a beginning that can be believed', (t) => {
+  const { folder, scribe, settle, grow } = smallRun(t)
+  grow(4)
+  scribe.writer.close()
+  const firsts = new Map<number, number>()
+  for (const number of listSegments(folder)) firsts.set(number, firstSeq(folder, number))
+  settle(firsts.get(3)!)
+  const [one, five] = [join(folder, segmentName(1)), join(folder, segmentName(5))]
+  // the last one was copied to the front by hand
+  renameSync(one, `${one}.kept`)
+  copyFileSync(five, one)
+  assert.equal(removeDelivered(folder, 5), 0)
+  renameSync(`${one}.kept`, one)
+  assert.ok(removeDelivered(folder, 5) > 0)
+  assert.deepEqual(listSegments(folder), [3, 4, 5])
+})
+
+test('a run that was finished is not taken for one whose process died when its last word was delivered', (t) => {
+  const { folder, scribe, settle, grow } = smallRun(t)
+  grow(2)
+  scribe.record({ kind: 'state', state: 'finished', time: 5 }).commit()
+  // points that came late
+  grow(2)
+  scribe.writer.close()
+  settle(scribe.items.length)
+  applyRetention(folder)
+  const left = listSegments(folder)
+  assert.ok(left[0]! > 1 && left.length < 5, `${left}`)
+  assert.equal(closeDeadRun(folder), 'ended')
+})
+
+test('a sink whose place only its module knows has begun there when a cursor was saved since', (t) => {
+  const usedAt = Date.now()
+  const module = fakeModule('offset')
+  const { folder, scribe, settle, grow } = smallRun(t, [
+    { name: 'offset', kind: 'offset', module, options: {}, address: '', addedAt: 1, usedAt },
+  ])
+  grow(3)
+  scribe.writer.close()
+  settle(scribe.items.length, {}, 'the old place')
+  const before = new Date(usedAt - 60_000)
+  const cursors = join(folder, 'cursors')
+  for (const name of readdirSync(cursors)) utimesSync(join(cursors, name), before, before)
+  assert.equal(removeDelivered(folder, 4), 0)
+  settle(0, {}, 'the new place')
+  assert.equal(removeDelivered(folder, 4), 0)
+  settle(scribe.items.length, {}, 'the new place')
+  assert.ok(removeDelivered(folder, WHOLE_RUN - 1) > 0)
+})
+
+test('a run that is to keep everything keeps it', (t) => {
+  const { folder, scribe, settle, grow } = smallRun(t)
+  grow(3)
+  scribe.record({ kind: 'state', state: 'finished', time: 5 }).commit()
+  scribe.writer.close()
+  settle(scribe.items.length)
+  const file = JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8'))
+  const { format: _, version: __, crc: ___, retention: ____, ...rest } = file
+  writeRunFile(folder, rest)
+  applyRetention(folder)
+  assert.ok(existsSync(join(folder, segmentName(1))))
+})
+
+/** As its first header says. */
+function firstSeq(folder: string, number: number): number {
+  return readFileSync(join(folder, segmentName(number))).readUInt32LE(24)
+}
