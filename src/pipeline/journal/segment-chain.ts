@@ -7,7 +7,9 @@
  *  K2  A segment is begun together with the frames that needed it, or not at all: a disk that stays full is not
  *      filled with beginnings.
  *  K3  What a failed sync may have lost is written again into a new segment, with everything after it: a reader
- *      meets the numbers in their order. Until that has succeeded nothing is appended.
+ *      meets the numbers in their order. It has its name when it is whole. Until that has succeeded nothing is
+ *      appended; but where one sync after the other fails it is put off for longer and longer, and the segment goes on:
+ *      a file system that can sync nothing must not be filled with copies.
  *  K4  A file that somebody deletes is noticed by `isThere`; what its descriptor still holds is put back.
  */
 import { closeSync, existsSync, ftruncateSync, readSync, statSync } from 'node:fs'
@@ -17,7 +19,7 @@ import { sizeOf, writeStretches } from './append.ts'
 import { segmentName } from './format.ts'
 import { type FramesBetween, framesBetween } from './rewrite.ts'
 import { listSegments } from './segment-file.ts'
-import { createSegment } from './segment-start.ts'
+import { createSegment, createWhole, removeUnfinished } from './segment-start.ts'
 import type { JournalPlace } from './segments.ts'
 import type { Stretch } from './staging.ts'
 import type { JournalSyncId, WriterDescriptors, WriterSyncer } from './writer-options.ts'
@@ -25,6 +27,9 @@ import type { JournalSyncId, WriterDescriptors, WriterSyncer } from './writer-op
 /** Seals that each segment repeats: so many segments may be lost without one before them losing its end. */
 const KEPT_SEALS = 8
 const COPIED_AT_ONCE: number = 1024 * 1024
+/** So many failed syncs in a row are each followed by a copy at once, further ones after this time, doubled by each. */
+const PROMPT_COPIES = 3
+const PUT_OFF_MS = 1000
 
 export interface ChainOptions {
   readonly folder: string
@@ -62,6 +67,10 @@ export class SegmentChain {
   readonly #unsynced = new Map<number, { syncedBytes: number; readonly bytes: number }>()
   /** The first segment whose sync has failed, while it has not been written again. */
   #unsafeFrom: number | undefined
+  /** Failed syncs in a row. */
+  #syncFailures = 0
+  /** Monotonic ms before which it is not written again. */
+  #writeAgainAt = 0
   /** Left behind by a disk that took a file and would not remove it. */
   #skipped = 0
   #totalBytes: number
@@ -70,6 +79,7 @@ export class SegmentChain {
     this.#options = options
     this.#number = options.lastNumber
     this.#seals = new Map(options.seals)
+    removeUnfinished(options.folder)
     this.#totalBytes = bytesOf(options.folder)
   }
 
@@ -125,7 +135,9 @@ export class SegmentChain {
   append(staged: StagedBytes, place: JournalPlace, now: number): void {
     const { segmentBytes, syncer, idOf } = this.#options
     this.writeAgain(place)
-    if (this.#isOver || this.#committedBytes - this.#startBytes >= segmentBytes) {
+    // Put off, what is to be written again stays in one segment: seals reach only so far.
+    const isFull = this.#committedBytes - this.#startBytes >= segmentBytes && !this.isUnsafe
+    if (this.#isOver || isFull) {
       const pieces = staged.stretches.map(({ from, to }) => staged.memory.subarray(from, to))
       this.begin(place, pieces)
       return
@@ -160,19 +172,23 @@ export class SegmentChain {
     if (segment !== this.#number && earlier === undefined) return
     if (!isSafe) {
       this.#unsafeFrom = Math.min(this.#unsafeFrom ?? segment, segment)
+      const late = this.#syncFailures++ - PROMPT_COPIES
+      this.#writeAgainAt = late < 0 ? 0 : monotonicNow() + PUT_OFF_MS * 2 ** late
       this.writeAgain(place)
-    } else if (earlier === undefined) this.#syncedBytes = Math.max(this.#syncedBytes, syncedBytes)
-    else if (syncedBytes >= earlier.bytes) this.#unsynced.delete(segment)
+    } else if (earlier === undefined) {
+      this.#syncedBytes = Math.max(this.#syncedBytes, syncedBytes)
+      this.#syncFailures = 0
+    } else if (syncedBytes >= earlier.bytes) this.#unsynced.delete(segment)
     else earlier.syncedBytes = Math.max(earlier.syncedBytes, syncedBytes)
   }
 
   /**
    * After a failed sync the system may have dropped what it had not written and call the file clean: the segment is
-   * sealed where it was last known to be safe, and everything since is written into a new one.
+   * sealed where it was last known to be safe, and everything since is written into a new one, when it is time.
    */
   writeAgain(place: JournalPlace): void {
     const from = this.#unsafeFrom
-    if (from === undefined) return
+    if (from === undefined || monotonicNow() < this.#writeAgainAt) return
     const seals = new Map(this.#seals)
     const parts: FramesBetween[] = []
     for (let number = from; number <= this.#number; number++) {
@@ -184,7 +200,7 @@ export class SegmentChain {
       seals.set(number, safe)
     }
     const first = parts.find((part) => part.place !== undefined)
-    this.#create(first?.place ?? place, joined(parts), seals)
+    this.#create(first?.place ?? place, joined(parts), seals, createWhole)
     for (let number = from; number < this.#number; number++) this.#unsynced.delete(number)
     this.#unsafeFrom = undefined
   }
@@ -219,12 +235,17 @@ export class SegmentChain {
     this.#fd = -1
   }
 
-  #create(place: JournalPlace, frames: Iterable<Uint8Array>, seals: Map<number, number>): void {
+  #create(
+    place: JournalPlace,
+    frames: Iterable<Uint8Array>,
+    seals: Map<number, number>,
+    createFile: typeof createSegment = createSegment,
+  ): void {
     const { folder, descriptors, syncer, layStart, idOf, onMissingFolder } = this.#options
     const number = this.#nextNumber
     const kept = new Map([...seals].sort(([a], [b]) => b - a).slice(0, KEPT_SEALS))
     const start = layStart(number, kept, place)
-    const make = () => createSegment(this.#pathOf(number), after(start, frames), () => this.#skipped++)
+    const make = () => createFile(this.#pathOf(number), after(start, frames), () => this.#skipped++)
     let made: { fd: number; bytes: number }
     try {
       made = make()
@@ -234,8 +255,9 @@ export class SegmentChain {
       // no frame has been taken yet
       made = make()
     }
-    this.release()
-    if (descriptors) closeSync(made.fd)
+    // From here on the frames are there: whatever fails now must not make them uncounted.
+    attempt(() => this.release())
+    const isHeld = descriptors === undefined || this.#hold(number, made.fd)
     this.#seals.clear()
     for (const [sealed, bytes] of seals) this.#seals.set(sealed, bytes)
     this.#number = number
@@ -247,7 +269,19 @@ export class SegmentChain {
     this.#syncedBytes = 0
     this.#isOver = false
     syncer?.dirtyFolder(folder)
-    syncer?.dirty(this.fd, idOf(number), made.bytes, monotonicNow())
+    if (isHeld) syncer?.dirty(this.fd, idOf(number), made.bytes, monotonicNow())
+  }
+
+  /** False where there is no descriptor for it now: the append that gets one names all its bytes to the syncer. */
+  #hold(number: number, fd: number): boolean {
+    const { descriptors } = this.#options
+    const path = this.#pathOf(number)
+    if (descriptors?.adopt !== undefined) {
+      descriptors.adopt(path, fd)
+      return true
+    }
+    closeSync(fd)
+    return attempt(() => descriptors?.acquire(path))
   }
 
   #cutBack(fd: number): void {
@@ -267,6 +301,15 @@ export class SegmentChain {
   }
   #pathOf(number: number): string {
     return join(this.#options.folder, segmentName(number))
+  }
+}
+
+function attempt(work: () => void): boolean {
+  try {
+    work()
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -1,5 +1,17 @@
 /** What a segment begins with (J3, J4), and the making of its file. */
-import { closeSync, ftruncateSync, openSync, unlinkSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+} from 'node:fs'
+import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { Series } from '../../core/types.ts'
 import { FILE_MODE } from '../store/folder.ts'
@@ -27,6 +39,44 @@ export function layStart(
     }
   }
   return bytes
+}
+
+/** Of files that are not segments yet. */
+const UNFINISHED = /^journal-\d+\.tlj\..+\.tmp$/
+
+/** Removes what processes that died left unfinished. The caller is the journal's only writer. */
+export function removeUnfinished(folder: string): void {
+  for (const name of readdirSync(folder))
+    if (UNFINISHED.test(name)) rmSync(join(folder, name), { force: true })
+}
+
+/**
+ * The same as `createSegment` for a segment that takes the place of parts of others: it has its name when it is
+ * whole, so a process that is killed meanwhile leaves those as they were.
+ */
+export function createWhole(path: string, parts: Iterable<Uint8Array>): { fd: number; bytes: number } {
+  const beside = `${path}.${randomUUID()}.tmp`
+  const made = createSegment(beside, parts)
+  try {
+    name(beside, path)
+    return made
+  } catch (error) {
+    closeSync(made.fd)
+    throw error
+  } finally {
+    rmSync(beside, { force: true })
+  }
+}
+
+/** @throws Error EEXIST */
+function name(beside: string, path: string): void {
+  try {
+    linkSync(beside, path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' || existsSync(path)) throw error
+    // a file system without links; a twin of this writer is a matter of microseconds here
+    renameSync(beside, path)
+  }
 }
 
 /**

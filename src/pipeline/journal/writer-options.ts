@@ -37,6 +37,8 @@ export interface WriterSyncer {
 export interface WriterDescriptors {
   /** Throws when the file is not there. */
   acquire(path: string): number
+  /** Takes over the descriptor of a file that was just made. Absent: it is closed and acquired again. */
+  adopt?(path: string, fd: number): void
   close(path: string): void
   /** The descriptor of the file if it is open just now. */
   held?(path: string): number | undefined

@@ -223,12 +223,17 @@ export class JournalWriter {
   }
 
   /**
-   * Looks whether the segment is where it was made, and puts it back if somebody has deleted it.
-   * @returns whether that was necessary
-   * @throws TraceletError ERR_JOURNAL_WRITE when it cannot be put back
+   * Looks whether the segment is where it was made, and puts it back if somebody has deleted it. What waits to be
+   * written again is, when it is time.
+   * @returns whether it had to be put back
+   * @throws TraceletError ERR_JOURNAL_WRITE when that fails
    */
   putBack(): boolean {
-    if (this.#isClosed || this.#chain.isThere) return false
+    if (this.#isClosed) return false
+    if (this.#chain.isThere) {
+      this.#following(() => this.#chain.writeAgain(this.#end))
+      return false
+    }
     this.#options.onMissingFolder?.()
     this.#following(() => this.#chain.restore(this.#end))
     return true

@@ -49,6 +49,12 @@ export class Descriptors {
     return fd
   }
 
+  /** Takes over the descriptor of a file that was just made, which appends to `path`. */
+  adopt(path: string, fd: number): void {
+    this.#makeRoom()
+    this.#open.set(path, fd)
+  }
+
   /** The descriptor of `path` if it is open just now. */
   held(path: string): number | undefined {
     return this.#open.get(path)

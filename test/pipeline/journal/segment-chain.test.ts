@@ -7,14 +7,18 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   truncateSync,
+  writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { segmentName } from '../../../src/pipeline/journal/format.ts'
 import { openJournal } from '../../../src/pipeline/journal/reader.ts'
+import { createWhole } from '../../../src/pipeline/journal/segment-start.ts'
 import type { JournalSyncId } from '../../../src/pipeline/journal/writer.ts'
 import { assertHonest, framesOf, readBack, Scribe, sibling, temporaryFolder } from './scribe.ts'
 
@@ -163,6 +167,95 @@ test('K3 what cannot be written again at once is before anything else is', (t) =
   truncateSync(join(folder, segmentName(1)), 0)
   const back = readBack(folder)
   assert.deepEqual([assertHonest(back, scribe.items), back.corrupt, back.carried.lost], [[], [], 1])
+})
+
+test('K3 a file system that can sync nothing is not filled with copies', (t) => {
+  const folder = temporaryFolder(t)
+  const scribe = new Scribe(folder, { segmentBytes: 2000, syncer: NEVER_SYNCED })
+  for (let step = 0; step < 200; step++) {
+    scribe.points(point(step)).commit()
+    const id: JournalSyncId = { writer: scribe.writer, segment: scribe.writer.segment }
+    scribe.writer.handleSync({ id, syncedBytes: scribe.writer.committedBytes, failure: 'EINVAL' })
+  }
+  assert.ok(scribe.writer.segment <= 5, `${scribe.writer.segment} segments`)
+  assert.equal(scribe.writer.isUnsafe, true)
+  scribe.writer.close()
+  const back = readBack(folder)
+  assert.deepEqual([assertHonest(back, scribe.items), back.corrupt], [[], []])
+})
+
+test('K3 a process that is killed while it writes again leaves what it had journaled', (t) => {
+  const folder = temporaryFolder(t)
+  const scribe = new Scribe(folder, { syncer: NEVER_SYNCED })
+  for (let step = 0; step < 20; step++) scribe.points(point(step)).commit()
+  const saved = readdirSync(folder)
+  const before = saved.map((name) => readFileSync(join(folder, name)))
+  const id: JournalSyncId = { writer: scribe.writer, segment: 1 }
+  scribe.writer.handleSync({ id, syncedBytes: scribe.writer.committedBytes, failure: 'EIO' })
+  assert.deepEqual(readdirSync(folder), [segmentName(1), segmentName(2)])
+  scribe.writer.close()
+  // as far as it may have got: a file that is not whole has no segment's name
+  const whole = readFileSync(join(folder, segmentName(2)))
+  const cut = temporaryFolder(t)
+  writeFileSync(join(cut, segmentName(1)), before[0]!)
+  const beside = `${segmentName(2)}.0a1b.tmp`
+  writeFileSync(join(cut, beside), whole.subarray(0, whole.length / 2))
+  const back = readBack(cut)
+  assert.deepEqual([assertHonest(back, scribe.items), back.corrupt], [[], []])
+  const next = new Scribe(cut, { nonce: 'next' }, scribe.items)
+  assert.ok(!existsSync(join(cut, beside)))
+  next.points(point(20)).commit()
+  next.writer.close()
+  assert.deepEqual(assertHonest(readBack(cut), next.items), [])
+})
+
+test('K3 a new segment has its name only when all is in it that it takes the place of', (t) => {
+  const folder = temporaryFolder(t)
+  const seen: string[][] = []
+  const parts = function* () {
+    yield Buffer.from('one')
+    seen.push(readdirSync(folder))
+    yield Buffer.from('two')
+  }
+  const path = join(folder, segmentName(1))
+  const { fd, bytes } = createWhole(path, parts())
+  writeSync(fd, 'three')
+  closeSync(fd)
+  assert.deepEqual([bytes, readFileSync(path, 'utf8')], [6, 'onetwothree'])
+  assert.ok(
+    seen[0]!.every((name) => name.endsWith('.tmp')),
+    `${seen}`,
+  )
+  assert.deepEqual(readdirSync(folder), [segmentName(1)])
+  // of two writers only one gets it
+  assert.throws(() => createWhole(path, [Buffer.from('other')]), { code: 'EEXIST' })
+  assert.deepEqual(readdirSync(folder), [segmentName(1)])
+})
+
+test('K2 a segment whose descriptor is lost as soon as it is made holds what was counted', (t) => {
+  const folder = temporaryFolder(t)
+  const open: number[] = []
+  let isOut = false
+  const acquire = (path: string) => {
+    if (isOut) throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' })
+    const fd = openSync(path, 'a')
+    open.push(fd)
+    return fd
+  }
+  const scribe = new Scribe(folder, {
+    segmentBytes: 1,
+    syncer: NEVER_SYNCED,
+    descriptors: { acquire, close: () => {} },
+  })
+  scribe.points(point(1)).commit()
+  isOut = true
+  scribe.points(point(2)).commit()
+  isOut = false
+  scribe.points(point(3)).commit()
+  scribe.writer.close()
+  const back = readBack(folder)
+  assert.deepEqual([assertHonest(back, scribe.items), back.corrupt, back.carried.lost], [[], [], 0])
+  for (const fd of open) closeSync(fd)
 })
 
 test('K4 a folder that is deleted under the writer is made again with what the descriptor still holds', (t) => {
