@@ -27,7 +27,7 @@ export interface Cursor {
   readonly uploads?: Readonly<Record<string, number>>
   /** Cursor of rows only, for uploads too: what is for the destination, from which sequence number on; ascending. */
   readonly routes?: readonly CursorRoute[]
-  /** Cursor of rows only: rewinds before it, where the destination keeps first values; ascending. */
+  /** Cursor of rows only: the rewinds that are known, where the destination keeps first values; ascending. */
   readonly rewinds?: readonly CursorRewind[]
   /** Cursor of rows only: what was left out of the points because the destination was too late; ascending. */
   readonly thinned?: readonly ThinnedStretch[]
@@ -52,6 +52,8 @@ export interface ThinnedStretch {
 export interface CursorRewind {
   readonly seq: number
   readonly fromStep: number
+  /** It was in the journal before the destination got anything: what it supersedes is not delivered. */
+  readonly isAhead?: true
 }
 /** Files of one record that were rejected: how many, and the first of them. */
 export interface RefusedFiles {

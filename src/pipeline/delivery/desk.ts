@@ -7,6 +7,7 @@ import type { Cursor, DestinationName, RunId, RunInfo } from '../../core/types.t
 import type { SinkDefinition } from '../../sinks/contract.ts'
 import { backlogOf } from '../destination-stats.ts'
 import { type OpenJournalOptions, openJournal, openRecords } from '../journal/reader.ts'
+import { readRewinds } from '../journal/rewinds.ts'
 import type { DeliveryOrder, DestinationSpec, FromDelivery } from '../messages.ts'
 import { CursorStore, uploadsName } from '../store/cursor.ts'
 import { appendDeadLetters, type DeadLetter } from '../store/dead-letters.ts'
@@ -121,9 +122,10 @@ export class Desk {
     const wakeUploads = () => {
       if (uploads !== undefined) this.scheduler.wake(uploads)
     }
+    const { hasLostCursor, ...keeping } = this.#keeping(run, name, name, tellRows)
     const site: DeliverySite = {
       ...common,
-      ...this.#keeping(run, name, name, tellRows),
+      ...keeping,
       ...this.#sharing(definition, options, '', accountInFlight),
       block: block.subarray(0, CURSOR_WORDS),
       tell: tellRows,
@@ -135,6 +137,7 @@ export class Desk {
       site,
       openReader,
       onElsewhere: wakeUploads,
+      rewindsAhead: () => (hasLostCursor() ? [] : readRewinds(openRecords(run.folder, from(0, undefined)))),
       uploadsSeq: () => new CursorStore(run.folder, uploadsName(name), () => {}).load(address)?.seq ?? 0,
     })
     const rows = new Delivery(site, rowsCargo)
@@ -168,12 +171,15 @@ export class Desk {
     destination: DestinationName,
     name: string,
     tell: (message: FromDelivery) => void,
-  ): Pick<DeliverySite, 'cursors' | 'takeGuard'> {
+  ): Pick<DeliverySite, 'cursors' | 'takeGuard'> & { readonly hasLostCursor: () => boolean } {
     const { isSuccessor = false, onCursor } = this.#options
-    const store = new CursorStore(run.folder, name, (issue) =>
-      tell({ type: 'issue', run: run.id, destination, severity: 'notice', issue }),
-    )
+    let isDamaged = false
+    const store = new CursorStore(run.folder, name, (issue) => {
+      isDamaged = true
+      tell({ type: 'issue', run: run.id, destination, severity: 'notice', issue })
+    })
     return {
+      hasLostCursor: () => isDamaged,
       cursors: {
         load: (address) => {
           const cursor = store.load(address)

@@ -147,6 +147,10 @@ export class Ledger {
     }
   }
 
+  get rewinds(): readonly CursorRewind[] {
+    return this.#rewinds ?? []
+  }
+
   /** Keeps where the run went back: delivery may go on behind it. */
   addRewind(rewind: CursorRewind): void {
     this.#rewinds = [...(this.#rewinds ?? []), rewind]

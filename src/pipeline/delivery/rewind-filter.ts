@@ -1,14 +1,18 @@
 /**
  * For a destination that keeps the first value of each step (`rewind: 'keep-first'`): once a run has gone back, takes
- * out the points of steps that it had reached before, so that no curve has two values at one step.
+ * out points, so that no curve has two values at one step.
  *
- *  F5  A point is taken out when some rewind before it has fromStep ≤ its step ≤ the highest step that its series had
- *      in the journal at that rewind. Both follow from the journal; the cursor keeps where the rewinds before it are.
- *  F6  The journal is read a second time, up to the last rewind, only for runs that have gone back, in slices.
+ *  F5  Of a rewind that was ahead, in the journal before the destination had got anything, it gets what counts in the
+ *      end: a point is taken out when such a rewind comes after it and has fromStep ≤ its step. Of any other rewind
+ *      the values that came first stay: a point is taken out when such a rewind comes before it and has
+ *      fromStep ≤ its step ≤ the highest step that its series had at that rewind, not counting what was taken out for
+ *      one ahead. All follows from the journal; the cursor keeps where the rewinds are, and which were ahead.
+ *  F6  The journal is read a second time, up to the last rewind that was not ahead, only for runs that have gone back,
+ *      in slices.
  */
 import { monotonicNow } from '../../core/clock.ts'
 import type { CursorRewind, JournalReader, RunRecord, UnknownRecord } from '../../core/types.ts'
-import { HighestSteps } from '../journal/rewinds.ts'
+import { HighestSteps, Superseded } from '../journal/rewinds.ts'
 import type { JournalPoints } from './batcher.ts'
 import type { PointFilter } from './filter.ts'
 
@@ -30,7 +34,10 @@ interface Passed extends CursorRewind {
 /** Outlives the openings of a run, so that the journal is read once. */
 export class KeepFirst implements PointFilter {
   readonly #options: KeepFirstOptions
-  /** Ascending by `seq`; the first ones have been read up to. */
+  readonly #known = new Set<number>()
+  /** By those that were ahead. */
+  readonly #superseded: Superseded
+  /** The others. Ascending by `seq`; the first ones have been read up to. */
   readonly #rewinds: CursorRewind[]
   #passed: Passed[] = []
   #read = 0
@@ -39,12 +46,16 @@ export class KeepFirst implements PointFilter {
 
   constructor(options: KeepFirstOptions) {
     this.#options = options
-    this.#rewinds = [...options.known].sort((a, b) => a.seq - b.seq)
+    const known = [...options.known].sort((a, b) => a.seq - b.seq)
+    for (const { seq } of known) this.#known.add(seq)
+    this.#superseded = new Superseded(known.filter(({ isAhead }) => isAhead))
+    this.#rewinds = known.filter(({ isAhead }) => !isAhead)
   }
 
   met(seq: number, record: RunRecord | UnknownRecord): void {
-    if (record.kind !== 'rewind' || this.#rewinds.some((known) => known.seq === seq)) return
+    if (record.kind !== 'rewind' || this.#known.has(seq)) return
     const rewind = { seq, fromStep: record.fromStep }
+    this.#known.add(seq)
     // readers go forward: it is behind all that are known
     this.#rewinds.push(rewind)
     this.#options.onRewind(rewind)
@@ -62,6 +73,8 @@ export class KeepFirst implements PointFilter {
 
   mask({ seq, points }: JournalPoints, kept: Uint8Array): void {
     const { length, series, step } = points
+    const end = this.#superseded.fromStep(seq)
+    if (end < Infinity) for (let i = 0; i < length; i++) if (step[i]! >= end) kept[i] = 0
     for (const rewind of this.#passed) {
       if (rewind.seq > seq) break
       const { fromStep, highest } = rewind
@@ -85,7 +98,7 @@ export class KeepFirst implements PointFilter {
     while (reader.seq < seq) {
       const entry = reader.next()
       if (entry === undefined) break
-      if (entry.kind === 'points') this.#highest.take(entry)
+      if (entry.kind === 'points') this.#highest.take(entry, this.#superseded.fromStep(entry.seq))
       if (monotonicNow() >= until && reader.seq < seq) return false
     }
     return true

@@ -1,6 +1,6 @@
 /** Points and small records, in the order of the journal. */
 import { RUN } from '../../core/counters.ts'
-import type { JournalReader, OpenResult, SinkState } from '../../core/types.ts'
+import type { CursorRewind, JournalReader, OpenResult, SinkState } from '../../core/types.ts'
 import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
 import type { DeliverySite } from './deliver.ts'
 import { Lag } from './lag.ts'
@@ -13,6 +13,8 @@ export interface RowsOptions {
   readonly site: DeliverySite
   /** @param pointsBelow how many of the sequence numbers below `from` are points, where that is known */
   openReader(from: number, pointsBelow?: number): JournalReader
+  /** Rewinds in the journal, where nothing can have been delivered yet. Default: none. */
+  rewindsAhead?(): readonly CursorRewind[]
   /** The cursor of the destination's uploads; asked when the options that route have changed. */
   uploadsSeq?(): number
   /** The uploads of the destination may have something to do. */
@@ -38,9 +40,9 @@ export class RowsCargo implements Cargo {
 
   constructor(options: RowsOptions) {
     this.#options = options
-    const { site, openReader, uploadsSeq = () => 0 } = options
+    const { site, openReader, rewindsAhead = () => [], uploadsSeq = () => 0 } = options
     this.#lag = new Lag(site)
-    this.#filters = new RowsFilters({ site, lag: this.#lag, openReader, uploadsSeq })
+    this.#filters = new RowsFilters({ site, lag: this.#lag, openReader, rewindsAhead, uploadsSeq })
   }
 
   /** Which records it leaves to uploads; undefined before that is known. */

@@ -1,7 +1,7 @@
 /** Everything that keeps points and records of a run from one of its destinations. */
 import { duration } from '../../core/duration.ts'
 import { routingOf } from '../../core/routing.ts'
-import type { JournalReader, RunRecord, ThinnedStretch } from '../../core/types.ts'
+import type { CursorRewind, JournalReader, RunRecord, ThinnedStretch } from '../../core/types.ts'
 import type { DeliverySite } from './deliver.ts'
 import type { Filters, PointFilter } from './filter.ts'
 import type { Lag } from './lag.ts'
@@ -17,6 +17,8 @@ export interface RowsFiltersParts {
   readonly site: DeliverySite
   readonly lag: Lag
   openReader(from: number): JournalReader
+  /** Those that the journal has by now; asked before anything is delivered, and never where something may have been. */
+  rewindsAhead(): readonly CursorRewind[]
   /** The cursor of the destination's uploads; asked when the options that route have changed. */
   uploadsSeq(): number
 }
@@ -80,8 +82,9 @@ export class RowsFilters {
   #rewinds({ ledger }: OpenedFilters): KeepFirst | undefined {
     const { site, openReader } = this.#parts
     if (site.definition.capabilities.rewind !== 'keep-first') return undefined
+    if (this.#keepFirst === undefined && !ledger.isOnDisk) this.#lookAhead(ledger)
     this.#keepFirst ??= new KeepFirst({
-      known: ledger.cursor.rewinds ?? [],
+      known: ledger.rewinds,
       openReader: (from) => openReader(from),
       onRewind: (rewind) => {
         ledger.addRewind(rewind)
@@ -91,9 +94,26 @@ export class RowsFilters {
     return this.#keepFirst
   }
 
+  #lookAhead(ledger: Ledger): void {
+    for (const { seq, fromStep } of this.#parts.rewindsAhead()) {
+      ledger.addRewind({ seq, fromStep, isAhead: true })
+      // saved before anything is sent
+      ledger.touch()
+      this.#sayMapped(
+        `the run went back to step ${fromStep} before anything of it was sent to ${this.#parts.site.definition.title}: what it had logged at that step or beyond by then is left out (counted as filtered)`,
+      )
+    }
+  }
+
   #sayKept(fromStep: number): void {
-    const { run, name: destination, definition, tell } = this.#parts.site
-    const message = `the run went back to step ${fromStep}: ${definition.title} cannot replace what it holds, so of steps that a metric had reached before the first values stay there, and the new ones are left out (counted as filtered)`
+    const { title } = this.#parts.site.definition
+    this.#sayMapped(
+      `the run went back to step ${fromStep}: ${title} cannot replace what it holds, so of steps that a metric had reached before the first values stay there, and the new ones are left out (counted as filtered)`,
+    )
+  }
+
+  #sayMapped(message: string): void {
+    const { run, name: destination, tell } = this.#parts.site
     const issue = { code: 'ERR_MAPPED', message } as const
     tell({ type: 'issue', run: run.id, destination, severity: 'notice', issue })
   }

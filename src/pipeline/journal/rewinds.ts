@@ -1,6 +1,6 @@
 /** Where a run went back, and what that supersedes: what was journaled before at that step or beyond. */
 import type { JournalEntry, SeriesId, WallMs } from '../../core/types.ts'
-import { openRecords } from './reader.ts'
+import { openRecords, type RecordsReader } from './reader.ts'
 
 export interface Rewind {
   /** Sequence number of its record. */
@@ -9,10 +9,12 @@ export interface Rewind {
   readonly time: WallMs
 }
 
-/** In the order of the journal. Costs a pass over the headers of its frames. */
-export function readRewinds(folder: string): Rewind[] {
+/**
+ * In the order of the journal. Costs a pass over the headers of its frames.
+ * @param reader is closed
+ */
+export function readRewinds(reader: RecordsReader): Rewind[] {
   const rewinds: Rewind[] = []
-  const reader = openRecords(folder, { live: false })
   try {
     for (let entry = reader.next(); entry; entry = reader.next()) {
       if (entry.kind !== 'record' || entry.record.kind !== 'rewind') continue
@@ -30,7 +32,7 @@ export class Superseded {
   /** Ascending by `seq`; each with the lowest step that it or a later one goes back to. */
   readonly #ends: readonly { readonly seq: number; readonly fromStep: number }[]
 
-  constructor(rewinds: readonly Rewind[]) {
+  constructor(rewinds: readonly Pick<Rewind, 'seq' | 'fromStep'>[]) {
     let lowest = Infinity
     this.#ends = rewinds
       .toReversed()
@@ -42,7 +44,7 @@ export class Superseded {
   }
 
   static of(folder: string): Superseded {
-    return new Superseded(readRewinds(folder))
+    return new Superseded(readRewinds(openRecords(folder, { live: false })))
   }
 
   /** What was journaled at this sequence number is superseded from this step on; Infinity when nothing is. */
@@ -58,9 +60,11 @@ export type PointsEntry = Extract<JournalEntry, { kind: 'points' }>
 export class HighestSteps {
   #steps: Float64Array = new Float64Array(64).fill(-Infinity)
 
-  take({ points: { length, series, step } }: PointsEntry): void {
+  /** @param end steps from it on do not count */
+  take({ points: { length, series, step } }: PointsEntry, end: number): void {
     let steps = this.#steps
     for (let i = 0; i < length; i++) {
+      if (step[i]! >= end) continue
       const id = series[i]!
       if (id >= steps.length) steps = this.#grow(id)
       if (step[i]! > steps[id]!) steps[id] = step[i]!

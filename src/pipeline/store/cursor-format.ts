@@ -121,7 +121,10 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
     isPosition(points) &&
     Object.values(uploads).every(isPosition) &&
     routes.every(({ from }) => isPosition(from)) &&
-    rewinds.every(({ seq, fromStep }) => isPosition(seq) && Number.isSafeInteger(fromStep)) &&
+    rewinds.every(
+      ({ seq, fromStep, isAhead = true }) =>
+        isPosition(seq) && Number.isSafeInteger(fromStep) && isAhead === true,
+    ) &&
     thinned.every(({ from, to, bucket }) => isPosition(from) && isPosition(to) && isPosition(bucket - 1)) &&
     typeof url === 'string' &&
     (refused === undefined || (isPosition(refused.count) && Array.isArray(refused.first))) &&

@@ -45,9 +45,12 @@ test('nothing is under way beside a rewind, however many writes may be, and what
 })
 
 test('that values are left out is said once for each rewind, also over restarts', async () => {
-  const journal = new MemoryJournal().scalars('a', 20).record(rewind(10)).scalars('a', 5, 100, 10)
+  const journal = new MemoryJournal().scalars('a', 20)
   const options = { capabilities: { rewind: 'keep-first', records: RECORDS } } as const
-  const first = new Stage(journal, options)
+  const zeroth = new Stage(journal, options)
+  await zeroth.finish()
+  journal.record(rewind(10)).scalars('a', 5, 100, 10)
+  const first = new Stage(journal, { ...options, cursor: zeroth.cursor })
   await first.finish()
   const told = (stage: Stage) => stage.issues.filter(({ severity }) => severity === 'notice')
   assert.deepEqual(
@@ -66,6 +69,39 @@ test('that values are left out is said once for each rewind, also over restarts'
     [20, 21, 22, 23, 24],
   )
   assert.deepEqual([second.cursor.settled.delivered, second.cursor.settled.filtered], [25, 10])
+})
+
+test('a destination that joins a run later than its rewinds gets the values that count, whatever crash comes between', async () => {
+  const journal = new MemoryJournal().scalars('a', 20).record(rewind(10)).scalars('a', 5, 100, 10)
+  const options = { capabilities: { rewind: 'keep-first', records: RECORDS } } as const
+  const first = new Stage(journal, options)
+  let answer: (() => void) | undefined
+  first.sink.rule = () => {
+    // before the first write, which the process does not outlive
+    assert.deepEqual(first.cursor.rewinds, [{ seq: 20, fromStep: 10, isAhead: true }])
+    return new Promise((resolve) => {
+      answer = () => resolve(undefined)
+    })
+  }
+  first.publish()
+  await first.play(() => answer !== undefined)
+  const { cursor } = first
+  assert.equal(cursor.seq, 0)
+  // then the run goes back once more: from step 3 on the first values may be there
+  journal.record(rewind(3)).scalars('a', 20, 100, 3)
+  const second = new Stage(journal, { ...options, cursor })
+  await second.finish()
+  const values = second.sink.points.map(({ step, value }) => [step, value])
+  const expected = [
+    ...Array.from({ length: 10 }, (_, step) => [step, step / 2]),
+    ...Array.from({ length: 5 }, (_, index) => [10 + index, index / 2]),
+    ...Array.from({ length: 8 }, (_, index) => [15 + index, (12 + index) / 2]),
+  ]
+  assert.deepEqual(values, expected)
+  assert.deepEqual([second.cursor.settled.delivered, second.cursor.settled.filtered], [23, 22])
+  first.sink.rule = () => undefined
+  answer!()
+  await first.finish()
 })
 
 test('a run that never goes back is not read twice', async () => {
@@ -93,6 +129,7 @@ test(`what is left out is the same wherever reading begins, and however often it
   const random = new Random(SEED)
   for (let round = 0; round < 60; round++) {
     const journal = new MemoryJournal()
+    const ahead = random.below(4)
     for (let part = 0; part < 12; part++) {
       if (random.next() < 0.4) journal.session().record(rewind(random.below(60) - 5))
       const frame = Array.from({ length: 1 + random.below(30) }, (_, index) => {
@@ -101,13 +138,15 @@ test(`what is left out is the same wherever reading begins, and however often it
       journal.frame(frame)
       if (random.next() < 0.1) journal.corrupt(random.below(5) + 1, 1)
     }
-    const expected = byDefinition(journal)
+    const all: CursorRewind[] = []
+    for (const { kind, seq, ...entry } of journal.entries)
+      if (kind === 'record' && 'record' in entry && entry.record.kind === 'rewind')
+        all.push({ seq, fromStep: entry.record.fromStep })
+    const rewinds = all.map((one, index) => (index < ahead ? { ...one, isAhead: true as const } : one))
+    const expected = byDefinition(journal, rewinds)
     for (const isSlow of round % 6 === 0 ? [false, true] : [false]) {
-      const known: CursorRewind[] = []
       const from = random.below(journal.seq)
-      for (const entry of journal.entries)
-        if (entry.kind === 'record' && entry.record.kind === 'rewind' && entry.seq < from)
-          known.push({ seq: entry.seq, fromStep: entry.record.fromStep })
+      const known = rewinds.filter(({ seq, isAhead }) => isAhead || seq < from)
       const seen = pass(journal, from, known, isSlow, random)
       for (const [seq, kept] of seen)
         assert.equal(kept, expected.get(seq), `round ${round}, from ${from}, ${seq}`)
@@ -116,22 +155,23 @@ test(`what is left out is the same wherever reading begins, and however often it
 })
 
 /** By F5, read literally: for each point by its sequence number, whether it is kept. */
-function byDefinition(journal: MemoryJournal): Map<number, boolean> {
+function byDefinition(journal: MemoryJournal, rewinds: readonly CursorRewind[]): Map<number, boolean> {
   const points: { seq: number; series: number; step: number }[] = []
-  const rewinds: CursorRewind[] = []
   for (const entry of journal.entries) {
-    if (entry.kind === 'record' && entry.record.kind === 'rewind')
-      rewinds.push({ seq: entry.seq, fromStep: entry.record.fromStep })
     if (entry.kind !== 'points') continue
     for (let i = 0; i < entry.points.length; i++)
       points.push({ seq: entry.seq + i, series: entry.points.series[i]!, step: entry.points.step[i]! })
   }
+  const isSuperseded = ({ seq, step }: (typeof points)[number]) =>
+    rewinds.some((one) => one.isAhead && one.seq > seq && step >= one.fromStep)
+  const counted = points.filter((point) => !isSuperseded(point))
   const isOut = ({ seq, series, step }: (typeof points)[number]) =>
     rewinds.some((one) => {
-      const before = points.filter((other) => other.seq < one.seq && other.series === series)
-      return one.seq < seq && step >= one.fromStep && before.some((other) => other.step >= step)
+      const before = counted.filter((other) => other.seq < one.seq && other.series === series)
+      const isBehind = !one.isAhead && one.seq < seq
+      return isBehind && step >= one.fromStep && before.some((other) => other.step >= step)
     })
-  return new Map(points.map((point) => [point.seq, !isOut(point)]))
+  return new Map(points.map((point) => [point.seq, !isSuperseded(point) && !isOut(point)]))
 }
 
 /** @param isSlow its second reading is closed and begun anew at random */

@@ -28,6 +28,7 @@ import { Account } from '../../../src/pipeline/delivery/limiter.ts'
 import { RowsCargo } from '../../../src/pipeline/delivery/rows-cargo.ts'
 import { ToldTogether } from '../../../src/pipeline/delivery/told-together.ts'
 import { UploadsCargo } from '../../../src/pipeline/delivery/uploads-cargo.ts'
+import { readRewinds } from '../../../src/pipeline/journal/rewinds.ts'
 import type { FromDelivery } from '../../../src/pipeline/messages.ts'
 import type { DeadLetter } from '../../../src/pipeline/store/dead-letters.ts'
 import type { SinkDefinition } from '../../../src/sinks/contract.ts'
@@ -327,6 +328,7 @@ export class Stage {
       site: rowsSite,
       openReader: (from) => this.#limited(journal.reader(from)),
       onElsewhere: () => this.#wakeUploads(),
+      rewindsAhead: () => readRewinds(this.#limited(journal.recordsReader(0))),
       uploadsSeq: () => (this.savedUploads.at(-1) ?? options.uploadsCursor)?.seq ?? 0,
     })
     this.delivery = new Delivery(rowsSite, rowsCargo)
