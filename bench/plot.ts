@@ -1,5 +1,6 @@
 /** Lines over time as SVG: one panel a unit, one under the other, on a common axis of minutes. */
 import { show } from './harness.ts'
+import { median } from './statistics.ts'
 
 export interface Trace {
   readonly name: string
@@ -90,4 +91,14 @@ export function slope(seconds: readonly number[], values: readonly number[]): nu
     squares += (seconds[i]! - meanX) ** 2
   }
   return squares === 0 ? 0 : products / squares
+}
+
+/** Median of the growth a second between all pairs (Theil and Sen): what stands out now and then does not move it. */
+export function robustSlope(seconds: readonly number[], values: readonly number[]): number {
+  const slopes: number[] = []
+  for (let i = 0; i < seconds.length; i++) {
+    for (let j = i + 1; j < seconds.length; j++)
+      slopes.push((values[j]! - values[i]!) / (seconds[j]! - seconds[i]!))
+  }
+  return slopes.length === 0 ? 0 : median(slopes)
 }

@@ -8,9 +8,10 @@ import { workerUrl } from '../src/pipeline/worker-url.ts'
 import { RUN_OPTIONS } from '../src/run/options.ts'
 import { SEED } from '../test/random.ts'
 import { type Bench, LawBroken, type Question } from './harness.ts'
-import { slope } from './plot.ts'
+import { robustSlope, slope } from './plot.ts'
 import type { FakeCounts, FromFakes, ServerOrders, ToFakes } from './soak-server.ts'
 import type { FromTrainer, Look, TrainerOrders } from './soak-trainer.ts'
+import { median } from './statistics.ts'
 
 const MIB = 2 ** 20
 const POINTS_PER_SECOND = 200_000
@@ -20,6 +21,7 @@ const QUICK_MINUTES = 0.2
 /** What the compiler, the caches and the first outages take is taken by then. */
 const SETTLED_SECONDS = 120
 const MIB_PER_MINUTE = 1
+const WINDOW_SECONDS = 10
 const FINISH_MS = 180_000
 
 export const soak: Question = {
@@ -30,7 +32,7 @@ export const soak: Question = {
     'A training process logs 10 series at 20,000 steps a second by bound handles, in a loop that turns every millisecond, to two fakes in a process of their own: one keeps points by series and step and takes 4 requests at once, one keeps a stream of rows and takes one at a time. The journal may take 1 GB; what both have is removed (`maxJournalBytes`, `retention`).',
     'One request in 200 meets a fault, by seeded chance: cut before or after it was applied, 429 and 503 with `Retry-After: 1`, 500, a 200 that applied nothing, an answer after 2 s. Each fake is away for 15 s in every 90 s, not at the same time.',
     'The fakes check every point against what was logged and remember which they have, not the points. When the loop has ended they answer without faults, and `finish()` has 3 minutes.',
-    'Once a second the training process tells its resident memory, all its threads together, and its sums. The slope is that of the least squares’ line from minute 2 to the end of the loop. Behind: points that are pending, in seconds of the pace.',
+    'Once a second the training process tells its resident memory, all its threads together, and its sums. The slope is that of the least squares’ line from minute 2 to the end of the loop; beside it the median slope of all pairs of medians of 10 s (Theil and Sen), which depends less on where the outages stand. Behind: points that are pending, in seconds of the pace.',
   ],
   bounds: [
     'Training process and fakes share the cores: what the fakes take to check is not there for delivery.',
@@ -149,18 +151,12 @@ function report(bench: Bench, looks: readonly Look[], journal: Journal, end: End
   const total = seconds.at(-1) ?? 0
   const from = Math.min(SETTLED_SECONDS, total / 2)
   const settled = looks.map((_, index) => index).filter((index) => seconds[index]! >= from)
-  const growth =
-    60 *
-    slope(
-      settled.map((index) => seconds[index]!),
-      settled.map((index) => rss[index]!),
-    )
-  bench.samples(
-    table,
-    'resident memory',
-    'MiB',
-    settled.map((index) => rss[index]!),
-  )
+  const settledSeconds = settled.map((index) => seconds[index]!)
+  const settledRss = settled.map((index) => rss[index]!)
+  bench.samples(table, 'resident memory', 'MiB', settledRss)
+  const windows = medians(settledSeconds, settledRss)
+  const robust = 60 * robustSlope(windows.seconds, windows.values)
+  bench.samples(table, 'its growth by the median of slopes', 'MiB/min', [robust])
   bench.samples(
     table,
     'journal on disk',
@@ -176,7 +172,21 @@ function report(bench: Bench, looks: readonly Look[], journal: Journal, end: End
   )
   for (const name of ['identity', 'offset']) bench.samples(table, `behind: ${name}`, 's', behind(name))
   bench.samples(table, 'finish()', 's', [end.finishMs / 1000])
+  const growth = 60 * slope(settledSeconds, settledRss)
   bench.goal(`growth from second ${Math.round(from)} on`, growth, { atMost: MIB_PER_MINUTE }, 'MiB/min')
+}
+
+/** Of each window, in its middle. */
+function medians(seconds: readonly number[], values: readonly number[]) {
+  const windows = new Map<number, number[]>()
+  for (const [index, second] of seconds.entries()) {
+    const window = Math.floor(second / WINDOW_SECONDS)
+    windows.set(window, [...(windows.get(window) ?? []), values[index]!])
+  }
+  return {
+    seconds: [...windows.keys()].map((window) => (window + 0.5) * WINDOW_SECONDS),
+    values: [...windows.values()].map((of) => median(of)),
+  }
 }
 
 function rates(looks: readonly Look[]): number[] {

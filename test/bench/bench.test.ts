@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { answer, OUTCOME, type Question, type RawRecord } from '../../bench/harness.ts'
 import { sustain } from '../../bench/pipeline.ts'
-import { slope } from '../../bench/plot.ts'
+import { robustSlope, slope } from '../../bench/plot.ts'
 import { IdentityStore, OffsetStore } from '../../bench/soak-counts.ts'
 import { valueAt } from '../../bench/soak-wire.ts'
 import { workerUrl } from '../../src/pipeline/worker-url.ts'
@@ -78,6 +78,12 @@ test('the growth over time is that of the line nearest to all samples', () => {
   assert.equal(slope(seconds, [8, 8, 8, 8]), 0)
   assert.equal(slope(seconds, [1, 3, 1, 3]), 0.4)
   assert.equal(slope([1], [1]), 0)
+})
+
+test('the growth by the median of slopes is not moved by a value that stands out', () => {
+  assert.equal(robustSlope([1, 2, 3, 4, 5], [5, 7, 90, 11, 13]), 2)
+  assert.equal(robustSlope([1, 2, 4], [8, 8, 8]), 0)
+  assert.equal(robustSlope([1], [1]), 0)
 })
 
 test('a fake that counts takes a point once, however often and in whatever order it comes', () => {
