@@ -11,8 +11,10 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { monotonicNow } from '../core/clock.ts'
 import { DESTINATION, DESTINATION_STATES, destinationCounters } from '../core/counters.ts'
+import { duration } from '../core/duration.ts'
 import type { RunId } from '../core/types.ts'
 import type { DeliveryPoolOptions, DeliveryStart } from './delivery-pool.ts'
+import { Pulse } from './delivery-pulse.ts'
 import type { DeliveryOrder, DestinationSpec, FromDelivery, ToDelivery } from './messages.ts'
 import { workerEnvironment, workerUrl } from './worker-url.ts'
 
@@ -35,9 +37,11 @@ export class DeliveryHost {
   readonly #options: DeliveryPoolOptions
   readonly #onMessage: (message: FromDelivery) => void
   readonly #runs = new Map<RunId, Kept>()
+  readonly #pulse: Pulse
   #piscina: Piscina | undefined
   /** Undefined while there is no thread. */
   #port: MessagePort | undefined
+  #isReady = false
   #generation = 0
   #deaths = 0
   #diedAt = -Infinity
@@ -47,6 +51,11 @@ export class DeliveryHost {
   constructor(options: DeliveryPoolOptions, onMessage: (message: FromDelivery) => void) {
     this.#options = options
     this.#onMessage = onMessage
+    this.#pulse = new Pulse({
+      isBusy: () => this.#runs.size > 0 && this.#isReady,
+      ask: () => this.#post({ type: 'ask' }),
+      onStill: (forMs) => this.#tellStill(forMs),
+    })
     this.#start()
   }
 
@@ -91,6 +100,7 @@ export class DeliveryHost {
       isDead = true
       // its port is closed too: from now on nothing is posted into the void
       this.#port = undefined
+      this.#isReady = false
       setTimeout(() => this.#bury(piscina, port1), EXPLAIN_MS)
     }
     this.#reason = 'ended'
@@ -163,12 +173,26 @@ export class DeliveryHost {
   }
 
   #receive(message: FromDelivery): void {
+    this.#pulse.beat()
+    if (message.type === 'ready') {
+      this.#isReady = true
+      return
+    }
     if (message.type === 'closed') {
       const kept = this.#runs.get(message.run)
       kept?.left.delete(message.destination)
       if (kept?.left.size === 0) this.#runs.delete(message.run)
     }
     this.#onMessage(message)
+  }
+
+  #tellStill(forMs: number): void {
+    const names = [...this.#runs.values()].flatMap(({ left }) => [...left.keys()])
+    this.#tell(
+      'ERR_SINK_BUG',
+      `a delivery thread has stood still for ${duration(forMs)}: a sink computes without end, or a disk does not ` +
+        `answer. Until it moves nothing is sent to ${[...new Set(names)].join(', ')}; the journal keeps everything`,
+    )
   }
 
   #tell(code: 'ERR_DELIVERY_RESTARTED' | 'ERR_SINK_BUG', message: string): void {

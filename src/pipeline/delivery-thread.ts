@@ -25,6 +25,9 @@ export function startDelivery(start: DeliveryStart): void {
       case 'wake':
         desk.scheduler.look()
         return
+      case 'ask':
+        port.postMessage({ type: 'ready' } satisfies FromDelivery)
+        return
       case 'finish':
         desk.scheduler.finish(message.run, message.deadlineAt)
         return

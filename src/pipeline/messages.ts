@@ -92,6 +92,8 @@ export type ToDelivery =
   | { readonly type: 'open'; readonly order: DeliveryOrder }
   /** The journal of some run has grown. Sent only while the shared IDLE word says that nobody looks. */
   | { readonly type: 'wake' }
+  /** Answered with 'ready' by a thread that moves. */
+  | { readonly type: 'ask' }
   /**
    * The run's last record is journaled: deliver without waiting to fill batches, then close; give up what is
    * under way at `deadlineAt` (monotonic ms, `monotonicNow()`).

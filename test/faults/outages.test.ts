@@ -17,7 +17,7 @@ interface Outage {
   readonly fault: ProxyFault | 'down'
   /** Of which the user hears. */
   readonly code: string
-  /** A call is never answered, so only the deadline, or two minutes, end it. */
+  /** A call is never answered, so only the deadline, or a minute, ends it. */
   readonly hangs?: true
   /** Nothing is tried for half a minute. */
   readonly blocks?: true

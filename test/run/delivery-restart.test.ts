@@ -139,3 +139,43 @@ test('a thread that dies again and again is given up: finish() does not wait, an
   assert.match(stderr, /this process delivers nothing more/)
   assert.match(stderr, /points .*for deadly .*npx tracelet sync/)
 })
+
+test('a sink that never comes back from a call is told of after a minute, and finish() is in time beside it', {
+  skip: process.env.TRACELET_TEST_LONG !== '1',
+}, async (context) => {
+  const folder = temporaryFolder(context)
+  const module = join(folder, 'endless-sink.mjs')
+  writeFileSync(
+    module,
+    `import fake from ${JSON.stringify(fakeModule('identity'))}
+const settled = async () => ({ status: 'accepted' })
+export default {
+  ...fake,
+  kind: 'endless',
+  create: () => ({
+    open: async () => ({ status: 'ready' }),
+    write: () => { for (;;); },
+    writeRecord: settled,
+    upload: settled,
+    close: async () => {},
+  }),
+}
+`,
+  )
+  const ended = await runProgram(
+    folder,
+    async ({ startLogging }, { args: [module] }) => {
+      const run = startLogging({ backend: { endless: { module, url: 'http://x' } } as never })
+      for (let step = 0; step < 10; step++) run.log({ loss: step }, { step })
+      await new Promise((resolve) => setTimeout(resolve, 75_000))
+      const from = performance.now()
+      await run.finish('finished', { deadlineMs: 500 })
+      console.log(performance.now() - from)
+    },
+    [module],
+  )
+  assert.ok(Number(ended.stdout) < 3_000, ended.stdout)
+  const [still, pending] = ended.stderr.trim().split('\n')
+  assert.match(still!, /stood still for 1 min .* nothing is sent to endless; the journal keeps everything/)
+  assert.match(pending!, /10 points and 2 records for endless .*npx tracelet sync/)
+})

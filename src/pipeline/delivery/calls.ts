@@ -15,6 +15,11 @@ export class Silence extends Error {
   }
 }
 
+/** Whether it was ended by us for reasons of ours: its answer says nothing of the backend. */
+export function isGivenUp({ aborted, reason }: AbortSignal): boolean {
+  return aborted && !(reason instanceof Silence)
+}
+
 /** How long a call is waited for that does not get on. */
 export interface CallPatience {
   readonly silenceMs: number

@@ -1,6 +1,6 @@
 /**
- * How long a call of rows is waited for. A connection that died without a word is left soon, but a server that is
- * slow is not: what is given up may be carried out all the same, and doubles its work.
+ * How long a call is waited for. A connection that died without a word is left soon, but a server that is slow is
+ * not: what is given up may be carried out all the same, and doubles its work.
  */
 
 /** MLflow on SQLite took up to 26 s for a request while it was loaded. */
@@ -13,6 +13,7 @@ const LONGEST_AGAIN_MS = 3_600_000
 /** With each answer that is quicker. */
 const FORGETS = 0.9
 
+/** For calls of rows. */
 export class Patience {
   #slowestMs = 0
 
@@ -26,4 +27,20 @@ export class Patience {
     const once = Math.min(LONGEST_MS, Math.max(PATIENCE_MS, TIMES_SLOWEST * this.#slowestMs))
     return Math.min(LONGEST_AGAIN_MS, once * 2 ** silences)
   }
+}
+
+/**
+ * A call that sends nothing for so long is taken for dead, however long it has been sending before: and when all is
+ * sent, so much longer as a server takes to put it into its store. More each time that this ends a step of the
+ * record, so that it comes to an end however slow the store is.
+ */
+const SILENCE_MS = 120_000
+const STORED_BYTES_PER_MS = 50_000
+const LEAST_BYTES_PER_MS = 1_000
+const LONGEST_STORING_MS = 3_600_000
+
+/** @param silences how often a step of the same record was given up */
+export function uploadSilenceMs(bytes: number, silences: number): number {
+  const forBytes = Math.min((bytes / STORED_BYTES_PER_MS) * 2 ** silences, bytes / LEAST_BYTES_PER_MS)
+  return SILENCE_MS + Math.min(LONGEST_STORING_MS, forBytes)
 }

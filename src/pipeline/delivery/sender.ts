@@ -11,7 +11,7 @@ import { toErrorRecord } from '../../core/errors.ts'
 import type { JournalReader, Rejection, WriteResult } from '../../core/types.ts'
 import { type Answer, answerOf } from './answer.ts'
 import type { Batcher } from './batcher.ts'
-import { Silence } from './calls.ts'
+import { isGivenUp, Silence } from './calls.ts'
 import type { Sending, SendingParts } from './cargo.ts'
 import type { Filters } from './filter.ts'
 import { halve, type Item, isRewind, isState, itemCount } from './item.ts'
@@ -162,7 +162,9 @@ export class Sender implements Sending {
     item.isUnderWay = false
     if (signal.reason instanceof Silence) item.silences++
     else site.account.patience.answered(site.now() - askedAt)
-    if (!this.#isSealed) this.#answered(item, answer, site.now(), askedAt)
+    if (answer.status === 'retry') item.isUnclear ||= answer.unsent !== true
+    const saysNothing = answer.status === 'retry' && isGivenUp(signal)
+    if (!this.#isSealed && !saysNothing) this.#answered(item, answer, site.now(), askedAt)
     site.account.end()
   }
 
@@ -181,7 +183,6 @@ export class Sender implements Sending {
         if (this.#keepLetters(item, answer.rejected, now)) this.#settle(item, answer.rejected, answer)
         return
       case 'retry':
-        item.isUnclear ||= answer.unsent !== true
         trouble.retry(answer, now)
         return
       case 'split':

@@ -8,11 +8,12 @@
 import { TraceletError, toErrorRecord } from '../../core/errors.ts'
 import type { Cursor, Rejection, StoredFile, Upload, UploadFile } from '../../core/types.ts'
 import { type Answer, answerOf, codeOf } from './answer.ts'
-import { Silence } from './calls.ts'
+import { isGivenUp, Silence } from './calls.ts'
 import type { Sending, SendingParts } from './cargo.ts'
 import type { CursorPlace } from './ledger.ts'
 import { uploadLetter } from './letters.ts'
 import { PROBE_MS } from './limiter.ts'
+import { uploadSilenceMs } from './patience.ts'
 import { THROWN_IN_ROW } from './sender.ts'
 import { asideAfter } from './upload-aside.ts'
 import type { FoundRecord, UploadFeed } from './upload-feed.ts'
@@ -21,16 +22,6 @@ import { UploadJob, type UploadStep } from './upload-job.ts'
 import type { UploadProgress } from './upload-progress.ts'
 import type { UploadQueue } from './upload-queue.ts'
 import type { UploadSurvey } from './upload-survey.ts'
-
-/**
- * A call that sends nothing for so long is taken for dead, however long it has been sending before: and when all is
- * sent, so much longer as a server takes to put it into its store. More each time that this ends a step of the
- * record, so that it comes to an end however slow the store is.
- */
-const SILENCE_MS = 120_000
-const STORED_BYTES_PER_MS = 50_000
-const LEAST_BYTES_PER_MS = 1_000
-const LONGEST_STORING_MS = 3_600_000
 
 export interface UploadSenderParts extends SendingParts {
   readonly feed: UploadFeed
@@ -42,6 +33,13 @@ export interface UploadSenderParts extends SendingParts {
    * damaged after they were settled, and that rows have counted as corrupt.
    */
   readonly damaged: () => number
+}
+
+interface AskedCall {
+  readonly askedAt: number
+  /** The answer is ours: the sink was not asked. */
+  readonly isOurs: boolean
+  readonly isGivenUp: boolean
 }
 
 export class UploadSender implements Sending {
@@ -178,7 +176,7 @@ export class UploadSender implements Sending {
     site.account.begin()
     const bytes = file?.blob.bytes ?? job.bytes
     track((signal, alive) => this.#run(job, step, file, signal, alive), {
-      silenceMs: silenceMs(bytes, job.silences),
+      silenceMs: uploadSilenceMs(bytes, job.silences),
       isFirm: true,
     })
   }
@@ -238,7 +236,7 @@ export class UploadSender implements Sending {
     if (signal.reason instanceof Silence) job.silences++
     this.#underWay--
     this.#hasHadTurn = true
-    const call = { askedAt, isOurs: fault !== undefined }
+    const call = { askedAt, isOurs: fault !== undefined, isGivenUp: isGivenUp(signal) }
     const isSettled = !this.#isSealed && this.#answered(job, step, answer, site.now(), call)
     transfer.end(isSettled && file !== undefined)
     site.account.end()
@@ -267,7 +265,7 @@ export class UploadSender implements Sending {
     step: UploadStep,
     answer: Answer,
     now: number,
-    { askedAt, isOurs }: { readonly askedAt: number; readonly isOurs: boolean },
+    { askedAt, isOurs, isGivenUp }: AskedCall,
   ): boolean {
     const { trouble, queue } = this.#parts
     if ('state' in answer && answer.state !== undefined) queue.setState(job, answer.state)
@@ -286,6 +284,7 @@ export class UploadSender implements Sending {
         if (!isOurs) this.#recovered(now, askedAt)
         return this.#reject(job, step, [{ index: -1, code: answer.code, reason: answer.reason }], now)
       case 'retry':
+        if (isGivenUp) break
         if (isOurs) trouble.stumble('ERR_BLOB', answer.reason, now)
         else trouble.retry(answer, now)
         this.#faulty(job, answer, now)
@@ -389,9 +388,4 @@ export class UploadSender implements Sending {
   #done(job: UploadJob, sums: { recordsDelivered: 1 } | { recordsRejected: 1 }): void {
     this.#parts.queue.settle(job, sums)
   }
-}
-
-function silenceMs(bytes: number, silences: number): number {
-  const forBytes = Math.min((bytes / STORED_BYTES_PER_MS) * 2 ** silences, bytes / LEAST_BYTES_PER_MS)
-  return SILENCE_MS + Math.min(LONGEST_STORING_MS, forBytes)
 }
