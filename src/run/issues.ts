@@ -55,7 +55,6 @@ export class Issues {
   report(issue: Report, key: string = issue.code): void {
     // what a handler itself does wrong must not call it without end
     if (!this.#handler || this.#isHanding) return this.#tell(issue, this.#isHanding ? `onIssue ${key}` : key)
-    this.#lastAt.set(key, Date.now())
     this.#hand(this.#handler, issue)
   }
 
@@ -90,7 +89,7 @@ export class Issues {
   }
 
   #tell(issue: Report, key: string): void {
-    const now = Date.now()
+    const now = monotonicNow()
     const last = this.#lastAt.get(key)
     if (last !== undefined && now - last < REPEAT_MS) {
       this.#held.set(key, (this.#held.get(key) ?? 0) + 1)

@@ -42,6 +42,7 @@ interface Shared {
   lost: number
   longestMs: number
   toldAt: number
+  isTold: boolean
   isToldBlocked: boolean
 }
 
@@ -50,6 +51,8 @@ export class Outages {
   readonly #shared = new Map<string, Shared>()
   /** Under which key a destination of a run is in trouble. */
   readonly #keys = new Map<string, string>()
+  /** When what is over was told first: of what comes and goes no more is told than of what lasts. */
+  readonly #toldBefore = new Map<string, number>()
 
   /**
    * @param now ms of any clock that never goes back
@@ -78,7 +81,8 @@ export class Outages {
         recovered: 0,
         lost: 0,
         longestMs: 0,
-        toldAt: -Infinity,
+        toldAt: this.#toldBefore.get(key) ?? -Infinity,
+        isTold: false,
         isToldBlocked: false,
       }
       this.#shared.set(key, shared)
@@ -88,6 +92,8 @@ export class Outages {
     const isBlocked = message.severity === 'blocked'
     if (now - shared.toldAt < SAME_MINUTE_MS && (!isBlocked || shared.isToldBlocked)) return undefined
     shared.toldAt = now
+    if (!shared.isTold) this.#noteTold(key, now)
+    shared.isTold = true
     shared.isToldBlocked ||= isBlocked
     const told = toldOf({ ...message, outage: NOTHING })
     return { ...told, message: `${told.message}${lastingText(sumOf(shared), shared.runs.size)}` }
@@ -99,10 +105,15 @@ export class Outages {
     shared.recovered++
     shared.lost += outage.lost
     shared.longestMs = Math.max(shared.longestMs, outage.forMs)
-    if (shared.runs.size > 0) return undefined
+    if (shared.runs.size > 0 || !shared.isTold) return undefined
     const { destination, issue } = message
     const end = endText({ ...outage, forMs: shared.longestMs, lost: shared.lost }, shared.recovered)
     return { code: issue.code, destination, severity: 'recovered', message: `${issue.message}${end}` }
+  }
+
+  #noteTold(key: string, now: number): void {
+    for (const [other, at] of this.#toldBefore) if (now - at >= SAME_MINUTE_MS) this.#toldBefore.delete(other)
+    this.#toldBefore.set(key, now)
   }
 
   #forget(member: string): Shared | undefined {

@@ -79,7 +79,27 @@ describe('what is said of destinations in trouble', () => {
     outages.hear('c', message('failing', AT_X), 20)
     outages.leave('c', ['mlflow'])
     assert.equal(outages.hear('c', message('recovered', AT_X), 30), undefined)
-    assert.ok(outages.hear('d', message('failing', AT_X), 40))
+    assert.equal(outages.hear('d', message('failing', AT_X), 40), undefined, 'it was told a moment ago')
+    assert.ok(outages.hear('d', message('failing', AT_X), 60_000))
+  })
+
+  it('an account that comes and goes is told of once a minute, each time with its end', () => {
+    const outages = new Outages()
+    const lines: string[] = []
+    for (let at = 0; at < 300_000; at += 1_000) {
+      const run = `run-${(at / 1_000) % 50}`
+      for (const severity of ['failing', 'recovered'] as const) {
+        const told = outages.hear(run, message(severity, { ...AT_X, forMs: 400 }), at)
+        if (told) lines.push(told.severity)
+      }
+    }
+    assert.deepEqual(
+      lines,
+      Array.from({ length: 6 }, () => ['warning', 'recovered'])
+        .flat()
+        .slice(0, lines.length),
+    )
+    assert.ok(lines.length >= 10 && lines.length <= 12, lines.join())
   })
 
   it('a trouble that is one run’s own is told beside that of all, and one that nobody but a person ends at once', () => {
