@@ -1,12 +1,13 @@
 /** `startLogging`, `getActiveRun`, `stopLogging`: one active run per thread, as the field is used to. */
 import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
-import { TraceletError } from '../core/errors.ts'
+import { type ErrorRecord, TraceletError } from '../core/errors.ts'
 import { type GivenOptions, resolveOptions } from '../core/options.ts'
 import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
 import type { DestinationSpec } from '../pipeline/messages.ts'
 import { createRunFolder, isRunFolder, newRunId, runFolder } from '../pipeline/store/folder.ts'
 import { takeGuard } from '../pipeline/store/guard.ts'
+import { readRunFile } from '../pipeline/store/run-file.ts'
 import { type Backend, isInJournal, resolveBackends, toRunDestination } from './backends.ts'
 import { describeRun, newRunInfo } from './describe-run.ts'
 import { disabledRun } from './disabled-run.ts'
@@ -94,7 +95,8 @@ export function startLogging(options: StartOptions = {}): Run {
     const destinations = resolveBackends(backend, process.env, found?.backend)
     const isOffline = resolved.mode === 'offline'
     engine ??= new Engine(resolved)
-    const { info, nextStep } = claimFolder(root, identity, destinations, resolved.retention)
+    const issues = onIssue ? new Issues(onIssue) : engine.issues
+    const { info, nextStep, damage } = claimFolder(root, identity, destinations, resolved.retention)
     const fromStep = wanted?.fromStep
     started = new Run(
       engine,
@@ -110,7 +112,7 @@ export function startLogging(options: StartOptions = {}): Run {
       },
       {
         finishDeadlineMs: resolved.finishDeadlineMs,
-        issues: onIssue ? new Issues(onIssue) : engine.issues,
+        issues,
         offline: isOffline ? destinations.filter((one) => !isInJournal(one)).map(({ name }) => name) : [],
         startedAt: identity.createdAt,
         fromStep,
@@ -118,6 +120,7 @@ export function startLogging(options: StartOptions = {}): Run {
         onFinished,
       },
     )
+    for (const issue of damage) issues.report({ ...issue, severity: 'notice' }, `${id} ${issue.message}`)
     // ahead of what other threads may log from now on
     if (fromStep !== undefined) engine.flushSync(START_FLUSH_MS)
     watchProcessEnd(runs, resolved.signals)
@@ -152,7 +155,12 @@ function claimFolder(
   run: RunInfo,
   destinations: readonly DestinationSpec[],
   retention: 'keep' | 'delivered',
-): { readonly info: RunInfo; readonly nextStep: number } {
+): {
+  readonly info: RunInfo
+  readonly nextStep: number
+  /** What was found damaged of `run.json`, which is whole again. */
+  readonly damage: readonly ErrorRecord[]
+} {
   const { folder } = run
   const isKnown = isRunFolder(folder)
   if (!isKnown) onDisk(root, () => createRunFolder(root, run.project, run.id))
@@ -160,7 +168,10 @@ function claimFolder(
   const guard = onDisk(folder, () => takeGuard(folder, 'writer'))
   try {
     const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
+    const damage: ErrorRecord[] = []
+    if (isKnown) readRunFile(folder, (issue) => damage.push(issue))
     return onDisk(folder, () => ({
+      damage,
       nextStep: isKnown ? nextStepOf(folder) : 0,
       info: describeRun(run, toDescribe, retention),
     }))

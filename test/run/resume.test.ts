@@ -1,11 +1,12 @@
 /** Going on with a run, and going back in it: who it is, which steps follow, what still counts. */
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import {
   attachRun,
+  type Issue,
   openRun,
   type Resume,
   type RunHandle,
@@ -61,6 +62,22 @@ if (isMainThread) {
     assert.equal(readRunFile(folder).destinations.length, 2)
     const eventFiles = readdirSync(folder).filter((name) => name.includes('tfevents'))
     assert.equal(eventFiles.length, 1)
+  })
+
+  test('that run.json was damaged, so that its copy was used, is told once', async (context) => {
+    const dir = temporaryFolder(context)
+    const { folder, id } = await logOnce({ dir, backend: 'local' }, 0, [1, 2])
+    writeFileSync(join(folder, 'run.json'), '{')
+    const issues: Issue[] = []
+    const resumed = { dir, resume: id, onIssue: (issue: Issue) => void issues.push(issue) }
+    await logOnce(resumed, 2, [3])
+    assert.deepEqual(
+      issues.map(({ code, severity }) => [code, severity]),
+      [['ERR_JOURNAL_DAMAGED', 'notice']],
+    )
+    assert.match(issues[0]!.message, /run\.json is damaged .*copy/)
+    await logOnce(resumed, 3, [4])
+    assert.equal(issues.length, 1)
   })
 
   test('the state of a resumed run is told with the time of the new start', async (context) => {

@@ -133,7 +133,7 @@ async function readOptions(values: Readonly<Record<string, unknown>>): Promise<S
   const destinations = [...new Set([...(to ? [to.name] : []), ...given])]
   return {
     ...(destinations.length > 0 && { destinations }),
-    ...(to && { prepare: (folder) => to.add(folder) }),
+    ...(to && { prepare: to.add }),
     parallel: number('parallel', DEFAULT_PARALLEL, MAX_PARALLEL),
     deadlineMs: number('deadline', DEFAULT_DEADLINE_SECONDS, 604_800) * 1000,
     environment: process.env,
@@ -168,6 +168,7 @@ async function syncAll(
       ...options,
       end: { signal: ending.signal, graceMs: GRACE_MS },
       onMessage: (message) => told.hear(message),
+      onDamage: (issue) => told.damaged(issue),
       onStart: (run, read) => {
         status.clear()
         if (runs === undefined) progress.start(read)

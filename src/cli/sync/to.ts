@@ -1,8 +1,11 @@
 /** `--to BACKEND --to-option KEY=VALUE`: a new destination for runs that are there already. */
+import type { ErrorRecord } from '../../core/errors.ts'
 import type { Environment, OptionRow } from '../../core/options.ts'
 import { redactText } from '../../core/redact.ts'
+import type { RunInfo } from '../../core/types.ts'
 import { loadDefinition } from '../../pipeline/delivery/resolve-destination.ts'
 import { addDestination } from '../../pipeline/store/add-destination.ts'
+import type { RunDestination } from '../../pipeline/store/run-file.ts'
 import { refuseSharedFiles, resolveBackends, toRunDestination } from '../../run/backends.ts'
 import { destinationOptions } from '../../sinks/contract.ts'
 import { UsageError } from '../command.ts'
@@ -12,7 +15,7 @@ export interface NewDestination {
   /** As the user named it: `mlflow`, `mlflow:team`. */
   readonly name: string
   /** @throws TraceletError ERR_RUN_BUSY, ERR_OPTION … */
-  add(folder: string): void
+  add(folder: string, onDamage: (issue: ErrorRecord) => void): void
 }
 
 /** @throws UsageError; TraceletError ERR_BACKEND_UNKNOWN, ERR_OPTION */
@@ -29,12 +32,14 @@ export async function newDestination(
   const [spec] = resolveBackends({ [name]: options }, environment)
   return {
     name,
-    add: (folder) =>
-      addDestination(folder, (run, others) => {
+    add: (folder, onDamage) => {
+      const describe = (run: RunInfo, others: readonly RunDestination[]) => {
         const rivals = others.filter((other) => other.kind === kind && other.name !== name)
         refuseSharedFiles([...rivals.map((other, index) => ({ ...other, index })), spec!])
         return toRunDestination(spec!, run)
-      }),
+      }
+      addDestination(folder, describe, onDamage)
+    },
   }
 }
 

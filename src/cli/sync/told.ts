@@ -2,6 +2,7 @@
  * What is said on stderr while runs are synced. Of many runs at one backend in trouble each would say the same: then
  * the first says it, until the backend answers again.
  */
+import type { ErrorRecord } from '../../core/errors.ts'
 import type { FromDelivery } from '../../pipeline/messages.ts'
 import { say } from '../../pipeline/say.ts'
 
@@ -20,6 +21,7 @@ export class Told {
   readonly #troubles = new Map<string, Set<string>>()
   readonly #toldAt = new Map<string, number>()
   readonly #notices = new Map<string, number>()
+  readonly #damages = new Set<string>()
 
   /** @param before called ahead of each line: takes away what stands at the foot of the terminal */
   constructor(isMany: boolean, before: () => void) {
@@ -29,6 +31,14 @@ export class Told {
 
   hear(message: FromDelivery): void {
     if (message.type === 'issue' && (!this.#isMany || this.#isNews(message))) this.#tell(message)
+  }
+
+  /** What is damaged of a run's file although the run can be read: once, also of many looks at it. */
+  damaged({ message }: ErrorRecord): void {
+    if (this.#damages.has(message)) return
+    this.#damages.add(message)
+    this.#before()
+    say(message)
   }
 
   #tell({ run, destination, severity, issue }: Issue): void {

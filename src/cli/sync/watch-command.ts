@@ -10,7 +10,7 @@ import { formatNotSynced, formatRunLine } from './report.ts'
 import { Told } from './told.ts'
 import { GRACE_MS, watch } from './watch.ts'
 
-export interface WatchCommand extends Omit<SyncRunsOptions, 'onEnd' | 'onMessage'> {
+export interface WatchCommand extends Omit<SyncRunsOptions, 'onEnd' | 'onMessage' | 'onDamage'> {
   readonly intervalMs: number
   /** Runs and folders; the root folder where there are none. */
   readonly named: readonly string[]
@@ -42,6 +42,7 @@ export async function watchUntilSignal(command: WatchCommand): Promise<number> {
       ...options,
       list,
       onMessage: (message) => told.hear(message),
+      onDamage: (issue) => told.damaged(issue),
       onOutcome: (outcome) => show(outcome, isJson),
       signal: end.signal,
     })

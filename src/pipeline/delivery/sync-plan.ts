@@ -11,7 +11,7 @@ import {
   RUN,
   runCounters,
 } from '../../core/counters.ts'
-import { TraceletError } from '../../core/errors.ts'
+import { type ErrorRecord, TraceletError } from '../../core/errors.ts'
 import { type Environment, nearest } from '../../core/options.ts'
 import type { Cursor, DestinationName, RunInfo, SettledCounts } from '../../core/types.ts'
 import { scanJournal } from '../journal/scan.ts'
@@ -45,6 +45,7 @@ export interface SyncPlan {
 
 /**
  * @param names destinations to deliver to; default: all of the run
+ * @param onDamage told of what is damaged of its file although the run can be read
  * @throws TraceletError ERR_RUN_UNKNOWN, ERR_JOURNAL_FORMAT; ERR_OPTION for a destination that the run has not;
  * ERR_RUN_BUSY while a live process writes it
  */
@@ -52,8 +53,9 @@ export async function planSync(
   folder: string,
   names: readonly DestinationName[] | undefined,
   environment: Environment,
+  onDamage?: (issue: ErrorRecord) => void,
 ): Promise<SyncPlan> {
-  const file = readRunFile(folder)
+  const file = readRunFile(folder, onDamage)
   const run = runInfo(folder, file)
   const specs = choose(latestDestinations(file), names).map(toSpec)
   const death = closeDeadRun(folder)

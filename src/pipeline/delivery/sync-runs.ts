@@ -11,11 +11,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { monotonicNow } from '../../core/clock.ts'
 import { CURSOR_WORDS, DESTINATION, DESTINATION_STATES, destinationCounters } from '../../core/counters.ts'
-import { toErrorRecord } from '../../core/errors.ts'
+import { type ErrorRecord, toErrorRecord } from '../../core/errors.ts'
 import type { Environment } from '../../core/options.ts'
 import type { DestinationName, DestinationStats, RunId, SettledCounts } from '../../core/types.ts'
 import { destinationStats } from '../destination-stats.ts'
 import type { FromDelivery } from '../messages.ts'
+import { applyRetention } from '../retention.ts'
 import { Desk } from './desk.ts'
 import { MAX_OPEN } from './slots.ts'
 import { type DestinationOutcome, type SyncedRun, type SyncOutcome, toSyncedRun } from './sync-outcome.ts'
@@ -46,7 +47,9 @@ export interface SyncRunsOptions {
    */
   readonly patienceMs?: number
   /** Done to a run's folder before it is looked at; what it throws is the run's outcome. */
-  readonly prepare?: (folder: string) => void
+  readonly prepare?: (folder: string, onDamage: (issue: ErrorRecord) => void) => void
+  /** Told, once a run, of what is damaged of its file although the run can be read. */
+  readonly onDamage?: (issue: ErrorRecord) => void
   /** Issues and addresses as they come. */
   readonly onMessage?: (message: FromDelivery) => void
   /** Given, before anything of a run is sent, what reads its sums while they change. */
@@ -80,6 +83,7 @@ interface Job {
   deadlineAt: number | undefined
   readonly before: Map<string, SettledCounts>
   hasDied: boolean
+  isDamageTold: boolean
   /** Of its last try, if it has given way. */
   outcome?: SyncedRun
 }
@@ -130,7 +134,13 @@ export class RunSyncer {
 
   /** Takes a run's folder to its outcome, which `onEnd` is told. */
   add(folder: string): void {
-    this.#waiting.push({ folder, deadlineAt: undefined, before: new Map(), hasDied: false })
+    this.#waiting.push({
+      folder,
+      deadlineAt: undefined,
+      before: new Map(),
+      hasDied: false,
+      isDamageTold: false,
+    })
     this.#fill()
   }
 
@@ -176,15 +186,23 @@ export class RunSyncer {
     }
     this.#underWay--
     if (outcome === undefined) this.#waiting.push(job)
-    else this.#options.onEnd?.(outcome)
+    else {
+      // what retention cannot remove it finds with the next sync
+      attempt(() => applyRetention(job.folder))
+      this.#options.onEnd?.(outcome)
+    }
     this.#fill()
   }
 
   /** Undefined: it has given way and comes again. */
   async #sync(job: Job): Promise<SyncedRun | undefined> {
     const { destinations, environment, prepare, deadlineMs } = this.#options
-    prepare?.(job.folder)
-    const plan = await planSync(job.folder, destinations, environment)
+    const onDamage = (issue: ErrorRecord) => {
+      if (!job.isDamageTold) this.#options.onDamage?.(issue)
+      job.isDamageTold = true
+    }
+    prepare?.(job.folder, onDamage)
+    const plan = await planSync(job.folder, destinations, environment, onDamage)
     const { id } = plan.run
     job.hasDied ||= plan.hasDied
     if (plan.owing.length === 0) return toSyncedRun(plan, new Map(), plan.settled, job.hasDied)
@@ -272,6 +290,14 @@ export class RunSyncer {
         this.#finish(run, active, now)
       }
     }
+  }
+}
+
+function attempt(work: () => void): void {
+  try {
+    work()
+  } catch {
+    // the run's outcome tells what is wrong with its folder
   }
 }
 

@@ -1,5 +1,6 @@
 /** One more destination for a run at rest: what it has logged goes there with the next `sync`, from the beginning. */
 import { isDeepStrictEqual } from 'node:util'
+import type { ErrorRecord } from '../../core/errors.ts'
 import type { RunInfo } from '../../core/types.ts'
 import { takeGuard } from './guard.ts'
 import {
@@ -17,14 +18,16 @@ type NewDestination = Omit<RunDestination, 'addedAt' | 'usedAt'>
 /**
  * Again, with the same destination, it writes nothing.
  * @param describe the destination as it is for this run, beside those that it has
+ * @param onDamage as of `readRunFile`
  * @throws TraceletError ERR_RUN_BUSY while a live process writes the run; ERR_RUN_UNKNOWN, ERR_JOURNAL_FORMAT,
  * ERR_JOURNAL_WRITE
  */
 export function addDestination(
   folder: string,
   describe: (run: RunInfo, others: readonly RunDestination[]) => NewDestination,
+  onDamage?: (issue: ErrorRecord) => void,
 ): void {
-  if (isThere(readRunFile(folder), folder, describe)) return
+  if (isThere(readRunFile(folder, onDamage), folder, describe)) return
   const guard = takeGuard(folder, 'writer')
   try {
     const file = readRunFile(folder)

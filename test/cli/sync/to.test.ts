@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -119,6 +119,25 @@ test('what the backend takes from its environment counts, many runs go at once, 
   const third = await traceletWith(root, environment, 'sync', folders[0]!, '--to', 'mlflow')
   assert.equal(third.code, 0, third.stderr)
   assert.equal(fake.store.runs.size, 1)
+})
+
+test('a run whose run.json is damaged is sent as its copy says, which is told once', async (context) => {
+  const root = newRoot(context)
+  const server = await IdentityServer.start()
+  context.after(() => server.stop())
+  const folders = manyRuns(root, 2, { identity: server.url })
+  const damage = () => folders.map((folder) => writeFileSync(join(folder, 'run.json'), '{'))
+  const other = ['--to', 'identity:other', '--to-option', `module=${fakeModule('identity')}`]
+  for (const words of [
+    ['sync', '--all'],
+    ['sync', folders[0]!, ...other, '--to-option', `url=${server.url}`],
+  ]) {
+    damage()
+    const { stderr } = await tracelet(root, ...words)
+    const told = stderr.match(/run\.json is damaged \(it is not JSON\): going on from its copy/g)
+    assert.equal(told?.length, words.includes('--all') ? 2 : 1, stderr)
+  }
+  assert.equal(server.runs.get('run-00001')?.points.size, POINTS_PER_RUN)
 })
 
 test('what is wrong with --to is told before anything is written', async (context) => {
