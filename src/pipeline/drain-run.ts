@@ -288,6 +288,12 @@ export class DrainRun {
   removeDelivered(): void {
     const writer = this.#writer
     if (this.order.retention !== 'delivered' || writer === undefined || this.#unusable !== undefined) return
+    try {
+      // a journal without room, all in one segment, would have none for ever
+      writer.turnOver()
+    } catch {
+      // the next append tells it
+    }
     if (writer.journalBytes <= writer.committedBytes) return
     this.#disk.syncer.removeDelivered(this.order.run.folder, writer.segment, (bytes) => writer.removed(bytes))
   }

@@ -7,7 +7,7 @@ import type { RunOrder } from './messages.ts'
 const RECORDS_RESERVE_BYTES: number = 1024 * 1024
 /** Parts that a bounded journal is cut into, so that the delivered ones can go. */
 const PARTS = 8
-const MIN_SEGMENT_BYTES: number = 64 * 1024
+const MIN_SEGMENT_BYTES: number = 8 * 1024
 
 /** As much of the writer as matters here. */
 interface Measured {

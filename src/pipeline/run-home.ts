@@ -1,14 +1,14 @@
 /** The folder of a run that is written: its `writer` guard, and what it takes to make it again when it was deleted. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { FILE_MODE, FOLDER_MODE, RUN_FILE } from './store/folder.ts'
+import { existsSync, mkdirSync } from 'node:fs'
+import { FOLDER_MODE, isRunFolder } from './store/folder.ts'
 import { type Guard, type GuardOptions, takeGuard } from './store/guard.ts'
+import { type RunFile, readRunFile, writeRunFile } from './store/run-file.ts'
 
 export class RunHome {
   readonly folder: string
   #guard: Guard | undefined
   /** What run.json held when the run was taken. */
-  #runFile: Buffer | undefined
+  #runFile: RunFile | undefined
 
   constructor(folder: string) {
     this.folder = folder
@@ -17,7 +17,7 @@ export class RunHome {
   /** @throws TraceletError as `takeGuard` does */
   take(options: GuardOptions = {}): void {
     this.#guard ??= takeGuard(this.folder, 'writer', options)
-    this.#runFile ??= contentOf(join(this.folder, RUN_FILE))
+    this.#runFile ??= contentOf(this.folder)
   }
 
   /**
@@ -38,9 +38,7 @@ export class RunHome {
   /** Makes what is missing of it, so that the run can be written and found again. @throws Error of the system */
   restore(): void {
     mkdirSync(this.folder, { recursive: true, mode: FOLDER_MODE })
-    const path = join(this.folder, RUN_FILE)
-    if (this.#runFile !== undefined && !existsSync(path))
-      writeFileSync(path, this.#runFile, { mode: FILE_MODE })
+    if (this.#runFile !== undefined && !isRunFolder(this.folder)) writeRunFile(this.folder, this.#runFile)
     if (this.#guard === undefined || existsSync(this.#guard.path)) return
     this.#guard = undefined
     this.take()
@@ -53,9 +51,9 @@ export class RunHome {
 }
 
 /** Undefined where it cannot be read. */
-function contentOf(path: string): Buffer | undefined {
+function contentOf(folder: string): RunFile | undefined {
   try {
-    return readFileSync(path)
+    return readRunFile(folder)
   } catch {
     return undefined
   }

@@ -176,6 +176,20 @@ test('a sink whose place only its module knows has begun there when a cursor was
   assert.ok(removeDelivered(folder, WHOLE_RUN - 1) > 0)
 })
 
+test('a segment that is full is ended ahead of the next commit, once, and can be removed', (t) => {
+  const { folder, scribe, settle } = smallRun(t)
+  const points = Array.from({ length: 50 }, (_, step) => ({ name: 'a', step, value: step }))
+  scribe.points(points).commit()
+  settle(scribe.items.length)
+  assert.equal(removeDelivered(folder, scribe.writer.segment), 0)
+  for (let i = 0; i < 3; i++) scribe.writer.turnOver()
+  assert.equal(scribe.writer.segment, 2)
+  assert.ok(removeDelivered(folder, scribe.writer.segment) > 0)
+  scribe.points(points).commit()
+  scribe.writer.close()
+  assert.equal(readBack(folder).end, scribe.items.length)
+})
+
 test('a run that is to keep everything keeps it', (t) => {
   const { folder, scribe, settle, grow } = smallRun(t)
   grow(3)

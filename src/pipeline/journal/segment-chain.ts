@@ -133,11 +133,9 @@ export class SegmentChain {
    * @throws Error of the system; nothing of them is read then
    */
   append(staged: StagedBytes, place: JournalPlace, now: number): void {
-    const { segmentBytes, syncer, idOf } = this.#options
+    const { syncer, idOf } = this.#options
     this.writeAgain(place)
-    // Put off, what is to be written again stays in one segment: seals reach only so far.
-    const isFull = this.#committedBytes - this.#startBytes >= segmentBytes && !this.isUnsafe
-    if (this.#isOver || isFull) {
+    if (this.#isOver || this.#isFull) {
       const pieces = staged.stretches.map(({ from, to }) => staged.memory.subarray(from, to))
       this.begin(place, pieces)
       return
@@ -152,6 +150,16 @@ export class SegmentChain {
     this.#committedBytes += staged.bytes
     this.#totalBytes += staged.bytes
     syncer?.dirty(fd, idOf(this.#number), this.#committedBytes, now)
+  }
+
+  /** Begins the next segment ahead of the frames that need it, if the present one is full: it can be removed then. */
+  turnOver(place: JournalPlace): void {
+    if (this.#isFull && !this.#isOver) this.begin(place)
+  }
+
+  /** Put off, what is to be written again stays in one segment: seals reach only so far. */
+  get #isFull(): boolean {
+    return this.#committedBytes - this.#startBytes >= this.#options.segmentBytes && !this.isUnsafe
   }
 
   /** Seals the present segment and goes on in a new one. Changes nothing when it throws. */

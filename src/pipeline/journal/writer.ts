@@ -239,6 +239,11 @@ export class JournalWriter {
     return true
   }
 
+  /** Ends a segment that is full now, not with the next commit: there may be none before it is removed. */
+  turnOver(): void {
+    if (!this.#isClosed) this.#following(() => this.#chain.turnOver(this.#end))
+  }
+
   /** @param bytes that retention has removed of this journal */
   removed(bytes: number): void {
     this.#chain.removed(bytes)

@@ -3,13 +3,17 @@
  * Letters are appended before the cursor moves over their items, so after a crash one may stand there twice:
  * readers take the first of each (destination, seq). The journal keeps the item itself, unchanged.
  */
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
 import type { DestinationName, RecordKind, WallMs } from '../../core/types.ts'
 import { FILE_MODE } from './folder.ts'
 
 export const DEAD_LETTERS_FILE = 'dead-letters.jsonl'
+/** Where something else than our file has its name: what is refused must not hold up what is not. */
+const BESIDE_FILE = 'dead-letters.2.jsonl'
+/** Of an open: there is something that will not become a file by waiting, unlike a disk that is full. */
+const NO_FILE_OF_OURS = ['EISDIR', 'EACCES', 'EPERM', 'ELOOP', 'ENXIO']
 /** A reason often quotes an answer of the backend, which may be a page of HTML. */
 const MAX_REASON_LENGTH = 1000
 const CHUNK_BYTES = 64 * 1024
@@ -56,7 +60,7 @@ export function appendDeadLetters(folder: string, letters: readonly DeadLetter[]
   const path = join(folder, DEAD_LETTERS_FILE)
   const lines = letters.map((letter) => `${JSON.stringify(letter, toLine)}\n`).join('')
   try {
-    const fd = openSync(path, 'a+', FILE_MODE)
+    const fd = openLetters(folder)
     try {
       // A line that a crash or a full disk tore off must not swallow the next one.
       const content = Buffer.from(endsInLine(fd) ? lines : `\n${lines}`)
@@ -72,10 +76,19 @@ export function appendDeadLetters(folder: string, letters: readonly DeadLetter[]
   }
 }
 
+function openLetters(folder: string): number {
+  try {
+    return openSync(join(folder, DEAD_LETTERS_FILE), 'a+', FILE_MODE)
+  } catch (error) {
+    if (!NO_FILE_OF_OURS.includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    return openSync(join(folder, BESIDE_FILE), 'a+', FILE_MODE)
+  }
+}
+
 /** Each dead letter of a run once, oldest first; none when there is no file. Torn lines are passed over. */
 export function* readDeadLetters(folder: string): Generator<DeadLetter> {
   const seen = new Set<string>()
-  for (const line of readLines(join(folder, DEAD_LETTERS_FILE))) {
+  for (const line of allLines(folder)) {
     const letter = parseLetter(line)
     if (letter === undefined) continue
     const identity = `${letter.seq} ${letter.destination}`
@@ -88,8 +101,7 @@ export function* readDeadLetters(folder: string): Generator<DeadLetter> {
 /** Lines that are no letter: damaged, or torn by a crash. An unfinished last line is being written. */
 export function countUnreadableLetters(folder: string): number {
   let count = 0
-  for (const line of readLines(join(folder, DEAD_LETTERS_FILE)))
-    if (line !== '' && parseLetter(line) === undefined) count++
+  for (const line of allLines(folder)) if (line !== '' && parseLetter(line) === undefined) count++
   return count
 }
 
@@ -131,14 +143,16 @@ function endsInLine(fd: number): boolean {
   return last[0] === NEWLINE
 }
 
-function* readLines(path: string): Generator<string> {
-  let fd: number
-  try {
-    fd = openSync(path, 'r')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
+function* allLines(folder: string): Generator<string> {
+  for (const name of [DEAD_LETTERS_FILE, BESIDE_FILE]) {
+    const path = join(folder, name)
+    // what is no file has no lines, and would be waited for where it is a pipe
+    if (statSync(path, { throwIfNoEntry: false })?.isFile()) yield* readLines(path)
   }
+}
+
+function* readLines(path: string): Generator<string> {
+  const fd = openSync(path, 'r')
   try {
     const chunk = Buffer.alloc(CHUNK_BYTES)
     // what stands before the chunk of the line that it goes on with

@@ -7,6 +7,7 @@ import { extname, join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import {
   appendDeadLetters,
+  countUnreadableLetters,
   DEAD_LETTERS_FILE,
   type DeadLetter,
   type DeadPoint,
@@ -122,8 +123,21 @@ describe('dead letters', () => {
   })
 
   it('that cannot be written are an error, since the cursor must not pass them', () => {
+    const missing = join(folder, 'missing')
+    assert.throws(() => appendDeadLetters(missing, [point(1)]), { code: 'ERR_JOURNAL_WRITE' })
+  })
+
+  it('are written beside what is no file of ours', () => {
+    appendDeadLetters(folder, [point(1)])
+    const letters = readFileSync(path)
+    rmSync(path)
     mkdirSync(path)
-    assert.throws(() => appendDeadLetters(folder, [point(1)]), { code: 'ERR_JOURNAL_WRITE' })
+    appendDeadLetters(folder, [point(2), point(3)])
+    assert.deepEqual(read(), [point(2), point(3)])
+    assert.equal(countUnreadableLetters(folder), 0)
+    rmSync(path, { recursive: true })
+    appendFileSync(path, letters)
+    assert.deepEqual(read(), [point(1), point(2), point(3)])
   })
 })
 
