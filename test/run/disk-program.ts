@@ -3,6 +3,7 @@
  * happens to the disk. Prints what the test looks at, as JSON.
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,7 +21,7 @@ export interface Report {
   readonly issues: readonly { readonly code: string; readonly severity: string; readonly message: string }[]
 }
 
-type Trouble = 'filled' | 'limited' | 'deleted' | 'bounded'
+type Trouble = 'filled' | 'limited' | 'deleted' | 'bounded' | 'readonly'
 
 const PIECE = Buffer.alloc(64 * 1024, 1)
 
@@ -39,6 +40,11 @@ function fill(path: string): void {
   }
 }
 
+function command(name: string, ...args: string[]): void {
+  const { status, stderr } = spawnSync(name, args, { encoding: 'utf8' })
+  assert.equal(status, 0, stderr)
+}
+
 async function main(root: string, trouble: Trouble): Promise<Report> {
   // a file that may not grow is told by an error, not by the end of the process
   process.on('SIGXFSZ', () => {})
@@ -55,6 +61,8 @@ async function main(root: string, trouble: Trouble): Promise<Report> {
       offset: { module: module('offset'), url: offset.url },
     },
     ...(trouble === 'bounded' && { maxJournalBytes: 65_536 }),
+    // segments of half a megabyte
+    ...(trouble === 'readonly' && { maxJournalBytes: 4 * 1024 * 1024 }),
     onIssue: (issue) => issues.push(issue),
   })
   const { folder } = run.info
@@ -76,6 +84,14 @@ async function main(root: string, trouble: Trouble): Promise<Report> {
     run.logText('notes', 'x'.repeat(200_000), { step })
     await train(300)
     rmSync(join(root, 'ballast'))
+  } else if (trouble === 'readonly') {
+    // what is open can be written on, but nothing is made, replaced or opened any more
+    command('mount', '--bind', dir, dir)
+    command('mount', '-o', 'remount,ro,bind', dir)
+    await untilLost()
+    run.logText('notes', 'x'.repeat(200_000), { step })
+    await train(300)
+    command('umount', '-l', dir)
   } else if (trouble === 'deleted') {
     rmSync(dir, { recursive: true })
     // content that is kept while the folder is not there

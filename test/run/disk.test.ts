@@ -57,6 +57,18 @@ test('a disk that is full for a while costs what could not be journaled, exactly
   )
 })
 
+test('a file system that is read-only for a while costs what needed more than was open, and nothing after it', async (t) => {
+  const folder = temporaryFolder(t)
+  const readOnly = `mount --bind "${folder}" "${folder}" && mount -o remount,ro,bind "${folder}"`
+  const way = MOUNTS.find((one) => spawnSync('sh', ['-c', `${one} '${readOnly}'`]).status === 0)
+  if (way === undefined) return t.skip('nothing can be mounted read-only here')
+  const report = await trainOn(`${way} '${commandFor(folder, 'readonly')}'`)
+  assert.ok(report.lost > 0)
+  assertToldOnce(report)
+  assert.ok(report.issues.some(({ message }) => /EROFS/.test(message)))
+  assert.ok(report.issues.some(({ severity }) => severity === 'recovered'))
+})
+
 test('files that may not grow beyond a size are followed by others', async (t) => {
   const folder = temporaryFolder(t)
   const report = await trainOn(`ulimit -f 256 && exec ${commandFor(folder, 'limited')}`)
