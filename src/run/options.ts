@@ -59,7 +59,7 @@ export const RUN_OPTIONS = {
     default: 'keep',
     values: ['keep', 'delivered'],
     env: ['TRACELET_RETENTION'],
-    doc: "'delivered' removes the parts of the journal that every backend of the run has, while the run is written. Without effect where `local` is among its backends.",
+    doc: "'delivered' removes the parts of the journal that every backend of the run has, while the run is written and after a sync. The content of images, files and the like stays. Without effect where `local` is among its backends.",
   },
   overflow: {
     type: 'string',
