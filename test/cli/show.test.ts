@@ -9,6 +9,7 @@ import { width } from '../../src/cli/text.ts'
 import { openRun, startLogging } from '../../src/index.ts'
 import { Random, SEED } from '../random.ts'
 import { temporaryFolder } from '../run/program.ts'
+import { FakeMlflow } from '../sinks/mlflow/fake-server.ts'
 import { tracelet, traceletIntoClosedPipe } from './run-cli.ts'
 import { finishedRun, HOSTILE_NAME, WIDE_NAME } from './runs.ts'
 import { ESC, inTerminal } from './terminal.ts'
@@ -38,6 +39,29 @@ test('a run is shown with its series, parameters, notes and where it has been de
   assert.match(stdout, /[\u2801-\u28ff]/, 'there is a plot')
   const bare = await tracelet(root, 'show', folder, '--no-plots')
   assert.doesNotMatch(bare.stdout, /[\u2800-\u28ff]/)
+})
+
+test('a destination that is behind is shown with the age of what waits for it, rows and uploads', async (context) => {
+  const root = temporaryFolder(context)
+  const fake = await FakeMlflow.start()
+  context.after(() => fake.stop())
+  const lagOf = async () => {
+    const { stdout } = await tracelet(root, 'show', 'late', '--json')
+    return JSON.parse(stdout).destinations[0].lagMs as number
+  }
+  const hour = 3_600_000
+  const options = { dir: root, runId: 'late', backend: { mlflow: { uri: fake.uri } } } as never
+  const run = startLogging(options)
+  run.log({ loss: 1 }, { step: 0, time: Date.now() - 5 * hour })
+  await run.finish()
+  assert.equal(await lagOf(), 0)
+  await fake.stop()
+  const again = startLogging({ ...(options as object), resume: 'late', runId: undefined } as never)
+  for (let step = 1; step < 9; step++) again.log({ loss: 1 }, { step, time: Date.now() - hour })
+  await again.finish('finished', { deadlineMs: 200 })
+  const lag = await lagOf()
+  assert.ok(lag >= hour && lag < 2 * hour, `${lag}`)
+  assert.match((await tracelet(root, 'show', 'late')).stdout, /^ {2}mlflow is 1 h 0\d min behind$/m)
 })
 
 test('definitions of metrics decide which summaries are shown', async (context) => {

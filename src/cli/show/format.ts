@@ -1,8 +1,9 @@
 /** What `tracelet show` prints. Pure. */
+
+import { duration } from '../../core/duration.ts'
 import type { MetricSummary } from '../../core/types.ts'
 import { statePaint } from '../ls.ts'
 import { isElsewhere, isInJournal, type Overview } from '../overview.ts'
-import { duration } from '../../core/duration.ts'
 import { settledOf } from '../saved-cursors.ts'
 import { alignedTable } from '../table.ts'
 import { type Palette, palette } from '../terminal.ts'
@@ -147,7 +148,7 @@ function itemLines({ items }: RunContent, columns: number | undefined, colours: 
 }
 
 function destinationLines(
-  { overview, refusals }: Shown,
+  { overview, refusals, lags }: Shown,
   columns: number | undefined,
   colours: Palette,
 ): string[] {
@@ -173,12 +174,15 @@ function destinationLines(
   const places = destinations.map(
     (one) => `${INDENT}${plain(one.name)}: ${plain(placeOf(one, overview.folder))}`,
   )
+  const late = [...lags].flatMap(([name, ms]) =>
+    ms === 0 ? [] : [`${INDENT}${plain(name)} is ${duration(ms)} behind`],
+  )
   const reasons = refusals.map(({ destination, code, reason, count: times }) =>
     colours.red(`${INDENT}${plain(destination)} refused ${count(times)}: ${plain(`${code}: ${reason}`)}`),
   )
   const owed = destinations.some((one) => one.points + one.records > 0)
   const hint = owed ? [`${INDENT}send the rest with: tracelet sync ${plain(overview.info.id)}`] : []
-  return [...table, ...places, ...reasons, ...hint]
+  return [...table, ...places, ...late, ...reasons, ...hint]
 }
 
 /** What the backend said when it was opened, else where it was told to write; a folder may have moved since. */

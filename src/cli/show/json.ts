@@ -7,7 +7,7 @@ import { chosenSummaries, type Shown } from './shown.ts'
 
 /** @param hasPoints the points of each series too */
 export function shownAsJson(shown: Shown, hasPoints: boolean) {
-  const { overview, content, refusals } = shown
+  const { overview, content, refusals, lags } = shown
   const { info, state, folder } = overview
   const { params, tags, notes, definitions, items, stateAt, corrupt } = content
   const { nonce: _, ...told } = info
@@ -38,6 +38,7 @@ export function shownAsJson(shown: Shown, hasPoints: boolean) {
       address: destination.address,
       ...(cursors.rows?.url !== undefined && { url: isElsewhere(destination) ? cursors.rows.url : folder }),
       pending: { points, records },
+      lagMs: lags.get(name) ?? 0,
       ...settledOf(cursors),
       refusals: refusals
         .filter((refusal) => refusal.destination === name)

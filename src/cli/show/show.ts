@@ -18,6 +18,7 @@ import { jsonText, plain } from '../text.ts'
 import { axesOf, STEPS } from './axis.ts'
 import { formatShown } from './format.ts'
 import { shownAsJson } from './json.ts'
+import { lagOf } from './lag.ts'
 import { type RunContent, readContent } from './read-run.ts'
 import type { Shown } from './shown.ts'
 
@@ -52,6 +53,7 @@ export const showCommand: Command = {
       content: wanted === undefined ? content : onlySeries(content, wanted),
       summaries,
       refusals: refusalsOf(folder),
+      lags: new Map(overview.destinations.map((one) => [one.name, lagOf(folder, one, Date.now())])),
     }
     if (values.json === true) process.stdout.write(`${jsonText(shownAsJson(shown, wanted !== undefined))}\n`)
     else {

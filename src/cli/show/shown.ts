@@ -9,6 +9,8 @@ export interface Shown {
   readonly content: RunContent
   readonly summaries: readonly SeriesSummary[]
   readonly refusals: readonly Refusal[]
+  /** By destination: how old the oldest is that waits, in ms; 0 when nothing does. */
+  readonly lags: ReadonlyMap<string, number>
 }
 
 /** Of the series that are to be shown, in the order they first came. */
