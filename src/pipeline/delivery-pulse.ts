@@ -5,7 +5,7 @@
 
 const LOOK_MS = 10_000
 /** Looks are counted, not time: after a suspended machine wakes up, none has been missed. */
-const MISSED = 6
+const MISSED = 3
 
 export interface PulseParts {
   /** Default 10 s. */

@@ -22,7 +22,7 @@ test('a thread that answers is left alone; one that does not is told of once, an
   answers = false
   while (told.length === 0) await delay(LOOK_MS)
   await delay(30 * LOOK_MS)
-  assert.deepEqual(told, [6 * LOOK_MS])
+  assert.deepEqual(told, [3 * LOOK_MS])
   pulse.beat()
   while (told.length === 1) await delay(LOOK_MS)
   isBusy = false

@@ -140,7 +140,7 @@ test('a thread that dies again and again is given up: finish() does not wait, an
   assert.match(stderr, /points .*for deadly .*npx tracelet sync/)
 })
 
-test('a sink that never comes back from a call is told of after a minute, and finish() is in time beside it', {
+test('a sink that never comes back from a call is told of, and finish() is in time beside it', {
   skip: process.env.TRACELET_TEST_LONG !== '1',
 }, async (context) => {
   const folder = temporaryFolder(context)
@@ -167,7 +167,7 @@ export default {
     async ({ startLogging }, { args: [module] }) => {
       const run = startLogging({ backend: { endless: { module, url: 'http://x' } } as never })
       for (let step = 0; step < 10; step++) run.log({ loss: step }, { step })
-      await new Promise((resolve) => setTimeout(resolve, 75_000))
+      await new Promise((resolve) => setTimeout(resolve, 43_000))
       const from = performance.now()
       await run.finish('finished', { deadlineMs: 500 })
       console.log(performance.now() - from)
@@ -176,6 +176,6 @@ export default {
   )
   assert.ok(Number(ended.stdout) < 3_000, ended.stdout)
   const [still, pending] = ended.stderr.trim().split('\n')
-  assert.match(still!, /stood still for 1 min .* nothing is sent to endless; the journal keeps everything/)
+  assert.match(still!, /stood still for 30 s.* nothing is sent to endless; the journal keeps everything/)
   assert.match(pending!, /10 points and 2 records for endless .*npx tracelet sync/)
 })
