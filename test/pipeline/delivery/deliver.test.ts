@@ -446,6 +446,21 @@ describe('delivery', () => {
     assert.equal(stage.saved.at(-1)?.seq ?? 0, 0)
   })
 
+  test('calls that only the deadline ended are no trouble of the backend: it may be slow', async () => {
+    const journal = new MemoryJournal().scalars('loss', 500, 500)
+    const stage = new Stage(journal, { limits: { inFlight: 4 } })
+    stage.sink.rule = (_, signal) =>
+      new Promise((resolve) =>
+        signal.addEventListener('abort', () =>
+          resolve({ status: 'retry', code: 'ERR_UNREACHABLE', reason: `given up: ${signal.reason.message}` }),
+        ),
+      )
+    await stage.finish(1_000)
+    assert.deepEqual(stage.issues, [])
+    assert.deepEqual([stage.closed?.complete, stage.closed?.reason], [false, 'the deadline passed'])
+    assert.equal(stage.sink.mostUnderWay, 4)
+  })
+
   test('what is answered on the abort at the deadline still counts', async () => {
     const stage = new Stage(new MemoryJournal().scalars('loss', 10, 10))
     stage.sink.rule = (_, signal) =>

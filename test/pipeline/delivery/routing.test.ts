@@ -132,6 +132,40 @@ describe(`routing, seed ${SEED}`, () => {
     }
   })
 
+  test('F4 what options hold from where is on disk before uploads go by it: a crash in between moves nothing', async () => {
+    const journal = new MemoryJournal().record(text('a/0')).record(text('b/1')).scalars('x', 3)
+    const first = new Stage(journal, { ...UPLOADS, live: true })
+    await first.play(() => first.cursor?.seq === journal.seq && first.uploadsCursor?.seq === journal.seq)
+    await first.abandon()
+    const boundary = journal.seq
+    for (let at = 0; at < 6; at++) journal.record(text(`${at % 2 === 0 ? 'a' : 'b'}/${at}`))
+    const options = { ...UPLOADS, options: { include: ['b/*'] } }
+    const cursors = { cursor: first.cursor, uploadsCursor: first.uploadsCursor }
+    const second = new Stage(journal, { ...options, ...cursors, live: true })
+    // rows cannot even be opened, uploads go on and are half through
+    second.sink.onOpen = () => ({ status: 'retry', reason: 'busy' })
+    second.uploader.uploadRule = ({ seq }) =>
+      seq > boundary + 3 ? { status: 'retry', reason: 'busy' } : undefined
+    await second.play(() => second.savedUploads.at(-1)?.seq === boundary + 5)
+    await second.abandon()
+    const third = new Stage(journal, {
+      ...options,
+      cursor: second.saved.at(-1) ?? first.cursor,
+      uploadsCursor: second.uploadsCursor,
+    })
+    await third.finish()
+    assert.deepEqual(
+      third.cursor.routes?.map(({ from }) => from),
+      [boundary],
+    )
+    assert.deepEqual(
+      [...second.uploader.uploads, ...third.uploader.uploads].map(({ seq }) => seq),
+      [1, 3, 5].map((at) => boundary + at),
+    )
+    assertLaw(third, journal)
+    assert.equal(third.closed?.complete, true)
+  })
+
   test('F4 rows that are open when the options change have each point by the options of its time', async () => {
     const journal = new MemoryJournal().frame([
       [0, 0, 'a', 1],
