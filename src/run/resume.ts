@@ -4,6 +4,7 @@ import { nearest } from '../core/options.ts'
 import type { RunId } from '../core/types.ts'
 import { openJournal } from '../pipeline/journal/reader.ts'
 import { Superseded } from '../pipeline/journal/rewinds.ts'
+import { readTail } from '../pipeline/journal/tail.ts'
 import { findRunFolder } from '../pipeline/store/folder.ts'
 import { latestDestinations, readRunFile } from '../pipeline/store/run-file.ts'
 import type { Backend } from './backends.ts'
@@ -71,10 +72,17 @@ export function findRun(root: string, wanted: WantedRun, project: string | undef
 }
 
 /**
- * Where steps that are not given go on in a run that was written before: behind the highest step that counts. Reads
- * the whole journal, which nobody may be writing.
+ * Where steps that are not given go on in a run that was written before: where it goes back to, else behind the
+ * highest step that counts. For that the whole journal is read, which nobody may be writing.
+ * @throws TraceletError ERR_JOURNAL_FORMAT when a newer version wrote it
  */
-export function nextStepOf(folder: string): number {
+export function firstStepOf(folder: string, fromStep: number | undefined): number {
+  if (fromStep === undefined) return nextStepOf(folder)
+  readTail(folder)
+  return fromStep
+}
+
+function nextStepOf(folder: string): number {
   const superseded = Superseded.of(folder)
   let highest = -1
   const reader = openJournal(folder, { live: false })

@@ -17,7 +17,7 @@ import { type IssueHandler, Issues } from './issues.ts'
 import { RUN_OPTIONS } from './options.ts'
 import { watchProcessEnd } from './process-end.ts'
 import type { Params, Tags } from './records.ts'
-import { findRun, nextStepOf, parseResume, type Resume } from './resume.ts'
+import { findRun, firstStepOf, parseResume, type Resume } from './resume.ts'
 import { Run } from './run.ts'
 
 export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'parent'> {
@@ -96,8 +96,14 @@ export function startLogging(options: StartOptions = {}): Run {
     const isOffline = resolved.mode === 'offline'
     engine ??= new Engine(resolved)
     const issues = onIssue ? new Issues(onIssue) : engine.issues
-    const { info, nextStep, damage } = claimFolder(root, identity, destinations, resolved.retention)
     const fromStep = wanted?.fromStep
+    const { info, firstStep, damage } = claimFolder(
+      root,
+      identity,
+      destinations,
+      fromStep,
+      resolved.retention,
+    )
     started = new Run(
       engine,
       {
@@ -116,7 +122,7 @@ export function startLogging(options: StartOptions = {}): Run {
         offline: isOffline ? destinations.filter((one) => !isInJournal(one)).map(({ name }) => name) : [],
         startedAt: identity.createdAt,
         fromStep,
-        firstStep: fromStep ?? nextStep,
+        firstStep,
         onFinished,
       },
     )
@@ -154,10 +160,12 @@ function claimFolder(
   root: string,
   run: RunInfo,
   destinations: readonly DestinationSpec[],
+  fromStep: number | undefined,
   retention: 'keep' | 'delivered',
 ): {
   readonly info: RunInfo
-  readonly nextStep: number
+  /** Of steps that are not given. */
+  readonly firstStep: number
   /** What was found damaged of `run.json`, which is whole again. */
   readonly damage: readonly ErrorRecord[]
 } {
@@ -172,7 +180,7 @@ function claimFolder(
     if (isKnown) readRunFile(folder, (issue) => damage.push(issue))
     return onDisk(folder, () => ({
       damage,
-      nextStep: isKnown ? nextStepOf(folder) : 0,
+      firstStep: isKnown ? firstStepOf(folder, fromStep) : (fromStep ?? 0),
       info: describeRun(run, toDescribe, retention),
     }))
   } catch (error) {

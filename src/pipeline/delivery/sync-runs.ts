@@ -19,7 +19,13 @@ import type { FromDelivery } from '../messages.ts'
 import { applyRetention } from '../retention.ts'
 import { Desk } from './desk.ts'
 import { MAX_OPEN } from './slots.ts'
-import { type DestinationOutcome, type SyncedRun, type SyncOutcome, toSyncedRun } from './sync-outcome.ts'
+import {
+  type DestinationOutcome,
+  isSynced,
+  type SyncedRun,
+  type SyncOutcome,
+  toSyncedRun,
+} from './sync-outcome.ts'
 import { planSync, type SyncPlan } from './sync-plan.ts'
 
 /** As many as may be open at one account. */
@@ -188,7 +194,7 @@ export class RunSyncer {
     if (outcome === undefined) this.#waiting.push(job)
     else {
       // what retention cannot remove it finds with the next sync
-      attempt(() => applyRetention(job.folder))
+      if (isSynced(outcome)) attempt(() => applyRetention(job.folder))
       this.#options.onEnd?.(outcome)
     }
     this.#fill()

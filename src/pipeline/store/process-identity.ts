@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 
 export interface ProcessIdentity {
-  /** The machine's id where it has one, and its name: images of one machine share the id. */
+  /** `<id>/<name>`: the machine's id, empty where it has none, and its name, since images of one machine share the id. */
   readonly host: string
   /** Changes with each start of the machine; '' where the system does not tell. */
   readonly boot: string
@@ -35,12 +35,13 @@ export function isOwnIdentity(other: ProcessIdentity): boolean {
   return (Object.keys(self) as (keyof ProcessIdentity)[]).every((key) => self[key] === other[key])
 }
 
-export function livenessOf(other: ProcessIdentity): Liveness {
-  const self = ownIdentity()
+/** @param self where it is looked from */
+export function livenessOf(other: ProcessIdentity, self: ProcessIdentity = ownIdentity()): Liveness {
   const isSameBoot = self.boot !== '' && self.boot === other.boot
   if (!isSameBoot) {
     if (self.host !== other.host) return 'elsewhere'
-    if (self.boot !== '' && other.boot !== '') return 'gone'
+    // A name alone is no machine: containers of one name may run on several that share a disk.
+    if (self.boot !== '' && other.boot !== '') return self.host.startsWith('/') ? 'elsewhere' : 'gone'
   }
   if (self.pidSpace !== other.pidSpace) return 'elsewhere'
   if (!isRunning(other.pid)) return 'gone'
