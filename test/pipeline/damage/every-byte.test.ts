@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { after, test } from 'node:test'
@@ -9,6 +18,7 @@ import { openRun } from '../../../src/index.ts'
 import { syncRun } from '../../../src/pipeline/delivery/sync-run.ts'
 import { appendDeadLetters } from '../../../src/pipeline/store/dead-letters.ts'
 import { createRunFolder } from '../../../src/pipeline/store/folder.ts'
+import { encodeGuard } from '../../../src/pipeline/store/guard-file.ts'
 import { writeRunFile } from '../../../src/pipeline/store/run-file.ts'
 import { writeBlob } from '../../sinks/blobs.ts'
 import { appendFile } from '../../sinks/fakes/append-sink.ts'
@@ -71,8 +81,13 @@ async function smallRun(): Promise<string> {
   }
   appendDeadLetters(folder, [{ destination: 'append', seq: 1, kind: 'tags', code: 'X', reason: 'y', at: 1 }])
   mkdirSync(join(folder, 'guards'), { recursive: true })
+  writeFileSync(join(folder, GUARD), encodeGuard('1'))
   return folder
 }
+
+/** Of a holder that nobody has heard of for long: one that has just been touched is waited for. */
+const GUARD = join('guards', 'deliver-append.1.json')
+const LONG_AGO = new Date(Date.now() - 3_600_000)
 
 function filesOf(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -105,6 +120,7 @@ test('a flipped byte of any file of a run costs at most its frame, whatever is d
         const flipped = Buffer.from(bytes)
         flipped[at]! ^= bits
         writeFileSync(join(damaged, name), flipped)
+        utimesSync(join(damaged, GUARD), LONG_AGO, LONG_AGO)
         const { step, value } = openRun(damaged).history('loss')
         assertPoints(
           Array.from(step, (one, index) => ({ step: one, value: value[index]! })),
