@@ -22,6 +22,7 @@ export class OpenRows {
   /** From #completeAt on: complete, and not taken yet. */
   readonly #complete: OpenRow[] = []
   #completeAt = 0
+  #completePoints = 0
   /** First point of each row that is not settled. */
   readonly #unsettled = new Map<number, number>()
   /** Rows that the cursor names and that have not been met again. */
@@ -39,13 +40,18 @@ export class OpenRows {
     return this.#complete.length - this.#completeAt
   }
 
+  /** Points of those. */
+  get completePoints(): number {
+    return this.#completePoints
+  }
+
   /** The oldest of them; there is one. */
   get next(): OpenRow {
     return this.#complete[this.#completeAt]!
   }
 
   takeNext(): void {
-    this.#completeAt++
+    this.#completePoints -= this.#complete[this.#completeAt++]!.count
     // While a long journal is read there is always one left: those that were taken must not stay until there is none.
     if (this.completeCount > 0 && this.#completeAt < Math.max(MAX_TAKEN, this.completeCount)) return
     this.#complete.splice(0, this.#completeAt)
@@ -119,6 +125,7 @@ export class OpenRows {
     if (row === undefined) return
     this.#open.delete(number)
     this.#complete.push(row)
+    this.#completePoints += row.count
   }
 }
 

@@ -33,6 +33,8 @@ export class RowBatcher implements Batcher, Shape {
   readonly #bounds: PointBounds
   readonly #rows: OpenRows
   readonly #columnsOf = new WeakMap<Item, RowColumns>()
+  /** As many fill a batch whatever their names: of wide rows `maxItems` would be more than the memory holds. */
+  readonly #maxPoints: number
   #ordinal = 0
   /** Filtered points, not handed out yet. */
   #passed: Item[] = []
@@ -42,6 +44,8 @@ export class RowBatcher implements Batcher, Shape {
     this.#entries = new EntryReader(options, this)
     this.#bounds = new PointBounds(options)
     this.#rows = new OpenRows(options.from)
+    const { maxBytes, pointBytes } = options.limits
+    this.#maxPoints = maxBytes / Math.max(1, pointBytes(0))
   }
 
   get isAtEnd(): boolean {
@@ -73,7 +77,9 @@ export class RowBatcher implements Batcher, Shape {
 
   cut(): Item[] {
     if (this.#passed.length > 0) return this.#passed.splice(0)
-    return this.#rows.completeCount >= this.#options.limits.maxItems ? this.#items() : []
+    const { completeCount, completePoints } = this.#rows
+    const isFull = completeCount >= this.#options.limits.maxItems || completePoints >= this.#maxPoints
+    return isFull ? this.#items() : []
   }
 
   /** What was complete before the record goes before it. */

@@ -73,6 +73,31 @@ describe(`batches, seed ${SEED}`, () => {
     assert.deepEqual(second.batcher.place([]), { seq: 52, back: 52 })
   })
 
+  test('wide rows are handed out as soon as they fill a batch: no more of the journal is read ahead', () => {
+    const journal = new MemoryJournal()
+    for (let row = 0; row < 100; row++)
+      journal.frame(
+        Array.from({ length: 20 }, (_, index) => [row, row, `s${index}`, index] as const),
+        [row],
+      )
+    const capabilities = { shape: 'rows', records: [] } as unknown as SinkCapabilities
+    const limits: SinkLimits = {
+      maxItems: 1000,
+      maxBytes: 500,
+      pointBytes: () => 10,
+      inFlight: 1,
+      lingerMs: 0,
+    }
+    const reader = journal.reader()
+    const batcher = new RowBatcher({ reader, limits, capabilities, from: { seq: 0, back: 0 } })
+    let points = 0
+    for (let items = batcher.next(false); items.length > 0; items = batcher.next(false)) {
+      points += items.reduce((sum, item) => sum + item.points!.batch.length, 0)
+      assert.ok(reader.seq - points <= 50, `${reader.seq - points} points are read ahead`)
+    }
+    assert.ok(points >= 1960, `${points} points without a flush`)
+  })
+
   test('W4 a row that no batch can hold is sent in parts that are committed together', () => {
     const journal = new MemoryJournal().frame(
       Array.from({ length: 7 }, (_, index) => [0, 0, `s${index}`, index] as const),
