@@ -27,11 +27,20 @@ export async function watchUntilSignal(command: WatchCommand): Promise<number> {
     if (!saidOf.has(message)) say(message)
     saidOf.add(message)
   }
+  let last: readonly string[] | undefined
   const list = () => {
-    if (named.length === 0) return allRuns(places)
-    const { folders, unfound } = namedRuns(named, places)
-    for (const one of unfound) unfoundSaid(one)
-    return folders
+    try {
+      if (named.length > 0) {
+        const { folders, unfound } = namedRuns(named, places)
+        for (const one of unfound) unfoundSaid(one)
+        last = folders
+      } else last = allRuns(places)
+    } catch (error) {
+      // a disk that fails for a moment does not end what has begun
+      if (last === undefined) throw error
+      unfoundSaid({ folder: places.dir, error })
+    }
+    return last
   }
   const where = named.length === 0 ? places.dir : named.join(' ')
   process.stderr.write(`watching ${plain(where)} every ${options.intervalMs / 1000} s; Ctrl-C ends it\n`)

@@ -7,7 +7,7 @@
  * none.
  */
 import { randomUUID } from 'node:crypto'
-import { fstatSync } from 'node:fs'
+import { fstatSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { crc32 } from 'node:zlib'
 import { ownIdentity, type ProcessIdentity } from './process-identity.ts'
@@ -34,6 +34,17 @@ export function encodeGuard(inode: string): Buffer {
   const head = `{"format":"${FORMAT}","version":${VERSION},"crc":"`
   const tail = `",${JSON.stringify(content).slice(1)}\n`
   return Buffer.from(`${head}${checksum(head, tail)}${tail}`)
+}
+
+/** What a disk cannot read is as good as damaged. */
+export function readGuard(fd: number): GuardContent | UnreadGuard {
+  let text: string
+  try {
+    text = readFileSync(fd, 'utf8')
+  } catch {
+    return 'damaged'
+  }
+  return decodeGuard(text)
 }
 
 export function decodeGuard(text: string): GuardContent | UnreadGuard {

@@ -1,9 +1,9 @@
 /** Who holds the guards of a run, without taking one: for listings, `doctor` and `prune`. Only reads. */
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { folderName } from './folder.ts'
 import { FOREIGN_DEAD_MS, type GuardName } from './guard.ts'
-import { decodeGuard, inodeOf } from './guard-file.ts'
+import { inodeOf, readGuard } from './guard-file.ts'
 import { livenessOf } from './process-identity.ts'
 
 export interface SeenGuard {
@@ -78,7 +78,7 @@ function look(name: string, path: string): SeenGuard | undefined {
   }
   try {
     const touchedAgoMs = Math.max(0, Date.now() - fstatSync(fd).mtimeMs)
-    const content = decodeGuard(readFileSync(fd, 'utf8'))
+    const content = readGuard(fd)
     if (typeof content === 'string') {
       const state = touchedAgoMs <= FOREIGN_DEAD_MS ? 'unreadable' : 'stale'
       return { name, path, state, touchedAgoMs }

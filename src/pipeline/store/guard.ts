@@ -35,7 +35,14 @@ import { monotonicNow } from '../../core/clock.ts'
 import { TraceletError } from '../../core/errors.ts'
 import type { DestinationName } from '../../core/types.ts'
 import { FILE_MODE, FOLDER_MODE, folderName } from './folder.ts'
-import { decodeGuard, encodeGuard, type GuardContent, inodeOf, type UnreadGuard } from './guard-file.ts'
+import {
+  decodeGuard,
+  encodeGuard,
+  type GuardContent,
+  inodeOf,
+  readGuard,
+  type UnreadGuard,
+} from './guard-file.ts'
 import { isOwnIdentity, livenessOf } from './process-identity.ts'
 
 /** How often a holder calls `touch()`. */
@@ -233,7 +240,7 @@ class GuardFamily {
         throw error
       }
       try {
-        const content = decodeGuard(readFileSync(fd, 'utf8'))
+        const content = readGuard(fd)
         if (content !== 'unwritten') return this.#isAlive(content, fd) ? content : undefined
       } finally {
         closeSync(fd)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -154,6 +154,24 @@ test('a backend that is away is told of once and tried again later; the end says
     told.map(({ destinations }) => destinations.identity.sent),
     Array.from({ length: 3 }, () => ({ points: POINTS_PER_RUN, records: RECORDS_PER_RUN })),
   )
+})
+
+test('a disk that cannot be read for a while is told of and does not end a watch', async (context) => {
+  const { root: above, server } = await setUp(context)
+  const root = join(above, 'root')
+  manyRuns(root, 1, { identity: server.url })
+  const watching = await startWatch(context, root)
+  await watching.until(/^run-00000 {2}identity 22 new$/)
+  renameSync(root, join(above, 'aside'))
+  symlinkSync(root, root)
+  await watching.until(/ELOOP/)
+  rmSync(root)
+  renameSync(join(above, 'aside'), root)
+  manyRuns(root, 2, { identity: server.url })
+  await watching.until(/^run-00001 {2}identity 22 new$/)
+  watching.child.kill('SIGINT')
+  await watching.ended
+  assert.equal(watching.err().match(/ELOOP/g)?.length, 1, watching.err())
 })
 
 test('a second signal ends a watch at once, as if nobody had listened', async (context) => {
