@@ -12,19 +12,25 @@ export interface RowPart {
 }
 
 const FIRST_POINTS = 1024
-/** As many as are under way at a time, about: they are larger than those of single points. */
-const MAX_FREE = 16
+/** Room for so many points is kept, of 36 bytes each: many small batches, or a few large ones. */
+const MAX_FREE_POINTS = 2 ** 19
 
 const free: RowColumns[] = []
+let freePoints = 0
 
 export function takeRowColumns(): RowColumns {
-  return free.pop() ?? new RowColumns()
+  const columns = free.pop()
+  if (columns === undefined) return new RowColumns()
+  freePoints -= columns.room
+  return columns
 }
 
 /** Nobody may look at them any more. */
 export function giveRowColumns(columns: RowColumns): void {
   columns.length = 0
-  if (free.length < MAX_FREE) free.push(columns)
+  if (freePoints + columns.room > MAX_FREE_POINTS) return
+  freePoints += columns.room
+  free.push(columns)
 }
 
 export class RowColumns {
@@ -34,6 +40,11 @@ export class RowColumns {
   time = new Float64Array(FIRST_POINTS)
   value = new Float64Array(FIRST_POINTS)
   seq = new Float64Array(FIRST_POINTS)
+
+  /** In points. */
+  get room(): number {
+    return this.seq.length
+  }
 
   /** Appends a row; of each series its last point, in the place of its first. */
   append(step: number, parts: readonly RowPart[]): void {
@@ -56,8 +67,8 @@ export class RowColumns {
   }
 
   #growPoints(length: number): void {
-    if (length <= this.value.length) return
-    const room = Math.max(length, this.value.length * 2)
+    if (length <= this.room) return
+    const room = Math.max(length, this.room * 2)
     const grown = (column: Float64Array): Float64Array<ArrayBuffer> => {
       const larger = new Float64Array(room)
       larger.set(column)

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { OpenRows } from '../../../src/pipeline/delivery/open-rows.ts'
-import { RowColumns } from '../../../src/pipeline/delivery/row-columns.ts'
+import { giveRowColumns, RowColumns, takeRowColumns } from '../../../src/pipeline/delivery/row-columns.ts'
 
 const ROWS_PER_FRAME = 5000
 
@@ -53,6 +53,21 @@ test('columns of rows grow and are right when they are used again', () => {
     assert.deepEqual([...columns.seq.subarray(0, 2)], [1510, 1511])
     assert.ok(columns.step.subarray(0, 1500).every((one) => one === step))
   }
+})
+
+test('columns that are given back are used again, large ones only a few', () => {
+  const wide = Uint32Array.from({ length: 2 ** 18 }, (_, at) => at)
+  const value = new Float64Array(wide.length)
+  const part = { seq: 0, series: wide, value, time: value, start: 0, end: wide.length }
+  const used = [1, 2, 3, 4].map(() => new RowColumns())
+  for (const columns of used) columns.append(0, [part])
+  for (const columns of used) giveRowColumns(columns)
+  const again = used.map(() => takeRowColumns())
+  assert.deepEqual(
+    again.map((columns) => used.includes(columns)),
+    [true, true, false, false],
+  )
+  assert.ok(again.every(({ length }) => length === 0))
 })
 
 /** A frame of complete rows of one point. */
