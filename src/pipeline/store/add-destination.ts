@@ -31,9 +31,7 @@ export function addDestination(
   const guard = takeGuard(folder, 'writer')
   try {
     const file = readRunFile(folder)
-    // By the clock of another machine the one before may be of tomorrow: it must not stay the latest.
-    const now = Math.max(Date.now(), ...file.destinations.map(({ usedAt }) => usedAt + 1))
-    const added = withDestinations(file, [described(file, folder, describe)], now)
+    const added = withDestinations(file, [described(file, folder, describe)], Date.now())
     // nobody has opened the run
     writeRunFile(folder, { ...added, openedAt: file.openedAt })
   } finally {

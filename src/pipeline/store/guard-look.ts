@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { folderName } from './folder.ts'
-import { FOREIGN_DEAD_MS, type GuardName } from './guard.ts'
+import { FOREIGN_DEAD_MS, type GuardName, UNWRITTEN_MS } from './guard.ts'
 import { inodeOf, readGuard } from './guard-file.ts'
 import { livenessOf } from './process-identity.ts'
 
@@ -80,7 +80,8 @@ function look(name: string, path: string): SeenGuard | undefined {
     const touchedAgoMs = Math.max(0, Date.now() - fstatSync(fd).mtimeMs)
     const content = readGuard(fd)
     if (typeof content === 'string') {
-      const state = touchedAgoMs <= FOREIGN_DEAD_MS ? 'unreadable' : 'stale'
+      const deadMs = content === 'unwritten' ? UNWRITTEN_MS : FOREIGN_DEAD_MS
+      const state = touchedAgoMs <= deadMs ? 'unreadable' : 'stale'
       return { name, path, state, touchedAgoMs }
     }
     const liveness = livenessOf(content)

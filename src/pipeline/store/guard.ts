@@ -49,7 +49,7 @@ import { isOwnIdentity, livenessOf } from './process-identity.ts'
 export const GUARD_TOUCH_MS = 10_000
 export const FOREIGN_DEAD_MS: number = 5 * 60_000
 /** A guard without content is being made: it gets this long before it counts as a crash's remains. */
-const UNWRITTEN_MS = 1000
+export const UNWRITTEN_MS = 1000
 /** A guard touched so far ahead of the present was touched before the clock was set back. */
 const FUTURE_MS = 60_000
 /** For people: what becomes of a guard of whose holder nothing is known. */

@@ -141,12 +141,14 @@ export function withDestinations(
   now: WallMs,
 ): RunFile {
   const merged = [...file.destinations]
+  // By the clock of another machine those before may be of tomorrow: they must not stay the latest.
+  const usedAt = Math.max(now, ...merged.map((known) => known.usedAt + 1))
   for (const destination of destinations) {
     const at = merged.findIndex(
       (known) => known.name === destination.name && known.address === destination.address,
     )
-    if (at < 0) merged.push({ ...destination, addedAt: now, usedAt: now })
-    else merged[at] = { ...destination, addedAt: merged[at]!.addedAt, usedAt: now }
+    if (at < 0) merged.push({ ...destination, addedAt: now, usedAt })
+    else merged[at] = { ...destination, addedAt: merged[at]!.addedAt, usedAt }
   }
   return { ...file, openedAt: now, destinations: merged }
 }

@@ -169,6 +169,8 @@ describe('guards', () => {
       mkdirSync(join(folder, 'guards'), { recursive: true })
       writeFileSync(join(folder, 'guards', 'writer.1.json'), remains)
       const since = performance.now()
+      age(join(folder, 'guards', 'writer.1.json'), 2)
+      assert.equal(readGuards(folder)[0]!.state, 'stale')
       takeGuard(folder, 'writer').release()
       assert.ok(performance.now() - since >= 950)
     }

@@ -208,5 +208,8 @@ describe('destinations of a run', () => {
     file = withDestinations(file, [MLFLOW], 30)
     assert.equal(file.destinations.length, 2)
     assert.equal(latestDestinations(file).get('mlflow')!.address, 'http://a 1')
+    // the clock was set back since
+    file = withDestinations(file, [{ ...MLFLOW, address: 'http://b 1' }], 15)
+    assert.equal(latestDestinations(file).get('mlflow')!.address, 'http://b 1')
   })
 })
