@@ -1,4 +1,6 @@
 /** Backends that know what they hold, each behind a proxy that fails as told. */
+import { createHash } from 'node:crypto'
+import { basename } from 'node:path'
 import type { RunId } from '../../src/core/types.ts'
 import { fakeModule } from '../pipeline/delivery/run-folder.ts'
 import { IdentityServer } from '../sinks/fakes/identity-server.ts'
@@ -26,6 +28,8 @@ export interface FaultyBackend {
   held(
     run: RunId,
   ): { readonly points: readonly HeldPoint[]; readonly outcome: string | undefined } | undefined
+  /** SHA-256 of each file of an artifact, by the last part of its path; undefined where it takes none. */
+  uploaded?(run: RunId): ReadonlyMap<string, string>
   /** What no correct sink does: lines with gaps or other content, oversize requests, silent losses. */
   crimes(): number
   /** As somebody does at the backend. */
@@ -51,6 +55,13 @@ async function faultyIdentity(): Promise<FaultyBackend> {
       const held = server.runs.get(run)
       return held && { points: [...held.points.values()].map(named), outcome: held.outcome }
     },
+    uploaded: (run) =>
+      new Map(
+        server
+          .storedUploads(run)
+          .flatMap(({ files }) => Object.entries(files))
+          .map(([path, digest]) => [basename(path), digest]),
+      ),
     crimes: () => server.oversize,
     deleteRun: (run) => void (server.runs.get(run)!.isGone = true),
     restoreRun: (run) => void (server.runs.get(run)!.isGone = false),
@@ -98,6 +109,13 @@ async function faultyMlflow(): Promise<FaultyBackend> {
       )
       return { points, outcome: held.status.toLowerCase() }
     },
+    uploaded: () =>
+      new Map(
+        [...fake.artifacts.files].map(([path, bytes]) => [
+          basename(path),
+          createHash('sha256').update(bytes).digest('hex'),
+        ]),
+      ),
     crimes: () => fake.oversizeBodies + fake.store.silentLosses,
     deleteRun: (run) => setStage(run, 'deleted'),
     restoreRun: (run) => setStage(run, 'active'),
