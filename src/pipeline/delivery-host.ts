@@ -16,18 +16,13 @@ import type { RunId } from '../core/types.ts'
 import type { DeliveryPoolOptions, DeliveryStart } from './delivery-pool.ts'
 import { Pulse } from './delivery-pulse.ts'
 import type { DeliveryOrder, DestinationSpec, FromDelivery, ToDelivery } from './messages.ts'
-import { workerEnvironment, workerUrl } from './worker-url.ts'
+import { WORKER_LIMITS, workerEnvironment, workerUrl } from './worker-url.ts'
 
 /** Deaths in a row, each within HEALTHY_MS of the one before. */
 const MAX_DEATHS = 5
 const HEALTHY_MS = 60_000
 /** Before the second replacement; doubles. The first comes as soon as the death is explained. */
 const FIRST_DELAY_MS = 500
-/**
- * What is delivered lives for a moment. V8 would let 48 MiB of it come together before it looks which of it is needed,
- * and seldom give it back; of old objects there may be as many as ever.
- */
-const YOUNG_MIB = 12
 /** The port closes before the error is told. */
 const EXPLAIN_MS = 20
 
@@ -94,7 +89,7 @@ export class DeliveryHost {
       // the default parks an idle worker in Atomics.wait and freezes its timers and connections
       atomics: 'disabled',
       idleTimeout: Infinity,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+      resourceLimits: WORKER_LIMITS,
       execArgv: [],
       env: workerEnvironment(),
     })

@@ -20,7 +20,7 @@ import { ring } from '../ring/doorbell.ts'
 import { laneId } from '../ring/lane-reader.ts'
 import { CONTROL, CONTROL_F64, createControl } from '../ring/layout.ts'
 import type { DrainStart, FromDrain, RunOrder, SeriesDefinition, ToDrain } from './messages.ts'
-import { workerEnvironment, workerUrl } from './worker-url.ts'
+import { WORKER_LIMITS, workerEnvironment, workerUrl } from './worker-url.ts'
 
 /** A heartbeat this old while somebody waits for the drain means that it is stuck; doubles with every restart … */
 const STUCK_MS = 500
@@ -139,6 +139,7 @@ export class DrainHost {
     const worker = new Worker(workerUrl('./drain-thread', import.meta.url), {
       workerData: start,
       transferList: [port2],
+      resourceLimits: WORKER_LIMITS,
       execArgv: [],
       env: workerEnvironment(),
       name: 'tracelet-drain',

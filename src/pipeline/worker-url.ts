@@ -22,3 +22,9 @@ export function workerUrl(name: string, from: string, format: 'module' | 'common
 export function workerEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, NODE_OPTIONS: '' }
 }
+
+/**
+ * For threads that points pass through, where what is young lives for a moment. V8 would let 48 MiB of it come together
+ * before it looks which of it is needed, and seldom give it back; of old objects there may be as many as ever.
+ */
+export const WORKER_LIMITS = { maxYoungGenerationSizeMb: 12 } as const
