@@ -10,15 +10,22 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { monotonicNow } from '../../core/clock.ts'
-import { CURSOR_WORDS, DESTINATION, DESTINATION_STATES, destinationCounters } from '../../core/counters.ts'
 import { type ErrorRecord, toErrorRecord } from '../../core/errors.ts'
 import type { Environment } from '../../core/options.ts'
-import type { DestinationName, DestinationStats, RunId, SettledCounts } from '../../core/types.ts'
-import { destinationStats } from '../destination-stats.ts'
+import type { DestinationName, RunId } from '../../core/types.ts'
 import type { FromDelivery } from '../messages.ts'
 import { applyRetention } from '../retention.ts'
 import { Desk } from './desk.ts'
 import { MAX_OPEN } from './slots.ts'
+import {
+  type Active,
+  isInTrouble,
+  type Job,
+  note,
+  progressOf,
+  type ReadDestinations,
+  readStats,
+} from './sync-active.ts'
 import {
   type DestinationOutcome,
   isSynced,
@@ -28,13 +35,13 @@ import {
 } from './sync-outcome.ts'
 import { planSync, type SyncPlan } from './sync-plan.ts'
 
+export type { ReadDestinations } from './sync-active.ts'
+
 /** As many as may be open at one account. */
 export const DEFAULT_PARALLEL: number = MAX_OPEN
 
 const GIVE_WAY_MS = 30_000
 const LOOK_MS = 1_000
-
-export type ReadDestinations = () => Readonly<Record<DestinationName, DestinationStats>>
 
 export interface SyncRunsOptions {
   /** Those to deliver to. Default: all that a run has been opened with, each at its latest address. */
@@ -81,30 +88,6 @@ export async function syncRuns(
   signal?.addEventListener('abort', () => void syncer.stop(graceMs!), { once: true })
   await syncer.idle()
   return [...new Set(folders)].flatMap((folder) => outcomes.get(folder) ?? [])
-}
-
-/** A run from when it is asked for to its outcome. */
-interface Job {
-  readonly folder: string
-  deadlineAt: number | undefined
-  readonly before: Map<string, SettledCounts>
-  hasDied: boolean
-  isDamageTold: boolean
-  /** Of its last try, if it has given way. */
-  outcome?: SyncedRun
-}
-
-/** A run that is open. */
-interface Active {
-  readonly job: Job
-  readonly plan: SyncPlan
-  readonly told: ReadonlyMap<DestinationName, DestinationOutcome>
-  readonly end: () => void
-  deadlineAt: number
-  givesWay: boolean
-  /** What it had got through at the last look, and since when. */
-  moved: number
-  movedAt: number
 }
 
 export class RunSyncer {
@@ -305,49 +288,6 @@ function attempt(work: () => void): void {
   } catch {
     // the run's outcome tells what is wrong with its folder
   }
-}
-
-function note(outcome: DestinationOutcome, message: Exclude<FromDelivery, { type: 'ready' }>): void {
-  if (message.type === 'url') outcome.url = message.url
-  else if (message.type === 'closed') {
-    outcome.isClosed = true
-    outcome.isComplete = message.complete
-    outcome.reason = message.reason
-  } else if (message.severity === 'failing' || message.severity === 'blocked')
-    outcome.code = message.issue.code
-  else if (message.severity === 'recovered') outcome.code = undefined
-}
-
-function readStats({ plan, told }: Active): Readonly<Record<DestinationName, DestinationStats>> {
-  return Object.fromEntries(
-    plan.specs.map(({ name, index }) => {
-      const { url = '', reason = '' } = told.get(name) ?? {}
-      return [name, destinationStats(plan.counters, index, { url, reason })]
-    }),
-  )
-}
-
-/** Grows with everything that gets through. */
-function progressOf({ owing, counters }: SyncPlan): number {
-  let sum = 0
-  for (const { index } of owing) {
-    const block = destinationCounters(counters, index)
-    for (const half of [0, CURSOR_WORDS]) {
-      for (const word of ['delivered', 'recordsDelivered', 'filtered', 'bytesSent', 'filesSent'] as const)
-        sum += block[half + DESTINATION[word]]!
-    }
-  }
-  return sum
-}
-
-/** Whether all that is left of it waits for backends that do not answer as they should. */
-function isInTrouble({ plan, told }: Active): boolean {
-  const retrying = DESTINATION_STATES.indexOf('retrying')
-  return plan.owing.every(({ name, index }) => {
-    const block = destinationCounters(plan.counters, index)
-    const isRetrying = [0, CURSOR_WORDS].some((half) => block[half + DESTINATION.state] === retrying)
-    return told.get(name)!.isClosed || isRetrying
-  })
 }
 
 function withResolvers(): { promise: Promise<void>; resolve: () => void } {
