@@ -124,7 +124,9 @@ export class Ledger {
     const routes = this.#routes ?? []
     const last = routes.at(-1)
     if (isSame(last ?? { from: 0 }, { from: last?.from ?? 0, ...routing })) return routes
-    this.#routes = [...routes, { from: Math.max(from(), last?.from ?? 0), ...routing }]
+    const start = Math.max(from(), last?.from ?? 0)
+    // what nothing went by need not be kept
+    this.#routes = [...routes.filter((route) => route.from < start), { from: start, ...routing }]
     this.#isDirty = true
     return this.#routes
   }

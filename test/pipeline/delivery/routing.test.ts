@@ -221,6 +221,21 @@ describe(`routing, seed ${SEED}`, () => {
     assertLaw(third, journal)
   })
 
+  test('options that were changed again before anything went by them are not kept', async () => {
+    const journal = new MemoryJournal().scalars('a', 10)
+    let cursor: Cursor | undefined
+    for (const everyN of [2, 3, 4, 5]) {
+      const stage = new Stage(journal, { live: true, options: { everyN }, ...(cursor && { cursor }) })
+      await stage.play(() => stage.saved.at(-1)?.seq === 10)
+      await stage.abandon()
+      cursor = stage.cursor
+    }
+    assert.deepEqual(cursor?.routes, [
+      { from: 0, everyN: 2 },
+      { from: 10, everyN: 5 },
+    ])
+  })
+
   test('without options nothing is written down of them', async () => {
     const stage = new Stage(new MemoryJournal().scalars('loss', 5), {})
     await stage.finish()
