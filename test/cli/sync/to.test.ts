@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { startLogging } from '../../../src/index.ts'
+import { type Resume, startLogging } from '../../../src/index.ts'
 import { takeGuard } from '../../../src/pipeline/store/guard.ts'
 import { readRunFile } from '../../../src/pipeline/store/run-file.ts'
 import { manyRuns, POINTS_PER_RUN } from '../../pipeline/delivery/many-runs.ts'
@@ -57,6 +57,39 @@ test('--to sends the whole history of an old run to a new destination, once, and
   assert.deepEqual(fake.requests, requests)
   const plain = await tracelet(root, 'sync', 'old')
   assert.match(plain.stdout, /^ +mlflow:team +300 +0 +300 /m)
+})
+
+test('--to a backend that keeps first values sends what counts of a run that has gone back, not what it superseded', async (context) => {
+  const root = newRoot(context)
+  const fake = await FakeMlflow.start()
+  context.after(() => fake.stop())
+  const log = async (resume: Resume | undefined, steps: number, value: number) => {
+    const from = typeof resume === 'object' ? resume.fromStep! : 0
+    const run = startLogging({ dir: root, backend: 'local', ...(resume ? { resume } : { runId: 'back' }) })
+    for (let step = from; step < steps; step++) run.log({ loss: value }, { step })
+    await run.finish()
+  }
+  await log(undefined, 30, 1)
+  await log({ runId: 'back', fromStep: 20 }, 40, 2)
+  await log({ runId: 'back', fromStep: 10 }, 15, 3)
+  const words = ['sync', 'back', '--to', 'mlflow', '--to-option', `uri=${fake.uri}`, '--json']
+  const sent = await tracelet(root, ...words)
+  assert.equal(sent.code, 0, sent.stderr)
+  assert.match(sent.stderr, /went back to step 10 before anything of it was sent to MLflow/)
+  const { delivered, filtered } = JSON.parse(sent.stdout).runs[0].destinations.mlflow
+  assert.deepEqual([delivered, filtered], [15, 40])
+  const { step, value } = [...fake.store.runs.values()][0]!.metrics.get('loss')!
+  const order = Array.from(step, (_, at) => at).sort((a, b) => step[a]! - step[b]!)
+  assert.deepEqual(
+    order.map((at) => [step[at], value[at]]),
+    Array.from({ length: 15 }, (_, at) => [at, at < 10 ? 1 : 3]),
+  )
+  // from now on what is there stays
+  await log({ runId: 'back', fromStep: 12 }, 17, 4)
+  const again = await tracelet(root, 'sync', 'back', '--json')
+  assert.equal(again.code, 0, again.stderr)
+  const after = JSON.parse(again.stdout).runs[0].destinations.mlflow
+  assert.deepEqual([after.sent.points, after.delivered, after.filtered], [2, 17, 43])
 })
 
 test('--to another address under the same name begins there anew, and back at the first one nothing is sent', async (context) => {
