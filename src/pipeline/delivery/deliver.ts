@@ -337,7 +337,8 @@ export class Delivery {
   #giveUp(why: string): number {
     this.#calls.abort(why)
     const { reason } = this.#trouble
-    void this.#close(reason === '' ? why : `${why}; ${reason}`)
+    // a call that was aborted for it may have said so
+    void this.#close(reason === '' || reason.startsWith(why) ? reason || why : `${why}; ${reason}`)
     return Infinity
   }
 
