@@ -12,13 +12,15 @@ interface Span {
 }
 
 export class FrameOrder {
-  /** Only of a segment whose numbers go back somewhere. */
-  readonly #spans: readonly Span[] = []
+  /** Those that come after a frame of higher numbers: no other can be missed where a frame of higher numbers stands. */
+  readonly #displaced: Span[] = []
+  /** The lowest number of each of them and those after it. */
+  readonly #lowest: number[] = []
+  /** Those before it are passed, or hold nothing new. */
+  #next = 0
 
   /** Reads all headers of the segment up to `end`. */
   constructor(file: SegmentFile, end: number) {
-    const spans: Span[] = []
-    let isAscending = true
     let highest = 0
     // of a segment that was removed under its reader, what stands where is not known any more
     const scanned = unlessRemoved(() => new SegmentFile('', file.number, file.path))
@@ -30,20 +32,33 @@ export class FrameOrder {
         const next = nextFrame(at, header)
         const { firstSeq: from, count } = header
         if (next <= end) {
-          if (from < highest) isAscending = false
+          if (from < highest && count > 0) this.#displaced.push({ at, from, to: from + count })
           highest = Math.max(highest, from)
-          if (count > 0) spans.push({ at, from, to: from + count })
         }
         at = next < end && scanned.header(next) !== undefined ? next : scanned.search(at + 1, end)
       }
     } finally {
       scanned?.close()
     }
-    this.#spans = isAscending ? [] : spans
+    let lowest = Infinity
+    for (let i = this.#displaced.length - 1; i >= 0; i--) {
+      lowest = Math.min(lowest, this.#displaced[i]!.from)
+      this.#lowest[i] = lowest
+    }
   }
 
-  /** Whether numbers from `seq` on that are lower than the frame's own come after it. */
+  /**
+   * Whether numbers from `seq` on that are lower than the frame's own come after it. To be asked in the order of the
+   * reading: neither `at` nor `seq` goes back.
+   */
   isEarly(at: number, header: FrameHeader, seq: number): boolean {
-    return this.#spans.some((span) => span.at > at && span.to > seq && span.from < header.firstSeq)
+    const spans = this.#displaced
+    const isPassed = (span: Span) => span.at <= at || span.to <= seq
+    while (this.#next < spans.length && isPassed(spans[this.#next]!)) this.#next++
+    for (let i = this.#next; i < spans.length && this.#lowest[i]! < header.firstSeq; i++) {
+      const span = spans[i]!
+      if (!isPassed(span) && span.from < header.firstSeq) return true
+    }
+    return false
   }
 }
