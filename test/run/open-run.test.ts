@@ -29,8 +29,10 @@ const PNG = Buffer.from(
 )
 
 function newRun(context: TestContext): Run {
-  const run = startLogging({ dir: temporaryFolder(context), backend: 'local' })
-  context.after(() => run.finish())
+  let run: Run | undefined
+  // ahead of the end of its folder
+  context.after(() => run?.finish())
+  run = startLogging({ dir: temporaryFolder(context), backend: 'local' })
   return run
 }
 

@@ -35,7 +35,8 @@ export interface RunningProgram {
 /** A temporary folder that goes with the test. */
 export function temporaryFolder(test: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'tracelet-'))
-  test.after(() => rmSync(folder, { recursive: true, force: true }))
+  // a run that has not ended may write into it meanwhile
+  test.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
   return folder
 }
 
