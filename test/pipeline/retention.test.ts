@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Cursor } from '../../src/core/types.ts'
+import { syncRun } from '../../src/pipeline/delivery/sync-run.ts'
 import { segmentName } from '../../src/pipeline/journal/format.ts'
 import { openJournal } from '../../src/pipeline/journal/reader.ts'
 import { listSegments } from '../../src/pipeline/journal/segment-file.ts'
@@ -188,6 +189,32 @@ test('a segment that is full is ended ahead of the next commit, once, and can be
   scribe.points(points).commit()
   scribe.writer.close()
   assert.equal(readBack(folder).end, scribe.items.length)
+})
+
+test('a sync leaves what it delivered to nobody', async (t) => {
+  const files = temporaryFolder(t)
+  const { folder, scribe, grow } = smallRun(t, [
+    {
+      name: 'append',
+      kind: 'append',
+      module: fakeModule('append'),
+      options: { folder: files },
+      address: '',
+      addedAt: 1,
+      usedAt: 1,
+    },
+  ])
+  grow(5)
+  scribe.record({ kind: 'state', state: 'finished', time: 5 }).commit()
+  scribe.writer.close()
+  const first = await syncRun(folder, { deadlineMs: 60_000, environment: {} })
+  assert.ok(first.destinations.append!.complete)
+  // what the cursor's copy of before would need may stay until the next
+  await syncRun(folder, { deadlineMs: 60_000, environment: {} })
+  assert.ok(listSegments(folder)[0]! > 1, `${listSegments(folder)}`)
+  const again = await syncRun(folder, { deadlineMs: 60_000, environment: {} })
+  const { delivered, rejected, pending } = again.destinations.append!
+  assert.deepEqual([delivered, rejected, pending], [again.journaled, 0, 0])
 })
 
 test('a run that is to keep everything keeps it', (t) => {

@@ -349,6 +349,8 @@ export class Delivery {
     // A sink that heeds its signal answers at once, and its answer counts.
     if (this.#calls.size > 0) await within(this.#calls.settled(), leftMs() / 2)
     if (this.#ledger?.isDirty && this.#sender !== undefined) this.#save(this.#site.now())
+    // nothing may be saved here again: retention would keep what only the copy needs for ever
+    if (this.#ledger?.isCopyBehind && this.#sender !== undefined) this.#save(this.#site.now())
     this.#sender?.seal()
     this.#cargo.rest()
     await closeSink(this.#sink, leftMs() / 2)

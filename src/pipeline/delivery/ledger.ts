@@ -32,7 +32,6 @@ export class Ledger {
   #thinned: readonly ThinnedStretch[]
   #isOnDisk: boolean
   #isDirty = false
-  /** Whether the copy beside the cursor's file holds what was saved before. */
   #isCopyBehind = false
   #savedAt = -Infinity
 
@@ -83,6 +82,11 @@ export class Ledger {
   get saveAt(): number {
     if (this.#isDirty) return this.#savedAt + SAVE_EVERY_MS
     return this.#isCopyBehind ? this.#savedAt + LEVEL_AFTER_MS : Infinity
+  }
+
+  /** Whether the copy beside the cursor's file holds what was saved before. */
+  get isCopyBehind(): boolean {
+    return this.#isCopyBehind
   }
 
   /** Whether every sequence number below the cursor is settled once; row sinks settle some ahead of it. */
