@@ -179,6 +179,8 @@ export interface StageOptions {
   /** The run's folder, where blobs lie. */
   readonly folder?: string
   readonly live?: boolean
+  /** The destination was there when the run began: no rewind was ahead of it. */
+  readonly isThereFromStart?: boolean
   /** Those of every destination. */
   readonly options?: Partial<DestinationOptions>
   readonly account?: Account
@@ -328,7 +330,8 @@ export class Stage {
       site: rowsSite,
       openReader: (from) => this.#limited(journal.reader(from)),
       onElsewhere: () => this.#wakeUploads(),
-      rewindsAhead: () => readRewinds(this.#limited(journal.recordsReader(0))),
+      rewindsAhead: () =>
+        options.isThereFromStart ? [] : readRewinds(this.#limited(journal.recordsReader(0))),
       uploadsSeq: () => (this.savedUploads.at(-1) ?? options.uploadsCursor)?.seq ?? 0,
     })
     this.delivery = new Delivery(rowsSite, rowsCargo)

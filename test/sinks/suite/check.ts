@@ -29,7 +29,7 @@ export function play(
 ) {
   const real = { definition: bench.harness.definition, options: bench.options, run }
   const cursors = { ...(cursor && { cursor }), ...(uploadsCursor && { uploadsCursor }) }
-  return { run, stage: new Stage(journal, { real, ...cursors }) }
+  return { run, stage: new Stage(journal, { real, isThereFromStart: true, ...cursors }) }
 }
 
 export function range(count: number): number[] {
