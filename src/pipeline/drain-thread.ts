@@ -198,8 +198,7 @@ class DrainThread {
       const finished = () => this.#post({ type: 'finished', number: order.number })
       // of what the last cursors have passed meanwhile, only the last segment stays
       const isRemoving =
-        order.retention === 'delivered' &&
-        this.#syncer.removeDelivered(order.run.folder, WHOLE_RUN, finished)
+        order.retention === 'delivered' && this.#syncer.removeDelivered(order.run.folder, WHOLE_RUN, finished)
       if (!isRemoving) finished()
     }
   }
