@@ -33,8 +33,6 @@ export interface RunPlan {
   readonly offline: readonly string[]
   /** Wall ms of this start; the run's own is that of its first. */
   readonly startedAt: number
-  /** The run goes back to this step first. */
-  readonly fromStep: number | undefined
   /** Of steps that are not given. */
   readonly firstStep: number
   readonly onFinished: () => void
@@ -62,7 +60,7 @@ export class Run extends RunLogger implements AsyncDisposable {
     const counters = createCounters(order.destinations.length)
     const report = (issue: ErrorRecord, key?: string) => plan.issues.report(issue, key)
     const { writer, takeSeries } = engine.lane
-    const { firstStep, fromStep, startedAt } = plan
+    const { firstStep, startedAt } = plan
     const producer = new RunProducer(writer, order.number, counters, takeSeries, report, firstStep)
     const { number, durability } = order
     const home = { number, folder: order.run.folder, durability, counters }
@@ -83,8 +81,6 @@ export class Run extends RunLogger implements AsyncDisposable {
       issues: plan.issues,
       onMessage: (message) => this.#receive(message),
     })
-    // first, since backends that remove what is superseded may remove what was said of the run meanwhile
-    if (fromStep !== undefined) this.record({ kind: 'rewind', fromStep, time: startedAt })
     this.record({ kind: 'state', state: 'running', time: startedAt })
   }
 

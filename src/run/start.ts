@@ -5,6 +5,7 @@ import { type ErrorRecord, TraceletError } from '../core/errors.ts'
 import { type GivenOptions, resolveOptions } from '../core/options.ts'
 import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
 import type { DestinationSpec } from '../pipeline/messages.ts'
+import { appendRecord } from '../pipeline/store/append-record.ts'
 import { createRunFolder, isRunFolder, newRunId, runFolder } from '../pipeline/store/folder.ts'
 import { takeGuard } from '../pipeline/store/guard.ts'
 import { readRunFile } from '../pipeline/store/run-file.ts'
@@ -50,9 +51,6 @@ export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'pa
 /** Where nothing is to be sent yet: what is journaled has arrived. */
 const JOURNAL_ONLY: DestinationSpec = { name: 'local', index: 0, kind: 'local', options: {} }
 
-/** Longest wait for the record of a rewind to be journaled. */
-const START_FLUSH_MS = 2000
-
 let engine: Engine | undefined
 /** Runs of this thread that are not finished, in the order they were started. */
 const runs = new Set<Run>()
@@ -96,12 +94,11 @@ export function startLogging(options: StartOptions = {}): Run {
     const isOffline = resolved.mode === 'offline'
     engine ??= new Engine(resolved)
     const issues = onIssue ? new Issues(onIssue) : engine.issues
-    const fromStep = wanted?.fromStep
     const { info, firstStep, damage } = claimFolder(
       root,
       identity,
       destinations,
-      fromStep,
+      wanted?.fromStep,
       resolved.retention,
     )
     started = new Run(
@@ -121,14 +118,11 @@ export function startLogging(options: StartOptions = {}): Run {
         issues,
         offline: isOffline ? destinations.filter((one) => !isInJournal(one)).map(({ name }) => name) : [],
         startedAt: identity.createdAt,
-        fromStep,
         firstStep,
         onFinished,
       },
     )
     for (const issue of damage) issues.report({ ...issue, severity: 'notice' }, `${id} ${issue.message}`)
-    // ahead of what other threads may log from now on
-    if (fromStep !== undefined) engine.flushSync(START_FLUSH_MS)
     watchProcessEnd(runs, resolved.signals)
   }
   runs.add(started)
@@ -178,11 +172,14 @@ function claimFolder(
     const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
     const damage: ErrorRecord[] = []
     if (isKnown) readRunFile(folder, (issue) => damage.push(issue))
-    return onDisk(folder, () => ({
-      damage,
-      firstStep: isKnown ? firstStepOf(folder, fromStep) : (fromStep ?? 0),
-      info: describeRun(run, toDescribe, retention),
-    }))
+    return onDisk(folder, () => {
+      const firstStep = isKnown ? firstStepOf(folder, fromStep) : 0
+      const info = describeRun(run, toDescribe, retention)
+      // now: ahead of what any thread may log, and of the opening of a backend that is new to the run
+      if (fromStep !== undefined)
+        appendRecord(folder, run.id, { kind: 'rewind', fromStep, time: run.createdAt })
+      return { damage, firstStep, info }
+    })
   } catch (error) {
     guard.release()
     throw error

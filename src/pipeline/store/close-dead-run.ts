@@ -2,19 +2,15 @@
  * Ends a run whose process died without saying so: `killed`, at the time of the last thing it logged. It is said in
  * the journal, as the run itself would have, so every destination hears of it with the next delivery.
  */
-import { randomUUID } from 'node:crypto'
-import { closeSync, fdatasyncSync } from 'node:fs'
 import { TraceletError } from '../../core/errors.ts'
 import type { RunOutcome, WallMs } from '../../core/types.ts'
 import { openJournal, openRecords } from '../journal/reader.ts'
 import { listSegments } from '../journal/segment-file.ts'
 import { readTail } from '../journal/tail.ts'
-import { JournalWriter, type JournalWriterOptions } from '../journal/writer.ts'
-import { settledFloor } from './cursor.ts'
+import { appendRecord } from './append-record.ts'
 import { type Guard, takeGuard } from './guard.ts'
 import { isCopyOfLive, isHeld } from './guard-look.ts'
 import { readRunFile, writeRunFile } from './run-file.ts'
-import { syncFolder } from './sync-folder.ts'
 
 /**
  * 'closed': it was dead and is closed now. 'ended': it had ended already. 'alive': a process writes it, here or
@@ -62,33 +58,8 @@ function takeIfDead(folder: string): Guard | undefined {
 
 function appendKilled(folder: string, time: WallMs): void {
   const file = readRunFile(folder)
-  const writer = JournalWriter.open({
-    folder,
-    runId: file.run.id,
-    nonce: randomUUID(),
-    session: 'process',
-    floor: settledFloor(folder),
-    syncer: SYNCED_AT_THE_END,
-  })
-  try {
-    writer.stageRecord({ kind: 'state', state: 'killed', time })
-  } finally {
-    writer.close()
-  }
-  syncFolder(folder)
+  appendRecord(folder, file.run.id, { kind: 'state', state: 'killed', time })
   writeRunFile(folder, { ...file, state: 'killed' })
-}
-
-const SYNCED_AT_THE_END: NonNullable<JournalWriterOptions['syncer']> = {
-  dirty: () => {},
-  dirtyFolder: () => {},
-  closeAfterSync: (fd) => {
-    try {
-      fdatasyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-  },
 }
 
 /** The last state that the run said, and when it said anything last: not before that state, not after now. */
