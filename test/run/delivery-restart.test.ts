@@ -19,7 +19,11 @@ function deadlyModule(folder: string, deaths: number, how: string): { module: st
 import fake from ${JSON.stringify(fakeModule('identity'))}
 const dead = () => (existsSync(${JSON.stringify(count)}) ? readFileSync(${JSON.stringify(count)}).length : 0)
 let writes = 0
+let isDying = false
+// once a thread, though several writes may be under way
 function die() {
+  if (isDying) return
+  isDying = true
   appendFileSync(${JSON.stringify(count)}, 'x')
   ${how}
 }
