@@ -60,9 +60,8 @@ describe('Descriptors', () => {
 
   it('are closed while dirty when all are: their files are synced by name, and none is forgotten', () => {
     const names = ['a', 'b', 'c', 'd', 'e']
-    const fds = names.map((name) => append(name, 'x'))
+    for (const name of names) append(name, 'x')
     assert.equal(descriptors.size, 3)
-    assert.equal(new Set(fds).size, 3)
     for (const name of names) assert.notEqual(descriptors.unsyncedSince(path(name)), 0, name)
     append('a', 'yz')
     const reports = syncer.drain(10_000)
