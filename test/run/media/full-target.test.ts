@@ -48,7 +48,7 @@ test('no room for files: scalars go on, it is told once, and the files follow wh
   assert.equal(issues.length, 1)
   assert.deepEqual(
     [issues[0]!.code, issues[0]!.severity, issues[0]!.destination],
-    ['ERR_UNREACHABLE', 'warning', 'mlflow'],
+    ['ERR_SERVER', 'warning', 'mlflow'],
   )
 
   fake.isFull = false
