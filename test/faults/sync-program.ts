@@ -4,7 +4,7 @@
  */
 import { writeSync } from 'node:fs'
 import { TraceletError } from '../../src/core/errors.ts'
-import { syncRun } from '../../src/pipeline/delivery/sync-run.ts'
+import { syncRun } from '../pipeline/delivery/sync-run.ts'
 
 writeSync(1, 'syncing\n')
 try {

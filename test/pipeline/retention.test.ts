@@ -12,7 +12,6 @@ import {
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Cursor } from '../../src/core/types.ts'
-import { syncRun } from '../../src/pipeline/delivery/sync-run.ts'
 import { segmentName } from '../../src/pipeline/journal/format.ts'
 import { openJournal } from '../../src/pipeline/journal/reader.ts'
 import { listSegments } from '../../src/pipeline/journal/segment-file.ts'
@@ -22,6 +21,7 @@ import { closeDeadRun } from '../../src/pipeline/store/close-dead-run.ts'
 import { CursorStore } from '../../src/pipeline/store/cursor.ts'
 import { type RunDestination, writeRunFile } from '../../src/pipeline/store/run-file.ts'
 import { fakeModule } from './delivery/run-folder.ts'
+import { syncRun } from './delivery/sync-run.ts'
 import { readBack, Scribe, temporaryFolder } from './journal/scribe.ts'
 
 const SEGMENT_BYTES = 300

@@ -14,7 +14,6 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { openRun, startLogging } from '../../../src/index.ts'
-import { syncRun } from '../../../src/pipeline/delivery/sync-run.ts'
 import { segmentName } from '../../../src/pipeline/journal/format.ts'
 import { listSegments } from '../../../src/pipeline/journal/segment-file.ts'
 import { closeDeadRun } from '../../../src/pipeline/store/close-dead-run.ts'
@@ -22,6 +21,7 @@ import { takeGuard } from '../../../src/pipeline/store/guard.ts'
 import { readRunFile } from '../../../src/pipeline/store/run-file.ts'
 import { readJournal } from '../../run/journaled.ts'
 import { type RunningProgram, startProgram, temporaryFolder } from '../../run/program.ts'
+import { syncRun } from '../delivery/sync-run.ts'
 
 /** A program that has logged and flushed and lives on. */
 async function startTrainer(root: string): Promise<{ folder: string; program: RunningProgram }> {

@@ -1,8 +1,12 @@
-/** Delivers what one run at rest still owes its destinations. */
-import { isSynced, type SyncedRun } from './sync-outcome.ts'
-import { type ReadDestinations, RunSyncer, type SyncRunsOptions } from './sync-runs.ts'
+/** The sync of one run: what goes wrong with it is thrown. */
+import { isSynced, type SyncedRun } from '../../../src/pipeline/delivery/sync-outcome.ts'
+import {
+  type ReadDestinations,
+  RunSyncer,
+  type SyncRunsOptions,
+} from '../../../src/pipeline/delivery/sync-runs.ts'
 
-export type { SyncedDestination, SyncedRun } from './sync-outcome.ts'
+export type { SyncedDestination, SyncedRun } from '../../../src/pipeline/delivery/sync-outcome.ts'
 
 export interface SyncOptions extends Omit<SyncRunsOptions, 'onStart' | 'onEnd' | 'parallel'> {
   /** Given, before anything is sent, what reads the sums while they change. */
