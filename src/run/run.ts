@@ -165,7 +165,8 @@ export class Run extends RunLogger implements AsyncDisposable {
     const all = [...runs].filter((run) => #engine in run)
     const engines = new Set(all.map((run) => run.#engine))
     const flush = () => {
-      for (const engine of engines) engine.flushSync(Math.max(0, deadlineAt - monotonicNow()))
+      // what is parked may have taken all the time, and the end must be said nevertheless
+      for (const engine of engines) engine.flushSync(Math.max(FINISH_GRACE_MS, deadlineAt - monotonicNow()))
     }
     const parking = all.filter((run) => run.#parked.any)
     for (const run of parking) {
