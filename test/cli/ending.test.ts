@@ -50,6 +50,15 @@ async function pendingRun(root: string, uri: string): Promise<void> {
   await run.finish('finished', { deadlineMs: 0 })
 }
 
+async function waitingSync(context: TestContext) {
+  const root = temporaryFolder(context)
+  await pendingRun(root, await silentServer(context))
+  const sync = start(context, root, {}, 'sync', 'left')
+  await sync.said('delivering')
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  return sync
+}
+
 async function waitingPipe(context: TestContext) {
   const root = temporaryFolder(context)
   const uri = await silentServer(context)
@@ -77,11 +86,7 @@ for (const [name, code] of [
   })
 
   test(`sync, waiting for a dead backend: ${name} is heard and said, the second ends it at once`, async (context) => {
-    const root = temporaryFolder(context)
-    await pendingRun(root, await silentServer(context))
-    const sync = start(context, root, {}, 'sync', 'left')
-    await sync.said('delivering')
-    await new Promise((resolve) => setTimeout(resolve, 1500))
+    const sync = await waitingSync(context)
     sync.child.kill(name)
     await sync.said('again: at once')
     await new Promise((resolve) => setTimeout(resolve, 300))
@@ -92,11 +97,7 @@ for (const [name, code] of [
   })
 
   test(`sync, waiting for a dead backend: one ${name} ends it well, with the table`, async (context) => {
-    const root = temporaryFolder(context)
-    await pendingRun(root, await silentServer(context))
-    const sync = start(context, root, {}, 'sync', 'left')
-    await sync.said('delivering')
-    await new Promise((resolve) => setTimeout(resolve, 1500))
+    const sync = await waitingSync(context)
     sync.child.kill(name)
     assert.deepEqual(await sync.ended, { code, signal: null }, sync.output())
     assert.match(sync.output(), /mlflow/)

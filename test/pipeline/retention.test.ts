@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Cursor } from '../../src/core/types.ts'
+import { emptySums } from '../../src/pipeline/delivery/item.ts'
 import { segmentName } from '../../src/pipeline/journal/format.ts'
 import { openJournal } from '../../src/pipeline/journal/reader.ts'
 import { listSegments } from '../../src/pipeline/journal/segment-file.ts'
@@ -25,18 +26,6 @@ import { syncRun } from './delivery/sync-run.ts'
 import { readBack, Scribe, temporaryFolder } from './journal/scribe.ts'
 
 const SEGMENT_BYTES = 300
-const SETTLED = {
-  delivered: 0,
-  superseded: 0,
-  filtered: 0,
-  rejected: 0,
-  corrupt: 0,
-  recordsDelivered: 0,
-  recordsFiltered: 0,
-  recordsRejected: 0,
-  recordsCorrupt: 0,
-  elsewhere: 0,
-}
 const MLFLOW = { name: 'mlflow', kind: 'mlflow', options: {}, address: 'a', addedAt: 1, usedAt: 1 }
 
 interface Small {
@@ -63,7 +52,7 @@ function smallRun(t: TestContext, destinations: readonly RunDestination[] = [MLF
   const settle: Small['settle'] = (seq, cursor = {}, address = 'a') => {
     const store = new CursorStore(folder, destinations[0]!.name, () => {})
     store.load(address)
-    const saved = { seq, back: seq, settled: { ...SETTLED, delivered: seq }, state: undefined, ...cursor }
+    const saved = { seq, back: seq, settled: { ...emptySums(), delivered: seq }, state: undefined, ...cursor }
     for (let copy = 0; copy < 2; copy++) store.save(saved)
   }
   const grow: Small['grow'] = (segments) => {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { manyRuns, POINTS_PER_RUN } from '../../pipeline/delivery/many-runs.ts'
 import { Random, SEED } from '../../random.ts'
+import { temporaryFolder } from '../../run/program.ts'
 import { appendFile } from '../../sinks/fakes/append-sink.ts'
 import { IdentityServer } from '../../sinks/fakes/identity-server.ts'
 import { OffsetServer } from '../../sinks/fakes/offset-server.ts'
@@ -17,15 +17,7 @@ const KILLS = 4
 
 test(`a sync of many runs that is killed again and again leaves each backend with everything once (seed ${SEED})`, async (context) => {
   const random = new Random()
-  const root = mkdtempSync(join(tmpdir(), 'tracelet-sync-kill-'))
-  const [identity, offset] = await Promise.all([IdentityServer.start(), OffsetServer.start()])
-  context.after(async () => {
-    await Promise.all([identity.stop(), offset.stop()])
-    rmSync(root, { recursive: true, force: true })
-  })
-  const files = join(root, 'files')
-  const runs = join(root, 'runs')
-  const folders = manyRuns(runs, RUNS, { identity: identity.url, offset: offset.url, append: files })
+  const { runs, folders, identity, offset, files } = await pendingRuns(context, RUNS)
   let requests = 0
   for (let kill = 0; kill < KILLS; kill++) {
     const [node, ...args] = cliCommand('sync', '--all', '--parallel', '16')
@@ -51,15 +43,7 @@ test(`a sync of many runs that is killed again and again leaves each backend wit
 })
 
 test("two syncs of the same runs at the same time do not get in each other's way", async (context) => {
-  const root = mkdtempSync(join(tmpdir(), 'tracelet-sync-two-'))
-  const [identity, offset] = await Promise.all([IdentityServer.start(), OffsetServer.start()])
-  context.after(async () => {
-    await Promise.all([identity.stop(), offset.stop()])
-    rmSync(root, { recursive: true, force: true })
-  })
-  const files = join(root, 'files')
-  const runs = join(root, 'runs')
-  const folders = manyRuns(runs, 30, { identity: identity.url, offset: offset.url, append: files })
+  const { runs, folders, identity, offset, files } = await pendingRuns(context, 30)
   const results = await Promise.all([0, 1].map(() => tracelet(runs, 'sync', '--all', '--json')))
   const sent = results.map(({ code, stdout }) => {
     const { runs: outcomes, totals } = JSON.parse(stdout)
@@ -78,6 +62,17 @@ test("two syncs of the same runs at the same time do not get in each other's way
   assert.match(last.stdout, /^0 new: everything is delivered$/m)
   assertOnce(folders, identity, offset, files)
 })
+
+/** Runs at rest that owe all strict fakes everything. */
+async function pendingRuns(context: TestContext, count: number) {
+  const root = temporaryFolder(context)
+  const [identity, offset] = await Promise.all([IdentityServer.start(), OffsetServer.start()])
+  context.after(() => Promise.all([identity.stop(), offset.stop()]))
+  const files = join(root, 'files')
+  const runs = join(root, 'runs')
+  const folders = manyRuns(runs, count, { identity: identity.url, offset: offset.url, append: files })
+  return { runs, folders, identity, offset, files }
+}
 
 function assertOnce(
   folders: readonly string[],

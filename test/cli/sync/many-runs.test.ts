@@ -5,16 +5,14 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { openRun } from '../../../src/index.ts'
 import { takeGuard } from '../../../src/pipeline/store/guard.ts'
 import { manyRuns, POINTS_PER_RUN, RECORDS_PER_RUN } from '../../pipeline/delivery/many-runs.ts'
@@ -22,22 +20,13 @@ import { IdentityServer } from '../../sinks/fakes/identity-server.ts'
 import { OffsetServer } from '../../sinks/fakes/offset-server.ts'
 import { cliCommand, cliEnvironment, tracelet } from '../run-cli.ts'
 import { inTerminal } from '../terminal.ts'
+import { rootAndServer } from './root-and-server.ts'
 
 /** With TRACELET_TEST_LONG=1 as many as a year leaves behind. */
 const RUNS = process.env.TRACELET_TEST_LONG === '1' ? 2_000 : 300
 const FEW = 100
 /** Connections, journals and cursors of 64 open runs, and what Node itself has open. */
 const MAX_DESCRIPTORS = 400
-
-async function setUp(context: TestContext): Promise<{ root: string; server: IdentityServer }> {
-  const root = mkdtempSync(join(tmpdir(), 'tracelet-many-'))
-  const server = await IdentityServer.start()
-  context.after(async () => {
-    await server.stop()
-    rmSync(root, { recursive: true, force: true })
-  })
-  return { root, server }
-}
 
 /** Every point of every run once, each with its value. */
 function assertStored(server: IdentityServer, folders: readonly string[]): void {
@@ -58,7 +47,7 @@ function assertStored(server: IdentityServer, folders: readonly string[]): void 
 }
 
 test(`${RUNS} pending runs are sent within bounds of memory and descriptors, once`, async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   const folders = manyRuns(root, RUNS, { identity: server.url })
   const few = await watched(root, ['sync', ...folders.slice(0, FEW)])
   assert.equal(few.code, 0, few.stderr)
@@ -94,7 +83,7 @@ test(`${RUNS} pending runs are sent within bounds of memory and descriptors, onc
 })
 
 test('a sync that is ended by a signal says what was not begun, and nothing of everything being delivered', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   manyRuns(root, 3, { identity: server.url })
   await server.stop()
   for (const words of [[], ['--json']]) {
@@ -119,7 +108,7 @@ test('a sync that is ended by a signal says what was not begun, and nothing of e
 })
 
 test('a corrupt run, a busy one, one of a newer version and a wrong word do not stop the others', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   const folders = manyRuns(root, 8, { identity: server.url })
   const [noJson, damaged, busy, newer, delivering, ...good] = folders
   writeFileSync(join(noJson!, 'run.json'), '{}')
@@ -159,7 +148,7 @@ test('a corrupt run, a busy one, one of a newer version and a wrong word do not 
 })
 
 test('folders that were copied from elsewhere are synced, wherever they lie; a run named twice once', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   const folders = manyRuns(join(root, 'first'), 4, { identity: server.url })
   const elsewhere = join(root, 'copied', 'from another host', '.tracelet')
   mkdirSync(elsewhere, { recursive: true })
@@ -192,7 +181,7 @@ test('folders that were copied from elsewhere are synced, wherever they lie; a r
 })
 
 test('of many runs at a backend that is away one says so, and the next sync sends all', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   const { url } = server
   const folders = manyRuns(root, 30, { identity: url })
   await server.stop()
@@ -210,7 +199,7 @@ test('of many runs at a backend that is away one says so, and the next sync send
 })
 
 test('a terminal shows how many of the runs have ended and how much was sent', async (context) => {
-  const { root } = await setUp(context)
+  const { root } = await rootAndServer(context)
   const slow = await OffsetServer.start()
   context.after(() => slow.stop())
   // long enough for the line to be drawn
@@ -225,7 +214,7 @@ test('a terminal shows how many of the runs have ended and how much was sent', a
 })
 
 test('a run whose process died is closed as killed first, and the backend hears of it', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   const [folder] = manyRuns(root, 1, { identity: server.url }, 'dead')
   const synced = await tracelet(root, 'sync', folder!)
   assert.equal(synced.code, 0, synced.stderr)

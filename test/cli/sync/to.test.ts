@@ -1,26 +1,20 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { type Resume, startLogging } from '../../../src/index.ts'
 import { takeGuard } from '../../../src/pipeline/store/guard.ts'
 import { readRunFile } from '../../../src/pipeline/store/run-file.ts'
 import { manyRuns, POINTS_PER_RUN } from '../../pipeline/delivery/many-runs.ts'
 import { fakeModule } from '../../pipeline/delivery/run-folder.ts'
+import { temporaryFolder } from '../../run/program.ts'
 import { IdentityServer } from '../../sinks/fakes/identity-server.ts'
 import { FakeMlflow } from '../../sinks/mlflow/fake-server.ts'
 import { readEvents } from '../../sinks/tensorboard/read-events.ts'
 import { tracelet, traceletWith } from '../run-cli.ts'
 
-function newRoot(context: TestContext): string {
-  const root = mkdtempSync(join(tmpdir(), 'tracelet-to-'))
-  context.after(() => rmSync(root, { recursive: true, force: true }))
-  return root
-}
-
 test('--to sends the whole history of an old run to a new destination, once, and writes it down', async (context) => {
-  const root = newRoot(context)
+  const root = temporaryFolder(context)
   const fake = await FakeMlflow.start()
   context.after(() => fake.stop())
   const run = startLogging({
@@ -60,7 +54,7 @@ test('--to sends the whole history of an old run to a new destination, once, and
 })
 
 test('--to a backend that keeps first values sends what counts of a run that has gone back, not what it superseded', async (context) => {
-  const root = newRoot(context)
+  const root = temporaryFolder(context)
   const fake = await FakeMlflow.start()
   context.after(() => fake.stop())
   const log = async (resume: Resume | undefined, steps: number, value: number) => {
@@ -93,7 +87,7 @@ test('--to a backend that keeps first values sends what counts of a run that has
 })
 
 test('--to another address under the same name begins there anew, and back at the first one nothing is sent', async (context) => {
-  const root = newRoot(context)
+  const root = temporaryFolder(context)
   const servers = await Promise.all([IdentityServer.start(), IdentityServer.start()])
   context.after(() => Promise.all(servers.map((server) => server.stop())))
   const [folder] = manyRuns(root, 1, {})
@@ -114,32 +108,18 @@ test('--to another address under the same name begins there anew, and back at th
 })
 
 test('what the backend takes from its environment counts, many runs go at once, and a live one is told of', async (context) => {
-  const root = newRoot(context)
+  const root = temporaryFolder(context)
   const folders = manyRuns(root, 6, {})
   const logDir = join(root, 'events')
   const writer = takeGuard(folders[0]!, 'writer')
-  const first = await tracelet(
-    root,
-    'sync',
-    '--all',
-    '--to',
-    'tensorboard',
-    '--to-option',
-    `logDir=${logDir}`,
-  )
+  const toTensorBoard = () =>
+    tracelet(root, 'sync', '--all', '--to', 'tensorboard', '--to-option', `logDir=${logDir}`)
+  const first = await toTensorBoard()
   assert.equal(first.code, 1)
   assert.match(first.stderr, new RegExp(`run-00000: ERR_RUN_BUSY: process ${process.pid} .* writes this run`))
   assert.match(first.stdout, /^ +tensorboard +100 +100 +0 /m)
   writer.release()
-  const second = await tracelet(
-    root,
-    'sync',
-    '--all',
-    '--to',
-    'tensorboard',
-    '--to-option',
-    `logDir=${logDir}`,
-  )
+  const second = await toTensorBoard()
   assert.equal(second.code, 0, second.stderr)
   assert.match(second.stdout, /^ +tensorboard +120 +20 +100 /m)
   for (let index = 0; index < 6; index++) {
@@ -155,7 +135,7 @@ test('what the backend takes from its environment counts, many runs go at once, 
 })
 
 test('a run whose run.json is damaged is sent as its copy says, which is told once', async (context) => {
-  const root = newRoot(context)
+  const root = temporaryFolder(context)
   const server = await IdentityServer.start()
   context.after(() => server.stop())
   const folders = manyRuns(root, 2, { identity: server.url })
@@ -174,7 +154,7 @@ test('a run whose run.json is damaged is sent as its copy says, which is told on
 })
 
 test('what is wrong with --to is told before anything is written', async (context) => {
-  const root = newRoot(context)
+  const root = temporaryFolder(context)
   const [folder] = manyRuns(root, 1, {})
   const before = readFileSync(join(folder!, 'run.json'))
   const wrong: [string[], number, RegExp][] = [
@@ -198,7 +178,7 @@ test('what is wrong with --to is told before anything is written', async (contex
 })
 
 test('a destination that would append to the files of another of the run is refused', async (context) => {
-  const root = newRoot(context)
+  const root = temporaryFolder(context)
   const logDir = join(root, 'events')
   const run = startLogging({ dir: root, runId: 'shown', backend: { tensorboard: { logDir } } })
   run.log({ loss: 1 }, { step: 1 })

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,6 +10,7 @@ import { manyRuns, POINTS_PER_RUN, RECORDS_PER_RUN } from '../../pipeline/delive
 import { fakeModule, RunFolder } from '../../pipeline/delivery/run-folder.ts'
 import { IdentityServer } from '../../sinks/fakes/identity-server.ts'
 import { cliCommand, cliEnvironment } from '../run-cli.ts'
+import { rootAndServer } from './root-and-server.ts'
 
 const WAIT_MS = 30_000
 const RUNS_AT_REST = 400
@@ -26,16 +26,6 @@ interface Watching {
   until(pattern: RegExp, times?: number): Promise<void>
   /** Exit code and signal. */
   readonly ended: Promise<[number | null, NodeJS.Signals | null]>
-}
-
-async function setUp(context: TestContext): Promise<{ root: string; server: IdentityServer }> {
-  const root = mkdtempSync(join(tmpdir(), 'tracelet-watch-'))
-  const server = await IdentityServer.start()
-  context.after(async () => {
-    await server.stop()
-    rmSync(root, { recursive: true, force: true })
-  })
-  return { root, server }
 }
 
 async function startWatch(context: TestContext, root: string, ...args: readonly string[]): Promise<Watching> {
@@ -77,7 +67,7 @@ async function startWatch(context: TestContext, root: string, ...args: readonly 
 }
 
 test('a watch sends what is there and what comes, closes dead runs, leaves live ones alone, and ends when asked to', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   const first = manyRuns(root, 3, { identity: server.url })
   const live = takeGuard(first[2]!, 'writer')
   // one that has no such destination owes it nothing
@@ -101,7 +91,7 @@ test('a watch sends what is there and what comes, closes dead runs, leaves live 
 })
 
 test('a watch with nothing to do says nothing, asks nobody and takes next to no time', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   // those that owe nothing are looked at first
   manyRuns(root, RUNS_AT_REST, {})
   rmSync(join(root, 'project', LAST_RUN), { recursive: true })
@@ -126,7 +116,7 @@ test('a watch with nothing to do says nothing, asks nobody and takes next to no 
 })
 
 test('a backend that is away is told of once and tried again later; the end says that something is left', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   const { url } = server
   await server.stop()
   manyRuns(root, 3, { identity: url })
@@ -157,7 +147,7 @@ test('a backend that is away is told of once and tried again later; the end says
 })
 
 test('a disk that cannot be read for a while is told of and does not end a watch', async (context) => {
-  const { root: above, server } = await setUp(context)
+  const { root: above, server } = await rootAndServer(context)
   const root = join(above, 'root')
   manyRuns(root, 1, { identity: server.url })
   const watching = await startWatch(context, root)
@@ -175,7 +165,7 @@ test('a disk that cannot be read for a while is told of and does not end a watch
 })
 
 test('a second signal ends a watch at once, as if nobody had listened', async (context) => {
-  const { root, server } = await setUp(context)
+  const { root, server } = await rootAndServer(context)
   manyRuns(root, 1, { identity: server.url })
   server.failNext('hang', 'run-00000')
   const watching = await startWatch(context, root)

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { DESTINATION, DESTINATION_STATES } from '../../../src/core/counters.ts'
 import { TraceletError } from '../../../src/core/errors.ts'
 import type { Batch, RunRecord, WriteResult } from '../../../src/core/types.ts'
+import { emptySums } from '../../../src/pipeline/delivery/item.ts'
 import { MemoryJournal } from './memory-journal.ts'
 import { Stage } from './stage.ts'
 
@@ -475,18 +476,7 @@ describe('delivery', () => {
       cursor: {
         seq: 4,
         back: 4,
-        settled: {
-          delivered: 4,
-          superseded: 0,
-          filtered: 0,
-          rejected: 0,
-          corrupt: 0,
-          recordsDelivered: 0,
-          recordsFiltered: 0,
-          recordsRejected: 0,
-          recordsCorrupt: 0,
-          elsewhere: 0,
-        },
+        settled: { ...emptySums(), delivered: 4 },
         state: { remote: 'abc' },
       },
     })

@@ -23,9 +23,10 @@ import type {
   Upload,
   WriteResult,
 } from '../../../src/core/types.ts'
-import { Delivery, type DeliveryGuard, type DeliverySite } from '../../../src/pipeline/delivery/deliver.ts'
+import { Delivery } from '../../../src/pipeline/delivery/deliver.ts'
 import { Account } from '../../../src/pipeline/delivery/limiter.ts'
 import { RowsCargo } from '../../../src/pipeline/delivery/rows-cargo.ts'
+import type { DeliveryGuard, DeliverySite } from '../../../src/pipeline/delivery/site.ts'
 import { ToldTogether } from '../../../src/pipeline/delivery/told-together.ts'
 import { UploadsCargo } from '../../../src/pipeline/delivery/uploads-cargo.ts'
 import { readRewinds } from '../../../src/pipeline/journal/rewinds.ts'

@@ -1,6 +1,6 @@
 /** S18: what is filtered or thinned on the way, with faults and kills at random. */
 import assert from 'node:assert/strict'
-import type { Cursor, ThinnedStretch } from '../../../src/core/types.ts'
+import type { ThinnedStretch } from '../../../src/core/types.ts'
 import { emptySums } from '../../../src/pipeline/delivery/item.ts'
 import { MemoryJournal } from '../../pipeline/delivery/memory-journal.ts'
 import { Stage } from '../../pipeline/delivery/stage.ts'
@@ -8,6 +8,7 @@ import { extremesOf } from '../../pipeline/delivery/thinned.ts'
 import { Random, SEED } from '../../random.ts'
 import { type Point, START_TIME } from '../bench.ts'
 import { type Check, range } from './check.ts'
+import { playThroughKills } from './kills.ts'
 
 const ROWS = 900
 const OPTIONS = { exclude: ['*/debug'], everyN: 3 }
@@ -24,38 +25,19 @@ export const FILTERED_CHECKS: readonly Check[] = [
       'S18 through faults and kills: of what is filtered and thinned the same is stored, once, and all is counted',
     async run(bench) {
       const random = new Random(SEED)
-      const { faults, definition } = bench.harness
-      const transient = faults.filter((fault) => !['gone', 'hang', 'unauthorized'].includes(fault))
+      const { definition } = bench.harness
       const { journal, points } = logged(random)
       const run = bench.run()
+      const real = { definition, options: bench.options, run }
       const routes = [{ from: 0, ...OPTIONS }]
-      let cursor: Cursor = {
-        seq: 0,
-        back: 0,
-        settled: emptySums(),
-        state: undefined,
-        routes,
-        thinned: THINNED,
-      }
-      for (let lives = 0; ; lives++) {
-        assert.ok(lives < 100, `seed ${SEED}: it does not come to an end`)
-        const real = { definition, options: bench.options, run }
-        const stage = new Stage(journal, { real, cursor, options: OPTIONS })
-        const turns = random.below(30)
-        let turn = 0
-        stage.delivery.finish(stage.now + 1e9, stage.now)
-        await stage.play(() => {
-          if (random.next() < 0.1 && transient.length > 0 && stage.saved.length > 0)
-            void bench.harness.failNext(random.pick(transient), run)
-          return (turn++ >= turns && lives < 30) || stage.closed !== undefined
-        })
-        cursor = stage.saved.at(-1) ?? cursor
-        if (stage.closed?.complete) break
-        assert.equal(stage.closed, undefined, `seed ${SEED}: ${stage.closed?.reason}`)
-        await stage.abandon()
-      }
+      const { settled } = await playThroughKills(bench, run, random, {
+        turns: 30,
+        lives: 30,
+        cursor: { seq: 0, back: 0, settled: emptySums(), state: undefined, routes, thinned: THINNED },
+        start: (cursor) => new Stage(journal, { real, ...(cursor && { cursor }), options: OPTIONS }),
+      })
       await bench.assertStored(run, points, `seed ${SEED}`)
-      const { delivered, filtered, recordsDelivered, recordsFiltered } = cursor.settled
+      const { delivered, filtered, recordsDelivered, recordsFiltered } = settled
       assert.deepEqual([delivered, delivered + filtered], [points.length, journal.seq - journal.records])
       assert.equal(recordsDelivered + recordsFiltered, journal.records)
     },

@@ -3,10 +3,9 @@ import assert from 'node:assert/strict'
 import { MemoryJournal } from '../../pipeline/delivery/memory-journal.ts'
 import type { Stage } from '../../pipeline/delivery/stage.ts'
 import { Random, SEED } from '../../random.ts'
-import type { Bench, Point } from '../bench.ts'
+import { type Bench, type Point, START_TIME } from '../bench.ts'
 import { type Check, play, range } from './check.ts'
-
-const START_TIME = 1_700_000_000_000
+import { playThroughKills } from './kills.ts'
 
 /** A journal and what is written into it: two series, a row a step. */
 class Story {
@@ -159,31 +158,16 @@ export const REWIND_CHECKS: readonly Check[] = [
     title: 'S17 faults and kills at random around rewinds change nothing of what is there in the end',
     async run(bench) {
       const random = new Random(SEED)
-      const { faults } = bench.harness
-      const transient = faults.filter((fault) => !['gone', 'hang', 'unauthorized'].includes(fault))
       const story = new Story().life(0, 60)
       for (let back = 50; back > 0; back -= 10) story.back(back).life(back, 30)
       const run = bench.run()
-      let cursor: Stage['cursor'] | undefined
-      for (let lives = 0; ; lives++) {
-        assert.ok(lives < 100, `seed ${SEED}: it does not come to an end`)
-        const { stage } = play(bench, story.journal, run, cursor)
-        const turns = random.below(30)
-        let turn = 0
-        const killed = () => turn++ >= turns && lives < 40
-        stage.delivery.finish(stage.now + 1e9, stage.now)
-        await stage.play(() => {
-          if (random.next() < 0.1 && transient.length > 0 && stage.saved.length > 0)
-            void bench.harness.failNext(random.pick(transient), run)
-          return killed() || stage.closed !== undefined
-        })
-        cursor = stage.saved.at(-1) ?? cursor
-        if (stage.closed?.complete) break
-        assert.equal(stage.closed, undefined, `seed ${SEED}: ${stage.closed?.reason}`)
-        await stage.abandon()
-      }
+      const cursor = await playThroughKills(bench, run, random, {
+        turns: 30,
+        lives: 40,
+        start: (cursor) => play(bench, story.journal, run, cursor).stage,
+      })
       await assertHeld(bench, story, run, `seed ${SEED}`)
-      assertSettled(bench, story, cursor!, `seed ${SEED}`)
+      assertSettled(bench, story, cursor, `seed ${SEED}`)
     },
   },
 ]
