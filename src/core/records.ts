@@ -150,3 +150,8 @@ export type RecordKind = RunRecord['kind']
 export interface UnknownRecord {
   readonly kind: 'unknown'
 }
+
+/** Whether it stands at a step, in a place that bears its name; a model keeps its step for the record only. */
+export function isPlaced(record: RunRecord | UnknownRecord): record is Extract<RunRecord, Placed> {
+  return 'step' in record && record.kind !== 'model'
+}

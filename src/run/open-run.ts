@@ -1,5 +1,6 @@
 /** Reading a run back from its folder: the local truth, whatever the backends have. */
 import { resolve } from 'node:path'
+import { isPlaced } from '../core/records.ts'
 import type { ParamValue, RunInfo, RunOutcome, RunRecord, Series, UnknownRecord } from '../core/types.ts'
 import { openRecords } from '../pipeline/journal/reader.ts'
 import { Superseded } from '../pipeline/journal/rewinds.ts'
@@ -182,25 +183,18 @@ export class StoredRun {
     kind: Kind,
     name?: string,
   ): Generator<Extract<RunRecord, { kind: Kind }>> {
-    const superseded = STEPPED.has(kind) ? this.#superseded() : undefined
+    let superseded: Superseded | undefined
     for (const { seq, record } of this.#records()) {
       if (record.kind !== kind) continue
-      if (superseded && 'step' in record && record.step! >= superseded.fromStep(seq)) continue
+      if (isPlaced(record)) {
+        superseded ??= this.#superseded()
+        if (record.step >= superseded.fromStep(seq)) continue
+      }
       if (name === undefined || ('name' in record && record.name === name))
         yield record as Extract<RunRecord, { kind: Kind }>
     }
   }
 }
-
-/** Kinds that stand at a step: going back supersedes them. */
-const STEPPED: ReadonlySet<string> = new Set<RunRecord['kind']>([
-  'text',
-  'histogram',
-  'images',
-  'table',
-  'figure',
-  'prCurve',
-])
 
 /** The definition of that very name, else that of the longest beginning. */
 function definitionOf(

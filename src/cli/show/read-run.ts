@@ -1,4 +1,5 @@
 /** Everything that `tracelet show` tells of a run's journal, gathered in one pass and in bounded memory. */
+import { isPlaced } from '../../core/records.ts'
 import type { MetricSummary, ParamValue, RunRecord, Series, UnknownRecord } from '../../core/types.ts'
 import type { SeriesSummary } from '../../index.ts'
 import { openJournal } from '../../pipeline/journal/reader.ts'
@@ -57,7 +58,8 @@ export function readContent(folder: string, axisOf: (series: Series) => Axis): R
     for (let entry = reader.next(); entry; entry = reader.next()) {
       const end = superseded.fromStep(entry.seq)
       if (entry.kind === 'record') {
-        if (!isAtOrBeyond(entry.record, end)) take(entry.record)
+        const { record } = entry
+        if (!isPlaced(record) || record.step < end) take(record)
       } else if (entry.kind === 'corrupt') {
         corrupt.points += entry.points
         corrupt.records += entry.records
@@ -88,11 +90,6 @@ export function readContent(folder: string, axisOf: (series: Series) => Axis): R
     stateAt,
     corrupt,
   }
-}
-
-/** A model keeps its step for the record only. */
-function isAtOrBeyond(record: RunRecord | UnknownRecord, step: number): boolean {
-  return 'step' in record && record.kind !== 'model' && record.step >= step
 }
 
 const DEFAULT_SUMMARY: readonly MetricSummary[] = ['last', 'min', 'max']

@@ -7,6 +7,7 @@
  *  Q2  The state in the cursor is the first one's.
  *  Q3  What would be written over the same thing at the backend keeps its order.
  */
+import { isPlaced } from '../../core/records.ts'
 import type { RunRecord, SinkState } from '../../core/types.ts'
 import type { SettledSums } from './item.ts'
 import type { Ledger } from './ledger.ts'
@@ -117,14 +118,8 @@ export class UploadQueue {
 
 function mustFollow(earlier: RunRecord, later: RunRecord): boolean {
   if (!('name' in earlier && 'name' in later)) return true
-  if (isStepwise(earlier) && isStepwise(later))
-    return earlier.name === later.name && earlier.step === later.step
+  if (isPlaced(earlier) && isPlaced(later)) return earlier.name === later.name && earlier.step === later.step
   const top = (name: string) => name.split('/', 1)[0]
   if (top(earlier.name) === top(later.name)) return true
   return earlier.kind === 'model' && later.kind === 'model' && earlier.register === later.register
-}
-
-/** Something of one step, in a place that bears its name. */
-function isStepwise(record: RunRecord): record is Extract<RunRecord, { name: string; step: number }> {
-  return 'step' in record && 'name' in record && record.kind !== 'model'
 }
