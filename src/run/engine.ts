@@ -74,8 +74,6 @@ export class Engine {
   }
 
   forget(number: number): void {
-    const client = this.#clients.get(number)
-    client?.issues.forget(`${client.order.run.id} `)
     this.#clients.delete(number)
     this.host.forgetRun(number)
     this.parking.forget(number)

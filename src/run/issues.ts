@@ -77,15 +77,11 @@ export class Issues {
     if (this.#pendings.take(folder)) say(lineOf(issue))
   }
 
-  /** The run has ended. */
+  /** The run has ended: its troubles, whose keys begin with its id, concern nobody any more. */
   leave(run: RunId, destinations: Iterable<DestinationName>): void {
     this.#outages.leave(run, destinations)
-  }
-
-  /** Troubles whose keys begin like this concern nobody any more: their run has ended. */
-  forget(beginning: string): void {
     for (const keys of [this.#lastAt, this.#held])
-      for (const key of keys.keys()) if (key.startsWith(beginning)) keys.delete(key)
+      for (const key of keys.keys()) if (key.startsWith(`${run} `)) keys.delete(key)
   }
 
   #tell(issue: Report, key: string): void {
