@@ -23,7 +23,7 @@ export interface DeliveryStart {
   readonly control: SharedArrayBuffer
   readonly epoch: number
   /** A thread of this process had these runs before it and has ended. */
-  readonly isSuccessor?: boolean
+  readonly isSuccessor: boolean
 }
 
 export class DeliveryPool {

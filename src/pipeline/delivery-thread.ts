@@ -15,7 +15,7 @@ export function startDelivery(start: DeliveryStart): void {
     idle: new Int32Array(start.idle),
     environment: process.env,
     isSuperseded: () => Atomics.load(control, CONTROL.epoch) !== epoch,
-    isSuccessor: start.isSuccessor ?? epoch > 1,
+    isSuccessor: start.isSuccessor,
   })
   port.on('message', (message: ToDelivery) => {
     switch (message.type) {
