@@ -4,9 +4,9 @@
  */
 import type { OpenResult, Sink, SinkState } from '../../core/types.ts'
 import type { CallPatience, TrackedCall } from './calls.ts'
-import type { DeliverySite } from './deliver.ts'
 import type { Health } from './health.ts'
 import type { Ledger } from './ledger.ts'
+import type { DeliverySite } from './site.ts'
 import type { Trouble } from './trouble.ts'
 
 export interface Cargo {

@@ -22,8 +22,6 @@ import { PROBE_MS } from './limiter.ts'
 import type { DeliveryGuard, DeliverySite } from './site.ts'
 import { Trouble } from './trouble.ts'
 
-export type { DeliveryGuard, DeliverySite } from './site.ts'
-
 /** What is under way is aborted this long before the deadline, so that there is time to close. */
 const CLOSE_MS = 200
 const BUSY_RETRY_MS = 5_000

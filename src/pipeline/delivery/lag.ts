@@ -1,10 +1,10 @@
 /** How far behind a destination is: for `stats()`, for who decides what to leave out, and said when it is hopeless. */
 import { DESTINATION } from '../../core/counters.ts'
 import { Behind } from './behind.ts'
-import type { DeliverySite } from './deliver.ts'
 import { LagMarks } from './lag-marks.ts'
 import type { Ledger } from './ledger.ts'
 import { Pace, type Rates } from './pace.ts'
+import type { DeliverySite } from './site.ts'
 
 export class Lag {
   readonly #site: DeliverySite

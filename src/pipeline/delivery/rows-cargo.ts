@@ -2,11 +2,11 @@
 import { RUN } from '../../core/counters.ts'
 import type { CursorRewind, JournalReader, OpenResult, SinkState } from '../../core/types.ts'
 import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
-import type { DeliverySite } from './deliver.ts'
 import { Lag } from './lag.ts'
 import type { Ledger } from './ledger.ts'
 import { RowsFilters } from './rows-filters.ts'
 import { Sender } from './sender.ts'
+import type { DeliverySite } from './site.ts'
 import type { IsUpload } from './upload-feed.ts'
 
 export interface RowsOptions {

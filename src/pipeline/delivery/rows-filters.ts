@@ -2,12 +2,12 @@
 import { duration } from '../../core/duration.ts'
 import { routingOf } from '../../core/routing.ts'
 import type { CursorRewind, JournalReader, RunRecord, ThinnedStretch } from '../../core/types.ts'
-import type { DeliverySite } from './deliver.ts'
 import type { Filters, PointFilter } from './filter.ts'
 import type { Lag } from './lag.ts'
 import type { Ledger } from './ledger.ts'
 import { KeepFirst } from './rewind-filter.ts'
 import { Routes } from './route-filter.ts'
+import type { DeliverySite } from './site.ts'
 import { Thinning } from './thinning.ts'
 
 /** That points are left out is said no more often. */
