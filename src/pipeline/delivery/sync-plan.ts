@@ -22,6 +22,7 @@ import { CursorStore, uploadsName } from '../store/cursor.ts'
 import { UNSURE_UNTIL } from '../store/guard.ts'
 import { holderOf, isHeld } from '../store/guard-look.ts'
 import { latestDestinations, type RunDestination, readRunFile, runInfo } from '../store/run-file.ts'
+import { Ledger } from './ledger.ts'
 import { loadDefinition, resolveDestination } from './resolve-destination.ts'
 
 export interface SyncPlan {
@@ -118,10 +119,13 @@ async function settledBy(
     }
     const { address } = resolveDestination(spec, definition, run, environment)
     const load = (store: string, half: Float64Array) => {
-      const cursor = new CursorStore(run.folder, store, () => (isSound = false)).load(address)
-      if (cursor === undefined) return undefined
+      const { cursor, isOnDisk } = new Ledger(
+        new CursorStore(run.folder, store, () => (isSound = false)),
+        address,
+        half,
+      )
+      if (!isOnDisk) return undefined
       cursors.set(store, cursor)
-      publish(cursor, half)
       return cursor
     }
     const rows = load(spec.name, block.subarray(0, CURSOR_WORDS))
@@ -136,11 +140,6 @@ async function settledBy(
     // whoever opens it says what is wrong
     return { cursors, url: undefined, isAll: false }
   }
-}
-
-function publish({ seq, settled }: Cursor, half: Float64Array): void {
-  half[DESTINATION.seq] = seq
-  for (const name of Object.keys(settled) as (keyof SettledCounts)[]) half[DESTINATION[name]] = settled[name]
 }
 
 /** Rows stand at the end of the journal with none open behind, and uploads have settled what rows left to them. */
