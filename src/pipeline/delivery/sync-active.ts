@@ -25,6 +25,8 @@ export interface Active {
   readonly plan: SyncPlan
   readonly told: ReadonlyMap<DestinationName, DestinationOutcome>
   readonly end: () => void
+  /** Resolves with `end`. */
+  readonly ended: Promise<void>
   deadlineAt: number
   givesWay: boolean
   /** What it had got through at the last look, and since when. */
@@ -46,10 +48,7 @@ export function note(outcome: DestinationOutcome, message: Exclude<FromDelivery,
 
 export function readStats({ plan, told }: Active): Readonly<Record<DestinationName, DestinationStats>> {
   return Object.fromEntries(
-    plan.specs.map(({ name, index }) => {
-      const { url = '', reason = '' } = told.get(name) ?? {}
-      return [name, destinationStats(plan.counters, index, { url, reason })]
-    }),
+    plan.specs.map(({ name, index }) => [name, destinationStats(plan.counters, index, told.get(name))]),
   )
 }
 

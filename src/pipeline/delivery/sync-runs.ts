@@ -83,11 +83,12 @@ export async function syncRuns(
       options.onEnd?.(outcome)
     },
   })
-  for (const folder of new Set(folders)) syncer.add(folder)
+  const once = new Set(folders)
+  for (const folder of once) syncer.add(folder)
   const { signal, graceMs } = options.end ?? {}
   signal?.addEventListener('abort', () => void syncer.stop(graceMs!), { once: true })
   await syncer.idle()
-  return [...new Set(folders)].flatMap((folder) => outcomes.get(folder) ?? [])
+  return [...once].flatMap((folder) => outcomes.get(folder) ?? [])
 }
 
 export class RunSyncer {
@@ -95,8 +96,6 @@ export class RunSyncer {
   readonly #desk: Desk
   readonly #waiting: Job[] = []
   readonly #active = new Map<RunId, Active>()
-  /** Resolve when the run of that id is not open any more. */
-  readonly #ends = new Map<RunId, Promise<unknown>>()
   #underWay = 0
   #stopsAt: number | undefined
   #timer: NodeJS.Timeout | undefined
@@ -195,8 +194,8 @@ export class RunSyncer {
     const { id } = plan.run
     job.hasDied ||= plan.hasDied
     if (plan.owing.length === 0) return toSyncedRun(plan, new Map(), plan.settled, job.hasDied)
-    if (this.#ends.has(id)) {
-      while (this.#ends.has(id)) await this.#ends.get(id)
+    if (this.#active.has(id)) {
+      while (this.#active.has(id)) await this.#active.get(id)!.ended
       return await this.#sync(job)
     }
     job.deadlineAt ??= monotonicNow() + deadlineMs
@@ -216,8 +215,7 @@ export class RunSyncer {
 
   async #deliver(job: Job, plan: SyncPlan, deadlineAt: number): Promise<Active> {
     const { run, counters, owing } = plan
-    const { promise, resolve: end } = withResolvers()
-    this.#ends.set(run.id, promise)
+    const { promise: ended, resolve: end } = withResolvers()
     const told = new Map(
       owing.map(({ name }) => [
         name,
@@ -225,8 +223,15 @@ export class RunSyncer {
       ]),
     )
     const active: Active = {
-      ...{ job, plan, told, end, givesWay: false, moved: 0, movedAt: monotonicNow() },
+      job,
+      plan,
+      told,
+      end,
+      ended,
       deadlineAt: Math.min(deadlineAt, this.#stopsAt ?? Infinity),
+      givesWay: false,
+      moved: 0,
+      movedAt: monotonicNow(),
     }
     this.#active.set(run.id, active)
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS)
@@ -234,11 +239,10 @@ export class RunSyncer {
     try {
       await this.#desk.open({ run, counters, live: false, destinations: owing })
       this.#finish(run.id, active, active.deadlineAt)
-      await promise
+      await ended
     } finally {
       this.#desk.scheduler.forget(run.id)
       this.#active.delete(run.id)
-      this.#ends.delete(run.id)
     }
     return active
   }
