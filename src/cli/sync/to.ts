@@ -8,7 +8,7 @@ import { addDestination } from '../../pipeline/store/add-destination.ts'
 import type { RunDestination } from '../../pipeline/store/run-file.ts'
 import { refuseSharedFiles, resolveBackends, toRunDestination } from '../../run/backends.ts'
 import { destinationOptions } from '../../sinks/contract.ts'
-import { UsageError } from '../command.ts'
+import { UsageError, words } from '../command.ts'
 import { plain } from '../text.ts'
 
 export interface NewDestination {
@@ -57,10 +57,6 @@ function typed(row: OptionRow | undefined, key: string, text: string): unknown {
   }
   if (row?.type === 'number') return text.trim() === '' ? text : Number(text)
   if (row?.type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
-  if (row?.type === 'strings')
-    return text
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== '')
+  if (row?.type === 'strings') return words([text])
   return text
 }
