@@ -99,7 +99,7 @@ function recordTables(stats: Stats): string[] {
 type Sums = Pick<DestinationStats, 'delivered' | 'filtered' | 'rejected' | 'corrupt' | 'pending'>
 
 /** A row per destination, with a mark that tells whether its sum is what the journal holds. */
-export function destinationTable(
+function destinationTable(
   destinations: Stats['destinations'],
   journaled: number,
   sumsOf: (destination: DestinationStats) => Sums,

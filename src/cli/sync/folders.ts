@@ -64,7 +64,7 @@ function runsOf(word: string, { dir, project }: Places, unfound: Unfound[]): str
 }
 
 /** Hidden folders but `.tracelet` are passed over, links are not followed, and below a run there is none. */
-export function runsBelow(folder: string, unfound: Unfound[]): string[] {
+function runsBelow(folder: string, unfound: Unfound[]): string[] {
   if (isRunFolder(folder)) return [folder]
   try {
     return readdirSync(folder, { withFileTypes: true })
