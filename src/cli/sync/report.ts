@@ -152,20 +152,20 @@ function because(reason: string): string {
 }
 
 function divisionsOf(run: SyncedRun, one: SyncedDestination): DestinationTotals {
-  const { filtered, rejected, corrupt, pending, records, sent, alreadyThere } = one
+  const { sent, alreadyThere, records } = one
   return {
-    points: {
-      ...{ journaled: run.journaled, sent: sent.points, alreadyThere: alreadyThere.points },
-      ...{ filtered, rejected, corrupt, pending },
-    },
-    records: {
-      ...{ journaled: run.recordsJournaled, sent: sent.records, alreadyThere: alreadyThere.records },
-      filtered: records.filtered,
-      rejected: records.rejected,
-      corrupt: records.corrupt,
-      pending: records.pending,
-    },
+    points: division(run.journaled, sent.points, alreadyThere.points, one),
+    records: division(run.recordsJournaled, sent.records, alreadyThere.records, records),
   }
+}
+
+function division(
+  journaled: number,
+  sent: number,
+  alreadyThere: number,
+  { filtered, rejected, corrupt, pending }: Omit<Division, 'journaled' | 'sent' | 'alreadyThere'>,
+): Division {
+  return { journaled, sent, alreadyThere, filtered, rejected, corrupt, pending }
 }
 
 function divisionTables(rows: readonly (readonly [string, DestinationTotals])[]): string[] {
@@ -178,7 +178,15 @@ function divisionTables(rows: readonly (readonly [string, DestinationTotals])[])
 }
 
 const HEADER = [
-  ...['', 'journaled', '= sent', '+ already there', '+ filtered', '+ rejected', '+ corrupt', '+ pending', ''],
+  '',
+  'journaled',
+  '= sent',
+  '+ already there',
+  '+ filtered',
+  '+ rejected',
+  '+ corrupt',
+  '+ pending',
+  '',
 ]
 
 /** A row per destination, with a mark that tells whether its sum is what the journals hold. */
