@@ -127,6 +127,13 @@ export function formatNotSynced({ folder, error: { code, message } }: NotSynced)
   return `${folder}: ${code}: ${message}`
 }
 
+/** As a JSON document has it: without what was thrown. */
+export function toJson(outcome: SyncOutcome): SyncedRun | Pick<NotSynced, 'folder' | 'error'> {
+  if (isSynced(outcome)) return outcome
+  const { folder, error } = outcome
+  return { folder, error }
+}
+
 export function formatTotals({ runs, destinations }: SyncTotals): string {
   const all = runs.delivered + runs.incomplete
   return [`${count(all)} runs`, ...divisionTables(Object.entries(destinations)), ''].join('\n')

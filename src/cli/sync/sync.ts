@@ -27,6 +27,7 @@ import {
   formatTotals,
   isWhole,
   lacksDestination,
+  toJson,
   totalsOf,
 } from './report.ts'
 import { RunsProgress } from './runs-progress.ts'
@@ -208,12 +209,7 @@ function close(
   const complete = notBegun === 0 && counted.every((outcome) => isSynced(outcome) && isWhole(outcome))
   const totals = totalsOf(counted, notBegun)
   if (isJson) {
-    const runs = outcomes.map((outcome) => {
-      if (isSynced(outcome)) return outcome
-      const { folder, error } = outcome
-      return { folder, error }
-    })
-    write(jsonText({ complete, runs, totals }))
+    write(jsonText({ complete, runs: outcomes.map(toJson), totals }))
   } else {
     if (!isFull) write(formatTotals(totals))
     write(closingLine(totals))

@@ -6,7 +6,7 @@ import { EXIT } from '../command.ts'
 import { Ending } from '../ending.ts'
 import { jsonText, plain } from '../text.ts'
 import { allRuns, namedRuns, type Places, type Unfound } from './folders.ts'
-import { formatNotSynced, formatRunLine } from './report.ts'
+import { formatNotSynced, formatRunLine, toJson } from './report.ts'
 import { Told } from './told.ts'
 import { GRACE_MS, watch } from './watch.ts'
 
@@ -62,13 +62,9 @@ export async function watchUntilSignal(command: WatchCommand): Promise<number> {
 }
 
 function show(outcome: SyncOutcome, isJson: boolean): void {
-  if (!isSynced(outcome)) {
-    const { folder, error } = outcome
-    if (isJson) process.stdout.write(`${jsonText({ folder, error })}\n`)
-    else say(formatNotSynced(outcome))
-    return
-  }
-  const line = formatRunLine(outcome)
+  const line = isSynced(outcome) ? formatRunLine(outcome) : formatNotSynced(outcome)
   if (line === undefined) return
-  process.stdout.write(isJson ? `${jsonText(outcome)}\n` : `${line}\n`)
+  if (isJson) process.stdout.write(`${jsonText(toJson(outcome))}\n`)
+  else if (isSynced(outcome)) process.stdout.write(`${line}\n`)
+  else say(line)
 }
