@@ -8,27 +8,17 @@
  *  T4  A cursor counts when it is safe from power loss, and a segment only for what it says it is.
  *  T5  Readers that are in a removed segment read it to its end; the next one they meet tells what is between.
  */
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-} from 'node:fs'
+import { closeSync, fdatasyncSync, openSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Cursor, DestinationName, RunId, WallMs } from '../core/types.ts'
+import type { Cursor, DestinationName, RunInfo, WallMs } from '../core/types.ts'
 import { local } from '../sinks/local/sink.ts'
 import { findStart, isInPlace } from './journal/arrange.ts'
 import { FRAME, segmentName } from './journal/format.ts'
 import { decodeRecord, decodeSegment } from './journal/records.ts'
 import { frameAfter } from './journal/scan.ts'
-import { listSegments, SegmentFile } from './journal/segment-file.ts'
-import { cursorPath, previousPath, uploadsName } from './store/cursor.ts'
-import { Damage, decodeCursor, type SavedCursor } from './store/cursor-format.ts'
-import { type RunDestination, readRunFile } from './store/run-file.ts'
+import { listSegments, SegmentFile, unlessRemoved } from './journal/segment-file.ts'
+import { cursorFiles, cursorPath, previousPath, readSavedCursor, uploadsName } from './store/cursor.ts'
+import { type RunDestination, readRunFile, runInfo } from './store/run-file.ts'
 import { syncFolder } from './store/sync-folder.ts'
 
 /** Instead of a segment's number: nobody writes the run. */
@@ -43,9 +33,9 @@ export const WHOLE_RUN: number = Number.MAX_SAFE_INTEGER
 export function removeDelivered(folder: string, below: number): number {
   const numbers = listSegments(folder)
   if (numbers.length < 2 || numbers[0]! >= below) return 0
-  const { run, destinations } = readRunFile(folder)
-  const settled = settledEverywhere(folder, destinations)
-  let count = countSettled(folder, run.id, numbers, settled)
+  const file = readRunFile(folder)
+  const run = runInfo(folder, file)
+  let count = countSettled(run, numbers, settledEverywhere(run, file.destinations))
   // while the run is written its state is 'running', which is what is assumed where nothing says it
   if (below === WHOLE_RUN && count > 0)
     count = Math.min(
@@ -75,10 +65,10 @@ export function applyRetention(folder: string): void {
 }
 
 /** Those before the last that begins at or below the number; one whose beginning is damaged says nothing. */
-function countSettled(folder: string, run: RunId, numbers: readonly number[], settled: number): number {
+function countSettled(run: RunInfo, numbers: readonly number[], settled: number): number {
   let count = 0
   for (let at = 1; at < numbers.length; at++) {
-    const first = firstSeqOf(folder, run, numbers[at]!)
+    const first = firstSeqOf(run, numbers[at]!)
     if (first === undefined) continue
     if (first > settled) break
     count = at
@@ -103,25 +93,25 @@ function saysState(folder: string, number: number): boolean {
 }
 
 /** Everything below is needed by nobody. */
-function settledEverywhere(folder: string, destinations: readonly RunDestination[]): number {
+function settledEverywhere(run: RunInfo, destinations: readonly RunDestination[]): number {
   if (destinations.length === 0) return 0
-  return Math.min(...destinations.map((destination) => settledBy(folder, destination)))
+  return Math.min(...destinations.map((destination) => settledBy(run, destination)))
 }
 
-function settledBy(folder: string, { name, kind, module, address, usedAt }: RunDestination): number {
-  if (module === undefined) return kind === local.kind ? 0 : settledAt(folder, name, address)
+function settledBy(run: RunInfo, { name, kind, module, address, usedAt }: RunDestination): number {
+  if (module === undefined) return kind === local.kind ? 0 : settledAt(run, name, address)
   // Where a module's sink goes is known to it alone: all its cursors count, once the present one must be among them.
-  const { addresses, savedAt } = cursorsOf(folder, name)
+  const { addresses, savedAt } = cursorsOf(run, name)
   if (addresses.length === 0 || savedAt < usedAt) return 0
-  return Math.min(...addresses.map((one) => settledAt(folder, name, one)))
+  return Math.min(...addresses.map((one) => settledAt(run, name, one)))
 }
 
-function settledAt(folder: string, name: DestinationName, address: string): number {
-  const rows = readBoth(cursorPath(folder, name, address))
+function settledAt(run: RunInfo, name: DestinationName, address: string): number {
+  const rows = readBoth(run, name, address)
   if (rows === undefined) return 0
   const { elsewhere } = rows.settled
   if (elsewhere === 0) return rows.back
-  const uploads = readBoth(cursorPath(folder, uploadsName(name), address))
+  const uploads = readBoth(run, uploadsName(name), address)
   if (uploads === undefined) return 0
   const { recordsDelivered, recordsRejected, recordsCorrupt } = uploads.settled
   // one that has nothing left to do stands where its last record was
@@ -130,24 +120,19 @@ function settledAt(folder: string, name: DestinationName, address: string): numb
 }
 
 /** The addresses that a name has had, and when one of their cursors was saved last. */
-function cursorsOf(folder: string, name: DestinationName): { addresses: string[]; savedAt: WallMs } {
+function cursorsOf(
+  { folder, nonce }: RunInfo,
+  name: DestinationName,
+): { addresses: string[]; savedAt: WallMs } {
   const addresses = new Set<string>()
   let savedAt = 0
   for (const path of cursorFiles(folder)) {
-    const saved = readSaved(path)
+    const saved = readSavedCursor(path, nonce)
     if (saved?.destination !== name) continue
     addresses.add(saved.address)
     savedAt = Math.max(savedAt, statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0)
   }
   return { addresses: [...addresses], savedAt }
-}
-
-function cursorFiles(folder: string): string[] {
-  const cursors = dirname(cursorPath(folder, '', ''))
-  if (!existsSync(cursors)) return []
-  return readdirSync(cursors)
-    .filter((file) => file.endsWith('.json'))
-    .map((file) => join(cursors, file))
 }
 
 /**
@@ -156,7 +141,8 @@ function cursorFiles(folder: string): string[] {
  */
 function syncCursors(folder: string): void {
   for (const path of cursorFiles(folder)) {
-    const fd = openIfThere(path)
+    // there is none while its owner is just replacing it
+    const fd = unlessRemoved(() => openSync(path, 'r+'))
     if (fd === undefined) continue
     try {
       fdatasyncSync(fd)
@@ -167,42 +153,17 @@ function syncCursors(folder: string): void {
   syncFolder(dirname(cursorPath(folder, '', '')))
 }
 
-/** Undefined while its owner is just replacing it. */
-function openIfThere(path: string): number | undefined {
-  try {
-    return openSync(path, 'r+')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
-}
-
 /** The one that is behind of a cursor and the copy before it, which counts when the cursor is damaged. */
-function readBoth(path: string): Cursor | undefined {
-  const present = readCursor(path)
-  const previous = readCursor(previousPath(path))
+function readBoth({ folder, nonce }: RunInfo, name: DestinationName, address: string): Cursor | undefined {
+  const path = cursorPath(folder, name, address)
+  const present = readSavedCursor(path, nonce)?.cursor
+  const previous = readSavedCursor(previousPath(path), nonce)?.cursor
   if (present === undefined || previous === undefined) return present
   return previous.back < present.back ? previous : present
 }
 
-function readCursor(path: string): Cursor | undefined {
-  return readSaved(path)?.cursor
-}
-
-function readSaved(path: string): SavedCursor | undefined {
-  let content: Buffer
-  try {
-    content = readFileSync(path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
-  const saved = decodeCursor(content, path)
-  return saved instanceof Damage ? undefined : saved
-}
-
 /** Where a segment says that it begins: a frame that strayed into it must not be taken for its beginning. */
-function firstSeqOf(folder: string, run: RunId, number: number): number | undefined {
+function firstSeqOf({ folder, id }: RunInfo, number: number): number | undefined {
   const file = new SegmentFile(folder, number)
   try {
     const at = findStart(file)
@@ -210,7 +171,7 @@ function firstSeqOf(folder: string, run: RunId, number: number): number | undefi
     if (header?.type !== FRAME.segment) return undefined
     const payload = file.payload(at, header)
     const start = typeof payload === 'string' ? undefined : decodeSegment(payload)
-    return start?.number === number && start.runId === run ? header.firstSeq : undefined
+    return start?.number === number && start.runId === id ? header.firstSeq : undefined
   } finally {
     file.close()
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -20,7 +21,7 @@ import { readTail } from '../../src/pipeline/journal/tail.ts'
 import { applyRetention, removeDelivered, WHOLE_RUN } from '../../src/pipeline/retention.ts'
 import { closeDeadRun } from '../../src/pipeline/store/close-dead-run.ts'
 import { CursorStore } from '../../src/pipeline/store/cursor.ts'
-import { type RunDestination, writeRunFile } from '../../src/pipeline/store/run-file.ts'
+import { type RunDestination, readRunFile, writeRunFile } from '../../src/pipeline/store/run-file.ts'
 import { fakeModule } from './delivery/run-folder.ts'
 import { syncRun } from './delivery/sync-run.ts'
 import { readBack, Scribe, temporaryFolder } from './journal/scribe.ts'
@@ -164,6 +165,21 @@ test('a sink whose place only its module knows has begun there when a cursor was
   assert.equal(removeDelivered(folder, 4), 0)
   settle(scribe.items.length, {}, 'the new place')
   assert.ok(removeDelivered(folder, WHOLE_RUN - 1) > 0)
+})
+
+test('what the cursors of another run say, whose files were copied here, removes nothing', (t) => {
+  const { folder, scribe, settle, grow } = smallRun(t)
+  const other = smallRun(t)
+  const file = readRunFile(other.folder)
+  writeRunFile(other.folder, { ...file, run: { ...file.run, nonce: 'another' } })
+  grow(3)
+  other.settle(scribe.items.length)
+  cpSync(join(other.folder, 'cursors'), join(folder, 'cursors'), { recursive: true })
+  assert.equal(removeDelivered(folder, scribe.writer.segment), 0)
+  settle(scribe.items.length)
+  assert.ok(removeDelivered(folder, scribe.writer.segment) > 0)
+  scribe.writer.close()
+  other.scribe.writer.close()
 })
 
 test('a segment that is full is ended ahead of the next commit, once, and can be removed', (t) => {

@@ -190,13 +190,12 @@ export function cursorPath(folder: string, destination: DestinationName, address
  */
 export function settledFloor(folder: string): { readonly seq: number; readonly points: number } {
   let floor = { seq: 0, points: 0 }
+  const paths = cursorFiles(folder)
+  if (paths.length === 0) return floor
   const run = nonceOf(folder)
-  for (const name of cursorFiles(folder)) {
-    const path = join(folder, CURSORS, name)
-    const content = readIfThere(path)
-    if (content === undefined) continue
-    const saved = decodeCursor(content, path)
-    if (saved instanceof Damage || !isOfRun(saved, run) || saved.cursor.seq <= floor.seq) continue
+  for (const path of paths) {
+    const saved = readSavedCursor(path, run)
+    if (saved === undefined || saved.cursor.seq <= floor.seq) continue
     const { delivered, filtered, rejected, corrupt } = saved.cursor.settled
     // uploads settle no points, but know how many they have passed
     const { points = delivered + filtered + rejected + corrupt } = saved.cursor
@@ -218,19 +217,30 @@ function isOfRun(saved: SavedCursor, run: string | undefined): boolean {
   return saved.run === undefined || run === undefined || saved.run === run
 }
 
-/** Undefined while its owner is just replacing it. */
-function readIfThere(path: string): Buffer | undefined {
+/**
+ * Undefined where it is damaged or of another run (C5), and while its owner is just replacing it.
+ * @param run its nonce; undefined: any
+ * @throws TraceletError ERR_JOURNAL_FORMAT when a newer version wrote it
+ */
+export function readSavedCursor(path: string, run: string | undefined): SavedCursor | undefined {
+  let content: Buffer
   try {
-    return readFileSync(path)
+    content = readFileSync(path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
+  const saved = decodeCursor(content, path)
+  return saved instanceof Damage || !isOfRun(saved, run) ? undefined : saved
 }
 
-function cursorFiles(folder: string): string[] {
+/** Paths of all cursors of a run, and of the copies before them. */
+export function cursorFiles(folder: string): string[] {
+  const cursors = join(folder, CURSORS)
   try {
-    return readdirSync(join(folder, CURSORS)).filter((name) => name.endsWith('.json'))
+    return readdirSync(cursors)
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => join(cursors, name))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw error
