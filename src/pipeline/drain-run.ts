@@ -100,12 +100,15 @@ export class DrainRun {
   }
 
   series(name: string, context: string): number {
-    // one that cannot be journaled yet gets the number that a new journal will give it
-    const known = () => this.#names.findIndex((one) => one[0] === name && one[1] === context)
-    const unwritten = () => (known() < 0 ? this.#names.length : known())
-    const id = this.#writer?.series(name, context) ?? unwritten()
+    const id = this.#writer?.series(name, context) ?? this.#unwrittenSeries(name, context)
     this.#names[id] = [name, context]
     return id
+  }
+
+  /** One that cannot be journaled yet gets the number that a new journal will give it. */
+  #unwrittenSeries(name: string, context: string): number {
+    const known = this.#names.findIndex((one) => one[0] === name && one[1] === context)
+    return known < 0 ? this.#names.length : known
   }
 
   journaledPosition(lane: number): number {
