@@ -164,11 +164,12 @@ function claimFolder(
   readonly damage: readonly ErrorRecord[]
 } {
   const { folder } = run
-  const isKnown = isRunFolder(folder)
-  if (!isKnown) onDisk(root, () => createRunFolder(root, run.project, run.id))
+  if (!isRunFolder(folder)) onDisk(root, () => createRunFolder(root, run.project, run.id))
   // the drain thread takes it over and keeps it
   const guard = onDisk(folder, () => takeGuard(folder, 'writer'))
   try {
+    // asked under the guard: another process may have made the run, and ended it, just before
+    const isKnown = isRunFolder(folder)
     const toDescribe = destinations.map((destination) => toRunDestination(destination, run))
     const damage: ErrorRecord[] = []
     if (isKnown) readRunFile(folder, (issue) => damage.push(issue))
