@@ -88,11 +88,18 @@ export async function planSync(
     records = end.seq - end.points
     count()
   }
+  for (const { name, index } of specs) {
+    if (!inJournal.has(name)) continue
+    const block = destinationCounters(counters, index)
+    block[DESTINATION.delivered] = points
+    block[DESTINATION.recordsDelivered] = records
+    block[DESTINATION.state] = DESTINATION_STATES.indexOf('closed')
+  }
   const hasDied = death === 'closed'
   return { run, counters, specs, owing, inJournal, points, records, settled, urls, hasDied }
 }
 
-interface SettledBefore {
+interface FoundSettled {
   readonly cursors: ReadonlyMap<string, Cursor>
   readonly url: string | undefined
   readonly isAll: boolean
@@ -104,19 +111,13 @@ async function settledBy(
   run: RunInfo,
   counters: SharedArrayBuffer,
   environment: Environment,
-): Promise<SettledBefore> {
-  const words = runCounters(counters)
+): Promise<FoundSettled> {
   const block = destinationCounters(counters, spec.index)
   const cursors = new Map<string, Cursor>()
   let isSound = true
   try {
     const definition = await loadDefinition(spec)
-    if (definition.inJournal) {
-      block[DESTINATION.delivered] = words[RUN.pointsBefore]!
-      block[DESTINATION.recordsDelivered] = words[RUN.recordsBefore]!
-      block[DESTINATION.state] = DESTINATION_STATES.indexOf('closed')
-      return { cursors, url: undefined, isAll: true, inJournal: true }
-    }
+    if (definition.inJournal) return { cursors, url: undefined, isAll: true, inJournal: true }
     const { address } = resolveDestination(spec, definition, run, environment)
     const load = (store: string, half: Float64Array) => {
       const { cursor, isOnDisk } = new Ledger(
@@ -130,7 +131,7 @@ async function settledBy(
     }
     const rows = load(spec.name, block.subarray(0, CURSOR_WORDS))
     const uploads = load(uploadsName(spec.name), block.subarray(CURSOR_WORDS))
-    const isAll = isSound && hasAll(rows, uploads, words[RUN.seq]!)
+    const isAll = isSound && hasAll(rows, uploads, runCounters(counters)[RUN.seq]!)
     if (isAll) {
       for (const half of [0, CURSOR_WORDS])
         block[half + DESTINATION.state] = DESTINATION_STATES.indexOf('closed')
