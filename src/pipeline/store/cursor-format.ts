@@ -6,14 +6,13 @@
  * `crc` is the CRC-32 of all other bytes of the file, in lower case: any changed byte is noticed. Later versions
  * keep it in its place, so that they are told from damage.
  */
-import { crc32 } from 'node:zlib'
 import { TraceletError } from '../../core/errors.ts'
 import type { Cursor, DestinationName, SettledCounts, SinkState } from '../../core/types.ts'
+import { CHECKSUM_DIGITS, checksum } from './checksum.ts'
 
 export const MAX_STATE_BYTES = 64 * 1024
 const VERSION = 1
 const HEAD = /^\{"format":"tracelet-cursor","version":(\d{1,9}),"crc":"/
-const CRC_DIGITS = 8
 const COUNTS: readonly (keyof SettledCounts)[] = [
   'delivered',
   'superseded',
@@ -85,7 +84,7 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
   const head = HEAD.exec(content.toString('latin1', 0, 80))
   if (head === null) return new Damage('not a cursor')
   const start = head[0].length
-  const end = start + CRC_DIGITS
+  const end = start + CHECKSUM_DIGITS
   if (
     content.toString('latin1', start, end) !== checksum(content.subarray(0, start), content.subarray(end))
   ) {
@@ -137,10 +136,6 @@ export function decodeCursor(content: Buffer, path: string): SavedCursor | Damag
 function withDefaults(saved: SavedCursor): SavedCursor {
   const settled = { ...saved.cursor.settled, elsewhere: saved.cursor.settled.elsewhere ?? 0 }
   return { ...saved, cursor: { ...saved.cursor, settled } }
-}
-
-function checksum(head: Uint8Array, tail: Uint8Array): string {
-  return crc32(tail, crc32(head)).toString(16).padStart(CRC_DIGITS, '0')
 }
 
 /** Whether it can be a sequence number or a count of points. */

@@ -9,12 +9,11 @@
 import { randomUUID } from 'node:crypto'
 import { fstatSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { crc32 } from 'node:zlib'
+import { CHECKSUM_DIGITS, checksum } from './checksum.ts'
 import { ownIdentity, type ProcessIdentity } from './process-identity.ts'
 
 const FORMAT = 'tracelet-guard'
 const VERSION = 1
-const CRC_DIGITS = 8
 const CRC = /^\{"format":"tracelet-guard","version":\d{1,9},"crc":"/
 
 export interface GuardContent extends ProcessIdentity {
@@ -70,12 +69,8 @@ export function inodeOf(fd: number): string {
 function holds(text: string): boolean {
   const start = CRC.exec(text)?.[0].length
   if (start === undefined) return false
-  const end = start + CRC_DIGITS
+  const end = start + CHECKSUM_DIGITS
   return text.slice(start, end) === checksum(text.slice(0, start), text.slice(end))
-}
-
-function checksum(head: string, tail: string): string {
-  return crc32(tail, crc32(head)).toString(16).padStart(CRC_DIGITS, '0')
 }
 
 const TEXTS = ['host', 'boot', 'pidSpace', 'startTime', 'inode', 'token', 'hostname'] as const

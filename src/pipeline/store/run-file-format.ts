@@ -6,20 +6,19 @@
  * `crc` is the CRC-32 of all other bytes of the file, in lower case, so that any changed byte is noticed: a changed
  * nonce would make a second remote run. Later versions keep it in its place. Files of before have none.
  */
-import { crc32 } from 'node:zlib'
 import { TraceletError } from '../../core/errors.ts'
 import type { RunInfo } from '../../core/types.ts'
+import { CHECKSUM_DIGITS, checksum } from './checksum.ts'
 import { Damage } from './cursor-format.ts'
 import type { RunFile } from './run-file.ts'
 
 const FORMAT = 'tracelet-run'
 const VERSION = 1
-const CRC_DIGITS = 8
 const CRC = /^ {2}"crc": "([0-9a-f]{8})",$/m
 
 export function encodeRunFile(file: RunFile): string {
   const { folder: _, ...run } = file.run as RunInfo
-  const crc = '0'.repeat(CRC_DIGITS)
+  const crc = '0'.repeat(CHECKSUM_DIGITS)
   const text = `${JSON.stringify({ format: FORMAT, version: VERSION, crc, ...file, run }, null, 2)}\n`
   const [head, tail] = parts(text, CRC.exec(text)!)
   return `${head}${checksum(head, tail)}${tail}`
@@ -58,11 +57,7 @@ export function decodeRunFile(text: string, path: string): DecodedRunFile | Dama
 
 function parts(text: string, found: RegExpExecArray): [head: string, tail: string] {
   const start = found.index + found[0].indexOf('": "') + 4
-  return [text.slice(0, start), text.slice(start + CRC_DIGITS)]
-}
-
-function checksum(head: string, tail: string): string {
-  return crc32(tail, crc32(head)).toString(16).padStart(CRC_DIGITS, '0')
+  return [text.slice(0, start), text.slice(start + CHECKSUM_DIGITS)]
 }
 
 /** Path of the first part that a version 1 file must have and this one has not; undefined when it is sound. */
