@@ -54,10 +54,14 @@ import { crc32 } from 'node:zlib'
 
 export const FORMAT_VERSION = 1
 export const FRAME_MAGIC = 0x464a4c54
+/** As it stands in a file, to be searched for. */
+export const FRAME_MAGIC_BYTES: Uint8Array = new Uint8Array(Uint32Array.of(FRAME_MAGIC).buffer)
 export const FRAME_HEADER_BYTES = 72
 /** Bounds what a reader takes into memory for one frame; a block or record beyond it cannot be written. */
 export const MAX_PAYLOAD_BYTES: number = 64 * 1024 * 1024
 export const NO_LANE = 0xffff_ffff
+/** Seals that each segment repeats: so many segments may be lost without one before them losing its end. */
+export const KEPT_SEALS = 8
 
 export const FRAME = { segment: 1, series: 2, points: 3, record: 4, end: 5 } as const
 

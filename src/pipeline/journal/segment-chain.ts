@@ -16,7 +16,7 @@ import { closeSync, existsSync, ftruncateSync, readSync, statSync } from 'node:f
 import { join } from 'node:path'
 import { monotonicNow } from '../../core/clock.ts'
 import { sizeOf, writeStretches } from './append.ts'
-import { segmentName } from './format.ts'
+import { KEPT_SEALS, segmentName } from './format.ts'
 import { type FramesBetween, framesBetween } from './rewrite.ts'
 import { listSegments } from './segment-file.ts'
 import { createSegment, createWhole, removeUnfinished } from './segment-start.ts'
@@ -24,8 +24,6 @@ import type { JournalPlace } from './segments.ts'
 import type { Stretch } from './staging.ts'
 import type { JournalSyncId, WriterDescriptors, WriterSyncer } from './writer-options.ts'
 
-/** Seals that each segment repeats: so many segments may be lost without one before them losing its end. */
-const KEPT_SEALS = 8
 const COPIED_AT_ONCE: number = 1024 * 1024
 /** So many failed syncs in a row are each followed by a copy at once, further ones after this time, doubled by each. */
 const PROMPT_COPIES = 3

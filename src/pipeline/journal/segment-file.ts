@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import {
   FRAME_HEADER_BYTES,
-  FRAME_MAGIC,
+  FRAME_MAGIC_BYTES,
   type FrameHeader,
   frameBytes,
   readHeader,
@@ -19,8 +19,6 @@ const HOP_BYTES = 4096
 const FIRST_AHEAD_BYTES: number = 16 * 1024
 /** A larger window is given back when there is nothing more to read: there may be many idle readers. */
 const KEPT_WINDOW_BYTES: number = 64 * 1024
-
-const MAGIC: Uint8Array = new Uint8Array(Uint32Array.of(FRAME_MAGIC).buffer)
 
 /** Numbers of the segments in a run's folder, ascending. */
 export function listSegments(folder: string): number[] {
@@ -94,7 +92,7 @@ export class SegmentFile {
     let from = position
     while (from + FRAME_HEADER_BYTES <= end && this.#loadAhead(from, FRAME_HEADER_BYTES)) {
       const last = Math.min(this.#end, end) - FRAME_HEADER_BYTES
-      const at = this.#buffer.indexOf(MAGIC, from - this.#start)
+      const at = this.#buffer.indexOf(FRAME_MAGIC_BYTES, from - this.#start)
       from = at < 0 ? last + 1 : this.#start + at
       if (from > last) from = last + 1
       else if (this.#headerAt(from)) return from

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Series } from '../../core/types.ts'
 import { Arrangement, findStart, type SegmentPlace } from './arrange.ts'
-import { FRAME, type FrameHeader, segmentName } from './format.ts'
+import { FRAME, type FrameHeader, KEPT_SEALS, segmentName } from './format.ts'
 import { decodeSegment, decodeSeries } from './records.ts'
 import { checkVersion, frameAfter } from './scan.ts'
 import { listSegments, nextFrame, SegmentFile, unlessRemoved } from './segment-file.ts'
@@ -21,9 +21,6 @@ export interface SegmentEnd {
    */
   readonly nextSeq: number | undefined
 }
-
-/** A seal is repeated by so many later segments. */
-const SEALING_SEGMENTS = 8
 
 export class Segments {
   readonly folder: string
@@ -74,7 +71,7 @@ export class Segments {
   endOf(file: SegmentFile): SegmentEnd | undefined {
     let next: FrameHeader | undefined
     // a later one may say less than an earlier one: what followed a failed sync was written again
-    for (const place of this.#after(file.number).slice(0, SEALING_SEGMENTS)) {
+    for (const place of this.#after(file.number).slice(0, KEPT_SEALS)) {
       const start = this.#readStart(place, [])
       next ??= start
     }

@@ -7,7 +7,7 @@ import { Arrangement, isInPlace, type SegmentPlace } from './arrange.ts'
 import {
   FRAME,
   FRAME_HEADER_BYTES,
-  FRAME_MAGIC,
+  FRAME_MAGIC_BYTES,
   type FrameHeader,
   frameBytes,
   isPoints,
@@ -19,7 +19,6 @@ import { checkVersion, scanJournal } from './scan.ts'
 import { listSegments, unlessRemoved } from './segment-file.ts'
 
 const PART_BYTES = 64 * 1024
-const MAGIC: Uint8Array = new Uint8Array(Uint32Array.of(FRAME_MAGIC).buffer)
 
 export interface JournalTail {
   /** Points and records so far. */
@@ -71,17 +70,17 @@ function framesAt(part: 'start' | 'end', folder: string, { number, path }: Segme
   const bytes = unlessRemoved(() => readPart(part, path)) ?? Buffer.alloc(0)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const frames: TailFrame[] = []
-  for (let at = bytes.indexOf(MAGIC); at >= 0 && at + FRAME_HEADER_BYTES <= bytes.length; ) {
+  for (let at = bytes.indexOf(FRAME_MAGIC_BYTES); at >= 0 && at + FRAME_HEADER_BYTES <= bytes.length; ) {
     const header = readHeader(bytes, view, at)
     const next = header === undefined ? Infinity : at + frameBytes(header.payloadBytes)
     if (header === undefined || next > bytes.length) {
-      at = bytes.indexOf(MAGIC, at + 1)
+      at = bytes.indexOf(FRAME_MAGIC_BYTES, at + 1)
       continue
     }
     checkVersion(folder, number, header)
     const from = at + FRAME_HEADER_BYTES
     frames.push({ header, payload: bytes.subarray(from, from + header.payloadBytes) })
-    at = bytes.indexOf(MAGIC, next)
+    at = bytes.indexOf(FRAME_MAGIC_BYTES, next)
   }
   return frames
 }
