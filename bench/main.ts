@@ -11,8 +11,9 @@ import { mlflow } from './mlflow.ts'
 import { pipeline } from './pipeline.ts'
 import { ringPush } from './ring-push.ts'
 import { soak } from './soak.ts'
+import { wandb } from './wandb.ts'
 
-const QUESTIONS: readonly Question[] = [ringPush, pipeline, mlflow, soak, durability]
+const QUESTIONS: readonly Question[] = [ringPush, pipeline, mlflow, wandb, soak, durability]
 
 const { values, positionals } = parseArgs({
   options: {

@@ -57,6 +57,7 @@ const KIND_WORDS: Readonly<Record<Exclude<RecordKind, 'rewind'>, string>> = {
   state: 'state at the end',
   metric: 'axes and summaries of metrics',
   dataset: 'datasets',
+  console: 'console output',
   text: 'texts',
   histogram: 'histograms',
   images: 'images',
@@ -65,6 +66,9 @@ const KIND_WORDS: Readonly<Record<Exclude<RecordKind, 'rewind'>, string>> = {
   prCurve: 'PR curves',
   artifact: 'artifacts',
   model: 'models',
+  files: 'files of the run',
+  input: 'artifacts it reads',
+  alert: 'alerts',
 }
 
 function place({ records, uploads }: SinkCapabilities, kind: RecordKind): string {

@@ -2,6 +2,7 @@
 import type { Command } from './command.ts'
 import { demoCommand } from './demo/command.ts'
 import { doctorCommand } from './doctor/doctor.ts'
+import { exportCommand } from './export/export.ts'
 import { lsCommand } from './ls.ts'
 import { pipeCommand } from './pipe/pipe.ts'
 import { pruneCommand } from './prune/prune.ts'
@@ -12,6 +13,7 @@ import { tailCommand } from './tail/tail.ts'
 export const COMMANDS: readonly Command[] = [
   demoCommand,
   doctorCommand,
+  exportCommand,
   lsCommand,
   pipeCommand,
   pruneCommand,

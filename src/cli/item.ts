@@ -21,7 +21,8 @@ export type OtherRecord = Exclude<
 >
 
 export function itemOf(record: OtherRecord): Item {
-  const { kind, name } = record
+  const { kind } = record
+  const name = nameOf(record)
   const step = 'step' in record && record.step !== undefined ? { lastStep: record.step } : {}
   const item = (what: string, bytes?: number): Item => ({
     ...{ kind, name, times: 1, ...step, what },
@@ -35,6 +36,8 @@ export function itemOf(record: OtherRecord): Item {
       if (typeof text !== 'string') return item('', text.bytes)
       return item(text.split('\n', 1)[0]!.slice(0, 80), Buffer.byteLength(text))
     }
+    case 'console':
+      return item(record.text.split('\n').at(-1)!.slice(0, 80), Buffer.byteLength(record.text))
     case 'histogram':
       return item(`${record.counts.length} bins`)
     case 'prCurve':
@@ -50,13 +53,37 @@ export function itemOf(record: OtherRecord): Item {
     case 'figure':
       return item(record.figure.type, record.figure.bytes)
     case 'artifact':
-      return item(`${record.type}${filesOf(record.files)}`, record.bytes)
+      return item(`${record.type}${filesOf(record.files)}${aliasesOf(record)}`, record.bytes)
+    case 'files':
+      return item(filesOf(record.files).replace(', ', ''), record.bytes)
+    case 'input':
+      return item(record.type ?? '')
+    case 'alert':
+      return item(`${record.level}: ${record.text.split('\n', 1)[0]!.slice(0, 80)}`)
     case 'model': {
       const registered = record.register === undefined ? '' : `, registered as ${record.register}`
-      const aliases = record.aliases?.length ? ` (${record.aliases.join(', ')})` : ''
-      return item(`model${filesOf(record.files)}${registered}${aliases}`, record.bytes)
+      return item(`model${filesOf(record.files)}${registered}${aliasesOf(record)}`, record.bytes)
     }
   }
+}
+
+function nameOf(record: OtherRecord): string {
+  switch (record.kind) {
+    case 'console':
+      return record.stream
+    case 'files':
+      return (Array.isArray(record.files) && record.files.length === 1 && record.files[0]?.path) || 'files'
+    case 'input':
+      return record.artifact
+    case 'alert':
+      return record.title
+    default:
+      return record.name
+  }
+}
+
+function aliasesOf({ aliases }: { readonly aliases?: readonly string[] }): string {
+  return aliases?.length ? ` (${aliases.join(', ')})` : ''
 }
 
 function filesOf(files: FileList): string {

@@ -56,9 +56,9 @@ export function lawHolds(stats: Stats): boolean {
   )
 }
 
-/** Whether nothing of the run is still on its way there. */
-export function isDelivered({ pending, records }: DestinationStats): boolean {
-  return pending + records.pending === 0
+/** Whether nothing of the run is still on its way there; what is to be sent later is not. */
+export function isDelivered({ state, pending, records }: DestinationStats): boolean {
+  return state === 'offline' || pending + records.pending === 0
 }
 
 function costLines(cost: LogCost, points: number): string[] {
@@ -126,6 +126,10 @@ function troubleLines(runId: string, stats: Stats): string[] {
   if (stats.late > 0) lines.push(`${count(stats.late)} points came after finish()`)
   for (const [name, destination] of Object.entries(stats.destinations)) {
     const pending = destination.pending + destination.records.pending
+    if (destination.state === 'offline') {
+      lines.push(`${name} is offline; send it later with: tracelet sync ${runId}`)
+      continue
+    }
     if (destination.reason !== '') lines.push(`${name} is ${destination.state}: ${destination.reason}`)
     if (pending > 0)
       lines.push(`${name} has not got everything yet; send the rest with: tracelet sync ${runId}`)

@@ -33,6 +33,8 @@ export const RUN = {
    * finish(); PARKED_COUNTED once the owner has counted as lost what nobody had settled by then.
    */
   parkedUntil: 13,
+  /** Int32, written by delivery threads: 1 once somebody asked at a backend that the run be stopped. */
+  stopRequested: 14,
 } as const
 export const RUN_WORDS = 16
 
@@ -84,7 +86,7 @@ export const DESTINATION = {
 /** Words of one cursor's deliveries: first those of rows, then those of uploads. */
 export const CURSOR_WORDS = 24
 export const DESTINATION_WORDS = 2 * CURSOR_WORDS
-export const DESTINATION_STATES = ['opening', 'live', 'retrying', 'blocked', 'closed'] as const
+export const DESTINATION_STATES = ['opening', 'live', 'retrying', 'blocked', 'closed', 'offline'] as const
 
 const DESTINATIONS_FROM = RUN_WORDS + PRODUCERS * PRODUCER_WORDS
 
@@ -108,9 +110,21 @@ export function destinationCounters(counters: SharedArrayBuffer, destination: nu
   )
 }
 
+export function requestStop(counters: SharedArrayBuffer): void {
+  Atomics.store(int32Word(counters, RUN.stopRequested), 0, 1)
+}
+/** A function that tells whether somebody asked for a stop, also while the thread never leaves a loop. */
+export function stopRequestReader(counters: SharedArrayBuffer): () => boolean {
+  const word = int32Word(counters, RUN.stopRequested)
+  return () => Atomics.load(word, 0) === 1
+}
+
 /** Numbers a new producer; PRODUCERS or more when there is no block left. */
 export function takeProducer(counters: SharedArrayBuffer): number {
-  return Atomics.add(new Int32Array(counters, RUN.nextProducer * 8, 1), 0, 1)
+  return Atomics.add(int32Word(counters, RUN.nextProducer), 0, 1)
+}
+function int32Word(counters: SharedArrayBuffer, word: number): Int32Array {
+  return new Int32Array(counters, word * 8, 1)
 }
 
 /** Sum of one word over all producers of a run. */

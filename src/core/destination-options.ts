@@ -10,6 +10,7 @@ const KINDS: Readonly<Record<'points' | Exclude<RecordKind, 'state' | 'rewind'>,
   notes: true,
   metric: true,
   dataset: true,
+  console: true,
   text: true,
   histogram: true,
   images: true,
@@ -18,6 +19,9 @@ const KINDS: Readonly<Record<'points' | Exclude<RecordKind, 'state' | 'rewind'>,
   prCurve: true,
   artifact: true,
   model: true,
+  files: true,
+  input: true,
+  alert: true,
 }
 
 /** Whether it is up to the user that a destination gets records of this kind. */

@@ -19,8 +19,12 @@ export interface OptionRow {
   readonly values?: readonly string[]
   /** Environment variables that give it, the first set one wins. */
   readonly env?: readonly string[]
+  /** Those of `env` that were set for another program: one that cannot be read here says nothing, and is no error. */
+  readonly hints?: readonly string[]
   /** Never written to disk, to a log or into an error. */
   readonly secret?: true
+  /** Says what this process is to do, not what the run is: not written down with the run. */
+  readonly isOfProcess?: true
   readonly doc: string
 }
 export type OptionTable = Readonly<Record<string, OptionRow>>
@@ -74,7 +78,7 @@ export function resolveOptions<Table extends OptionTable>(
     let value: unknown = given[name]
     let source = `option '${name}'`
     if (value === undefined) {
-      const variable = row.env?.find((candidate) => environment[candidate])
+      const variable = row.env?.find((candidate) => says(row, candidate, environment[candidate]))
       if (variable !== undefined) {
         source = `environment variable ${variable}`
         value = fromText(row, environment[variable]!, source, where)
@@ -95,6 +99,26 @@ export function withoutSecrets(
   return Object.fromEntries(
     Object.entries(options).filter(([name, value]) => value !== undefined && !table[name]?.secret),
   )
+}
+
+/** What of them stands with a run: another process that goes on with it has its own of the rest. */
+export function keptOptions(
+  table: OptionTable,
+  options: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(withoutSecrets(table, options)).filter(([name]) => !table[name]?.isOfProcess),
+  )
+}
+
+function says(row: OptionRow, variable: string, text: string | undefined): boolean {
+  if (!text || !row.hints?.includes(variable)) return Boolean(text)
+  try {
+    check(row, fromText(row, text, '', ''), '', '')
+    return true
+  } catch {
+    return false
+  }
 }
 
 function fromText(row: OptionRow, text: string, source: string, where: string): unknown {

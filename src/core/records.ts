@@ -41,6 +41,7 @@ export type StoredFile =
  */
 export type FileList = readonly StoredFile[] | BlobRef
 
+export type AlertLevel = 'info' | 'warn' | 'error'
 export type MetricSummary = 'min' | 'max' | 'mean' | 'last' | 'best'
 
 /** Everything a run says besides points. One record is one unit of the conservation law for records. */
@@ -86,6 +87,13 @@ export type RunRecord =
       /** What it was read for: `training`, `validation` … */
       readonly context?: string
     }
+  /** What the program printed: whole lines, without the last line break. */
+  | {
+      readonly kind: 'console'
+      readonly stream: 'stdout' | 'stderr'
+      readonly text: string
+      readonly time: WallMs
+    }
   /** A long text is a blob of UTF-8. */
   | (Placed & { readonly kind: 'text'; readonly text: string | BlobRef })
   /** n + 1 ascending edges around n counts. The sums are those of the values where they were known. */
@@ -127,6 +135,8 @@ export type RunRecord =
       readonly time: WallMs
       readonly files: FileList
       readonly bytes: number
+      /** That this version takes over, where a backend has versions. */
+      readonly aliases?: readonly string[]
       readonly description?: string
       /** JSON text of an object. */
       readonly metadata?: string
@@ -144,6 +154,21 @@ export type RunRecord =
       readonly aliases?: readonly string[]
       readonly description?: string
       readonly metadata?: string
+    }
+  /** Files of the run itself, without versions: a later one of the same path replaces it. */
+  | { readonly kind: 'files'; readonly time: WallMs; readonly files: FileList; readonly bytes: number }
+  /** An artifact that the run read, as the backend knows it: `name`, `name:alias`, `entity/project/name:alias`. */
+  | { readonly kind: 'input'; readonly artifact: string; readonly type?: string; readonly time: WallMs }
+  /** Something that people are to be told of. */
+  | {
+      readonly kind: 'alert'
+      readonly title: string
+      /** Markdown. */
+      readonly text: string
+      readonly level: AlertLevel
+      readonly time: WallMs
+      /** Further ones of the same title are not told for so long. */
+      readonly waitMs?: number
     }
 export type RecordKind = RunRecord['kind']
 /** A record of a kind that only later versions know: no sink takes it, it is counted as filtered. */

@@ -29,8 +29,8 @@ export class Route {
 
   constructor(routing: Routing) {
     this.#routing = routing
-    this.#included = routing.include && anyOf(routing.include)
-    this.#excluded = routing.exclude && anyOf(routing.exclude)
+    this.#included = routing.include && anyPattern(routing.include)
+    this.#excluded = routing.exclude && anyPattern(routing.exclude)
   }
 
   /** Points are for the destination when their step is a multiple of this. */
@@ -47,11 +47,16 @@ export class Route {
     return this.#takesKind('points') && this.#takesName(name)
   }
 
-  /** Names do not choose among definitions of metrics: these may speak of many series, and do no harm. */
+  /**
+   * Names do not choose among definitions of metrics: these may speak of many series, and do no harm. An artifact that
+   * is read has its own name; files of the run, alerts and the console's lines have none.
+   */
   takesRecord(record: RunRecord | UnknownRecord): boolean {
     if (!isChosen(record.kind)) return true
     if (!this.#takesKind(record.kind)) return false
-    return record.kind === 'metric' || !('name' in record) || this.#takesName(record.name)
+    if (record.kind === 'metric') return true
+    const name = 'name' in record ? record.name : record.kind === 'input' ? record.artifact : undefined
+    return name === undefined || this.#takesName(name)
   }
 
   #takesKind(kind: string): boolean {
@@ -65,7 +70,7 @@ export class Route {
 }
 
 /** Fits whole names; `*` stands for any characters, none and `/` among them. */
-function anyOf(patterns: readonly string[]): RegExp {
+export function anyPattern(patterns: readonly string[]): RegExp {
   const sources = patterns.map((pattern) =>
     pattern
       .split(/\*+/)

@@ -128,11 +128,15 @@ export interface Rejection {
  * `state` replaces the cursor's state when this answer is committed.
  */
 export type WriteResult =
-  /** Stored. `superseded`: how many of the items the backend merged into others. */
+  /**
+   * Stored, or held by `state`, which the cursor keeps until a later write brings it. `superseded`: how many of the
+   * items the backend merged into others. `restMs`: so long its account asks for no request, though it took this one.
+   */
   | {
       readonly status: 'accepted'
       readonly superseded?: number
       readonly state?: SinkState
+      readonly restMs?: number
     }
   /** Stored but for some, by index. */
   | {
@@ -140,6 +144,7 @@ export type WriteResult =
       readonly rejected: readonly Rejection[]
       readonly superseded?: number
       readonly state?: SinkState
+      readonly restMs?: number
     }
   /**
    * Maybe stored; the same batch comes again, after `afterMs` if given (it pauses the whole account), else after
@@ -172,6 +177,7 @@ export type OpenResult =
       readonly status: 'ready'
       readonly state?: SinkState
       readonly url?: string
+      readonly restMs?: number
     }
   | Extract<WriteResult, { status: 'retry' | 'blocked' }>
 
@@ -182,12 +188,24 @@ export interface SinkLimits {
   readonly maxBytes: number
   /** Upper bound of one point's encoded size, from the UTF-8 length of its series' name and context. */
   readonly pointBytes: (nameBytes: number) => number
+  /** Row sinks: what each row takes beside its points. Default 0. */
+  readonly rowBytes?: number
   /** Writes of one run that may be under way at once. More than 1 only if their order does not matter. */
   readonly inFlight: number
   /** Writes that may be under way at once for all runs of one account together. Default: 4 × `inFlight`. */
   readonly accountInFlight?: number
+  /** Openings, writes and beats that may begin in a second for all runs of one account together. Default: no limit. */
+  readonly accountPerSecond?: number
   /** How long a batch may wait to be filled while the journal has no more. */
   readonly lingerMs: number
+  /**
+   * How old a call may be that is missing there, while nothing holds the destination up: what a kill may take from a
+   * file that is to be read as it stands. For runs that have it, the journal is appended to the sooner, which costs
+   * some CPU; `lingerMs` has to leave the time. Complete rows only. Default: nothing is promised.
+   */
+  readonly freshMs?: number
+  /** After so long without a call, while the run is open and nothing is to be sent, `beat` is called. Default: never. */
+  readonly beatMs?: number
   /** Files of one record that may be uploaded at once; the state that one leaves replaces another's. Default 1. */
   readonly uploadsInFlight?: number
 }
@@ -213,6 +231,11 @@ export interface SinkCapabilities {
    * points nor the end of the run. No kind is in both lists.
    */
   readonly uploads?: readonly RecordKind[]
+  /**
+   * Kinds of `uploads` that rows have to name, too: each such record also comes to `writeRecord`, in its order, whether
+   * its files are there yet or not. Its upload settles it; what `writeRecord` refuses is a letter and nothing more.
+   */
+  readonly mentions?: readonly RecordKind[]
   /** What arrives for values that a double holds and the backend may not. */
   readonly values: {
     readonly nan: 'kept' | 'mapped' | 'rejected'
@@ -258,6 +281,16 @@ export interface Sink {
   open(state: SinkState, signal: AbortSignal): Promise<OpenResult>
   /** At most `limits.inFlight` at once; never before `open` was ready, never after `close`. */
   write(batch: Batch, signal: AbortSignal): Promise<WriteResult>
+  /**
+   * The batch that most likely comes next, while the one before it is under way: time to encode it. Nothing is sent;
+   * `write` may still get another one, or a half of it. Valid until a write of it settles.
+   */
+  prepare?(batch: Batch): void
+  /**
+   * A sign of life, and the time for what the state holds: called after `limits.beatMs` without another call, and
+   * never beside one.
+   */
+  beat?(signal: AbortSignal): Promise<WriteResult>
   /** A record of a kind the sink declared. Alone in flight when `limits.inFlight` is 1. */
   writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult>
   /**
@@ -279,6 +312,8 @@ export interface SinkContext<Options> {
   readonly options: Options
   /** Reported to the user once, without stopping anything: a mapped name, a clamped value. */
   readonly notice: (code: string, message: string) => void
+  /** Somebody asked there that the run be stopped; the user is told once. */
+  readonly stopRequested?: () => void
 }
 
 // ── what the user reads ──────────────────────────────────────────────────────────────────────────────
@@ -316,7 +351,8 @@ export interface DestinationStats {
   /** Why it is retrying or blocked; '' when it is not. */
   readonly reason: string
 }
-export type DestinationState = 'opening' | 'live' | 'retrying' | 'blocked' | 'closed'
+/** 'offline': nothing is sent there by this process, also once the run is finished. */
+export type DestinationState = 'opening' | 'live' | 'retrying' | 'blocked' | 'closed' | 'offline'
 
 /** Sums of a run in this process: `accepted = journaled + coalesced + lost.laneFull + lost.disk + inRing`. */
 export interface Stats {

@@ -33,6 +33,8 @@ const APPEND_POINTS = 16_384
 const APPEND_AGE_MS = 15
 const APPEND_AGE_MANY_RUNS_MS = 100
 const MANY_RUNS = 500
+/** Of the time that a destination gives; the rest is for the nap before, and for delivery. */
+const FRESH_APPEND_PART = 0.4
 /** How often rows, guards and ages are looked at. */
 const CARE_MS = 1000
 const TOUCH_PARTS = GUARD_TOUCH_MS / CARE_MS
@@ -58,6 +60,7 @@ export class Drain implements LaneOwner {
   /** Slots taken since the last append. */
   #staged = 0
   #stagedSince = 0
+  #freshMs = Infinity
   #caredAt = 0
   #untouched: DrainRun[] = []
   /** Runs whose FINISH was met: closed when every lane has been read to where it stood then. */
@@ -101,6 +104,7 @@ export class Drain implements LaneOwner {
     this.#beat()
     const run = new DrainRun(order, isInherited, this.#disk)
     this.runs.set(order.number, run)
+    this.#freshMs = Math.min(this.#freshMs, order.freshMs ?? Infinity)
     if (run.failure !== undefined) this.#hooks.onIssue(run, toErrorRecord(run.failure, 'ERR_JOURNAL_WRITE'))
   }
 
@@ -205,7 +209,8 @@ export class Drain implements LaneOwner {
     return Atomics.load(this.#control, CONTROL.flushRequest)
   }
   get #appendAgeMs(): number {
-    return this.runs.size > MANY_RUNS ? APPEND_AGE_MANY_RUNS_MS : APPEND_AGE_MS
+    if (this.runs.size > MANY_RUNS) return APPEND_AGE_MANY_RUNS_MS
+    return Math.min(APPEND_AGE_MS, this.#freshMs * FRESH_APPEND_PART)
   }
 
   /** @param all everything published by now, not just one turn */
@@ -293,7 +298,9 @@ export class Drain implements LaneOwner {
     }
     this.#touchSome()
     this.#forgetRuns()
+    this.#freshMs = Infinity
     for (const run of this.runs.values()) {
+      this.#freshMs = Math.min(this.#freshMs, run.order.freshMs ?? Infinity)
       run.updateSyncAge()
       const issue = run.lookAfterFolder(now)
       if (issue !== undefined) this.#hooks.onIssue(run, issue)

@@ -14,6 +14,8 @@ export interface DestinationSpec {
   /** Absolute path, file URL or package name of an ES module whose default export is a `defineSink(…)`. */
   readonly module?: string
   readonly options: Readonly<Record<string, unknown>>
+  /** The destination that it stands beside: it comes and goes with the mode of that one. */
+  readonly companionOf?: DestinationName
 }
 
 /** What the drain thread must know of a run. */
@@ -28,6 +30,8 @@ export interface RunOrder {
   /** What `flush()` waits for: the append, or the sync that survives power loss. */
   readonly durability: 'process' | 'power'
   readonly rowMaxAgeMs: number
+  /** Least `freshMs` of its destinations. Default: none has one. */
+  readonly freshMs?: number
   /** Default: no limit. */
   readonly maxJournalBytes?: number
   /** Default 'keep'. */
@@ -127,6 +131,18 @@ export type FromDelivery =
       readonly run: RunId
       readonly destination: DestinationName
       readonly url: string
+    }
+  /** Nothing is sent there by this process. */
+  | {
+      readonly type: 'offline'
+      readonly run: RunId
+      readonly destination: DestinationName
+    }
+  /** Somebody asked there that the run be stopped. */
+  | {
+      readonly type: 'stop requested'
+      readonly run: RunId
+      readonly destination: DestinationName
     }
   /** Something the user should know; `recovered` ends an earlier one of the same destination. */
   | {

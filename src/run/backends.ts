@@ -1,11 +1,11 @@
 /** What the user wrote under `backend`, made into destinations. */
 import { ERROR_CODES, TraceletError } from '../core/errors.ts'
-import { type Environment, withoutSecrets } from '../core/options.ts'
+import { type Environment, keptOptions } from '../core/options.ts'
 import { redact } from '../core/redact.ts'
 import type { RunInfo } from '../core/types.ts'
 import type { DestinationSpec } from '../pipeline/messages.ts'
 import type { RunDestination } from '../pipeline/store/run-file.ts'
-import { resolveDestinationOptions } from '../sinks/contract.ts'
+import { resolveDestinationOptions, type SinkDefinition } from '../sinks/contract.ts'
 import { findSink } from '../sinks/index.ts'
 
 /** Options of one backend: its own table, or `module` and what that module's table says. */
@@ -20,39 +20,49 @@ export type Backend = string | readonly string[] | Readonly<Record<string, Backe
 const EMBEDDED_DEFAULT = ['local', 'tensorboard']
 
 /**
+ * @param run whose they are: no two of them may write its files in one place
  * @param otherwise where neither the user nor the environment says anything
  * @throws TraceletError ERR_BACKEND_UNKNOWN, ERR_OPTION
  */
 export function resolveBackends(
   given: Backend | undefined,
   environment: Environment,
+  run: RunInfo,
   otherwise: Backend = EMBEDDED_DEFAULT,
 ): DestinationSpec[] {
   const entries = entriesOf(given === undefined ? (fromEnvironment(environment) ?? otherwise) : given)
   if (entries.length === 0)
     throw new TraceletError('ERR_OPTION', "backend must name at least one, such as 'local'")
-  const specs = entries.map(([name, options], index): DestinationSpec => {
-    const kind = name.split(':', 1)[0]!
-    if (typeof options.module === 'string') {
-      const { module, ...own } = options
-      return { name, index, kind, module, options: own }
-    }
-    const sink = findSink(kind)
-    const resolved = resolveDestinationOptions(sink, options, environment, `backend ${name}`)
-    return { name, index, kind, options: resolved }
-  })
-  refuseSharedFiles(specs)
+  const specs = entries.map(([name, options], index) => ({
+    ...resolveBackend(name, options, environment),
+    index,
+  }))
+  refuseSharedFiles(specs, run)
   return specs
 }
 
+/** @throws TraceletError ERR_BACKEND_UNKNOWN, ERR_OPTION */
+export function resolveBackend(
+  name: string,
+  options: BackendOptions,
+  environment: Environment,
+): DestinationSpec {
+  const kind = name.split(':', 1)[0]!
+  if (typeof options.module === 'string') {
+    const { module, ...own } = options
+    return { name, index: 0, kind, module, options: own }
+  }
+  const resolved = resolveDestinationOptions(findSink(kind), options, environment, `backend ${name}`)
+  return { name, index: 0, kind, options: resolved }
+}
+
 /** Two destinations that append to one file would overwrite each other. */
-export function refuseSharedFiles(specs: readonly DestinationSpec[]): void {
+export function refuseSharedFiles(specs: readonly DestinationSpec[], run: RunInfo): void {
   const writers = new Map<string, string>()
-  for (const { name, kind, module, options } of specs) {
-    if (module !== undefined) continue
-    const sink = findSink(kind)
-    if (sink.inJournal || sink.capabilities.rewrite !== 'append') continue
-    const place = `${kind} ${sink.account(options as never)}`
+  for (const spec of specs) {
+    const { name } = spec
+    const place = filesOf(spec, run)
+    if (place === undefined) continue
     const other = writers.get(place)
     if (other !== undefined) {
       throw new TraceletError(
@@ -64,14 +74,29 @@ export function refuseSharedFiles(specs: readonly DestinationSpec[]): void {
   }
 }
 
+/**
+ * The files of the run that a destination appends to: of two with the same text one must go. Undefined where there are
+ * none. Files of one folder are told apart by what the run is called there.
+ */
+export function filesOf(
+  { kind, module, options }: DestinationSpec,
+  run: RunInfo,
+  definitionOf: (kind: string) => SinkDefinition = findSink,
+): string | undefined {
+  if (module !== undefined) return undefined
+  const sink = definitionOf(kind)
+  if (sink.inJournal || sink.capabilities.rewrite !== 'append') return undefined
+  return `${kind} ${sink.address(options as never, run)}`
+}
+
 /** Whether what is journaled has arrived there. */
 export function isInJournal({ kind, module }: DestinationSpec): boolean {
   return module === undefined && findSink(kind).inJournal === true
 }
 
-/** How a destination stands in `run.json`: no secrets. */
+/** How a destination stands in `run.json`: no secrets, and nothing that is of this process only. */
 export function toRunDestination(
-  { name, kind, module, options }: DestinationSpec,
+  { name, kind, module, options, companionOf }: DestinationSpec,
   run: RunInfo,
 ): Omit<RunDestination, 'addedAt' | 'usedAt'> {
   if (module !== undefined) {
@@ -83,8 +108,9 @@ export function toRunDestination(
   return {
     name,
     kind,
-    options: withoutSecrets(sink.options, options),
+    options: keptOptions(sink.options, options),
     address: sink.address(options as never, run),
+    ...(companionOf !== undefined && { companionOf }),
   }
 }
 

@@ -117,6 +117,24 @@ export function logDataset(producer: RunProducer, dataset: Dataset, report: Tell
   send(producer, record, `the dataset '${name}'`, report)
 }
 
+export function useArtifact(
+  producer: RunProducer,
+  artifact: string,
+  options: { readonly type?: string | undefined },
+  report: Tell,
+): void {
+  const { type } = options
+  const issue = nameIssue(artifact) ?? (type === undefined ? undefined : nameIssue(type))
+  if (issue) return report(issue)
+  const record: RunRecord = {
+    kind: 'input',
+    artifact: redactText(artifact),
+    time: Date.now(),
+    ...(type !== undefined && { type: redactText(type) }),
+  }
+  send(producer, record, `the use of '${artifact.slice(0, 100)}'`, report)
+}
+
 function send(producer: RunProducer, record: RunRecord, what: string, report: Tell): void {
   if (producer.recordIfFits(record)) return
   const message = `${what} does not fit into a record; log it as a text or an artifact, or raise laneSlots`

@@ -37,6 +37,9 @@ const LOGGER: PublicOf<RunLogger> = {
   setNotes: NOTHING,
   defineMetric: NOTHING,
   logDataset: NOTHING,
+  useArtifact: NOTHING,
+  alert: NOTHING,
+  logConsole: NOTHING,
   logText: NOTHING,
   logHistogram: NOTHING,
   logImage: NOTHING,
@@ -45,6 +48,8 @@ const LOGGER: PublicOf<RunLogger> = {
   logFigure: NOTHING,
   logPrCurve: NOTHING,
   logArtifact: async () => NOT_TAKEN,
+  logFile: async () => NOT_TAKEN,
+  logCode: async () => NOT_TAKEN,
   logModel: async () => NOT_TAKEN,
 }
 
@@ -64,6 +69,7 @@ export function disabledRun(info: RunInfo, onFinished: () => void): Run {
     get isFinished() {
       return isFinished
     },
+    stopRequested: false,
     handle: () => disabledHandle(info.id),
     stats: () => ZEROS,
     flush: async () => ZEROS,
@@ -75,7 +81,13 @@ export function disabledRun(info: RunInfo, onFinished: () => void): Run {
 
 /** In another thread. */
 export function disabledAttachedRun({ id }: RunHandle): AttachedRun {
-  const run: PublicOf<AttachedRun> = { ...LOGGER, id, isClosed: false, flush: async () => true }
+  const run: PublicOf<AttachedRun> = {
+    ...LOGGER,
+    id,
+    isClosed: false,
+    stopRequested: false,
+    flush: async () => true,
+  }
   return run as AttachedRun
 }
 

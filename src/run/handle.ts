@@ -1,7 +1,7 @@
 /** Joining a run from another thread. */
 import { BroadcastChannel } from 'node:worker_threads'
 import { monotonicNow } from '../core/clock.ts'
-import { COUNTERS_MIN_BYTES, RUN, runCounters } from '../core/counters.ts'
+import { COUNTERS_MIN_BYTES, RUN, runCounters, stopRequestReader } from '../core/counters.ts'
 import { type ErrorRecord, TraceletError } from '../core/errors.ts'
 import type { RunId } from '../core/types.ts'
 import { Parking } from '../pipeline/parking/parking.ts'
@@ -115,6 +115,7 @@ export class AttachedRun extends RunLogger {
   readonly #control: Int32Array
   readonly #sums: Float64Array
   readonly #parking: Parking
+  readonly #isStopRequested: () => boolean
 
   /** @internal made by `attachRun` */
   constructor(handle: RunHandle, lane: ThreadLane, parking: Parking) {
@@ -126,11 +127,17 @@ export class AttachedRun extends RunLogger {
     this.#control = new Int32Array(handle.control)
     this.#sums = runCounters(handle.counters)
     this.#parking = parking
+    this.#isStopRequested = stopRequestReader(handle.counters)
   }
 
   /** @internal whether its owner has finished it */
   get isClosed(): boolean {
     return this.#sums[RUN.closed] === 1
+  }
+
+  /** Somebody asked at a backend that the run be stopped; as `Run.stopRequested`. */
+  get stopRequested(): boolean {
+    return this.#isStopRequested()
   }
 
   /** Everything this thread logged so far is in the journal when this resolves; false when the time was up first. */

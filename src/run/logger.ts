@@ -2,14 +2,25 @@
 import type { ErrorRecord } from '../core/errors.ts'
 import type { RunRecord } from '../core/types.ts'
 import type { Snapshot } from '../pipeline/parking/messages.ts'
+import { type AlertOptions, logAlert } from './alerts.ts'
 import { attempt } from './attempt.ts'
-import { type Dataset, defineMetric, logDataset, type MetricOptions, setNotes } from './descriptions.ts'
+import { type ConsolePlace, logConsole } from './console.ts'
+import {
+  type Dataset,
+  defineMetric,
+  logDataset,
+  type MetricOptions,
+  setNotes,
+  useArtifact,
+} from './descriptions.ts'
 import { type ArtifactOptions, logArtifact, logModel, type ModelOptions } from './media/artifact.ts'
+import { type CodeOptions, logCode } from './media/code.ts'
 import type { FigureInput } from './media/figure.ts'
 import type { HistogramInput } from './media/histogram.ts'
 import type { ImageInput } from './media/image.ts'
 import type { MediaLog } from './media/media-log.ts'
 import type { MediaPlace } from './media/place.ts'
+import { type FileOptions, logFile } from './media/run-files.ts'
 import type { TableInput } from './media/table.ts'
 import type { Metric } from './metric.ts'
 import type { LogPlace, RunProducer } from './producer.ts'
@@ -33,6 +44,9 @@ export class RunLogger {
    * @param values numbers by name; names of 1 to 4,096 bytes, any characters but U+0000
    * @param place `step`: integer in ±(2^53 − 1), default a counter per run and producer; `time`: ms since 1970;
    *   `context`: tells apart series of one name, such as 'train' and 'val'
+   *
+   * Series whose names begin with `system/`, such as `system/gpu.0.temp`, are the machine's: a backend that keeps
+   * system metrics apart has them there, the others as any series.
    *
    * Never throws for a backend's sake and never waits for one. What cannot be logged costs itself only: it is
    * counted in `stats().refused` and reported with a code (ERR_VALUE, ERR_NAME, ERR_STEP, ERR_TIME).
@@ -76,6 +90,38 @@ export class RunLogger {
   /** A dataset that the run reads. Its content is not copied; `logArtifact` does that. */
   logDataset(dataset: Dataset): void {
     attempt('logDataset', this.#report, () => logDataset(this.producer, dataset, this.#report))
+  }
+
+  /**
+   * An artifact that the run reads, such as one that an earlier run logged: a backend that knows it links the two.
+   * Nothing is downloaded.
+   * @param name as the backend knows it: `name`, `name:alias` or `name:v3`, with `entity/project/` before it for one
+   *   of another project; without an alias the latest
+   * @param options `type`: as it was logged with, such as `dataset`; default whatever the backend has of that name
+   */
+  useArtifact(name: string, options: { readonly type?: string | undefined } = {}): void {
+    attempt('useArtifact', this.#report, () => useArtifact(this.producer, name, options, this.#report))
+  }
+
+  /**
+   * Tells people: `run.alert('loss is NaN', 'epoch 3, lr 0.1', { level: 'error' })`. W&B sends it by e-mail or Slack,
+   * to those who have switched that on there; it goes out when the run is delivered, be that later.
+   * @param title up to 250 characters, W&B shows 63
+   * @param text Markdown, up to 16,384 characters; longer ones are cut, and said so. Secrets become `[REDACTED:…]`
+   */
+  alert(title: string, text = '', options: AlertOptions = {}): void {
+    attempt('alert', this.#report, () =>
+      logAlert(title, text, options, (record) => this.#media.put(record), this.#report),
+    )
+  }
+
+  /**
+   * What the program printed. Each call is whole lines, whether the last one ends in a line break or not; long texts
+   * become several records, a line of more than 16,384 characters several lines. Control characters stay, secrets
+   * become `[REDACTED:…]`.
+   */
+  logConsole(text: string, place: ConsolePlace = {}): void {
+    attempt('logConsole', this.#report, () => logConsole(this.producer, text, place, this.#report))
   }
 
   /** A text, such as a generated sample; up to 256 MiB. */
@@ -156,6 +202,27 @@ export class RunLogger {
    */
   logArtifact(pathOrUri: string | URL, options: ArtifactOptions = {}): Promise<Snapshot> {
     return logArtifact(this.#media, pathOrUri, options)
+  }
+
+  /**
+   * A file of the run itself, or a folder of them: W&B's Files panel, MLflow's artifacts of the run at their own paths.
+   * Kept as it is at the call, as by `logArtifact`, but without a name, a type or versions: a later one of the same
+   * path takes its place.
+   * @param options `as`: where it stands in the run, such as 'logs/train.txt'; default the path's base name
+   */
+  logFile(path: string | URL, options: FileOptions = {}): Promise<Snapshot> {
+    return logFile(this.#media, path, options)
+  }
+
+  /**
+   * The source of the program as an artifact of type `code`: files with the endings of JavaScript, TypeScript, Python
+   * and shell, and what describes a project (see CodeOptions), from the folder and those below it. Hidden folders,
+   * `node_modules`, `bower_components`, `dist`, `__pycache__`, Python environments and tracelet's own runs are never
+   * taken. At most 10,000 files and 64 MiB, more are refused (ERR_ARTIFACT).
+   * @param folder default the current one; a single file is taken whatever its name
+   */
+  logCode(folder: string | URL = '.', options: CodeOptions = {}): Promise<Snapshot> {
+    return logCode(this.#media, folder, options)
   }
 
   /** A model's files, as `logArtifact` keeps them; with `register` they become a version of a registered model. */

@@ -7,6 +7,7 @@ import { Superseded } from '../pipeline/journal/rewinds.ts'
 import { findRunFolder, isRunFolder } from '../pipeline/store/folder.ts'
 import { type RunDestination, readRunFile, runInfo } from '../pipeline/store/run-file.ts'
 import { RUN_OPTIONS } from './options.ts'
+import { type Download, downloadFiles } from './stored-files.ts'
 import {
   type History,
   readHistory,
@@ -122,6 +123,20 @@ export class StoredRun {
     return Array.from(this.#all('dataset'), stored.withoutKind)
   }
 
+  /** What `useArtifact` named. */
+  inputs(): stored.StoredInput[] {
+    return Array.from(this.#all('input'), stored.withoutKind)
+  }
+
+  alerts(): stored.StoredAlert[] {
+    return Array.from(this.#all('alert'), stored.withoutKind)
+  }
+
+  /** What `logConsole` was given, in the order of logging. */
+  console(): stored.StoredConsole[] {
+    return Array.from(this.#all('console'), stored.withoutKind)
+  }
+
   texts(name?: string): stored.StoredText[] {
     return Array.from(this.#all('text', name), (record) => stored.toText(this.info.folder, record))
   }
@@ -153,6 +168,22 @@ export class StoredRun {
 
   models(name?: string): stored.StoredModel[] {
     return Array.from(this.#all('model', name), (record) => stored.toModel(this.info.folder, record))
+  }
+
+  /**
+   * The run's own files, of which each path stands once: as it was logged last. In the order of paths.
+   * @throws TraceletError ERR_BLOB for a list that is damaged, or names a place outside the run
+   */
+  files(): stored.StoredRunFile[] {
+    return stored.toRunFiles(this.info.folder, this.#all('files'))
+  }
+
+  /**
+   * Writes the run's own files below `toFolder`, as `download` of an artifact does.
+   * @throws TraceletError ERR_BLOB, ERR_ARTIFACT
+   */
+  async downloadFiles(toFolder: string): Promise<Download> {
+    return downloadFiles(this.files(), toFolder)
   }
 
   /**

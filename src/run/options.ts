@@ -1,4 +1,4 @@
-/** The options of `startLogging`, a row each. The structured ones (backend, tags, params, onIssue) are read by `start.ts`. */
+/** The options of `startLogging`, a row each. The structured ones (backend, tags, params, onIssue, onStopRequest) are read by `start.ts`. */
 import type { OptionTable } from '../core/options.ts'
 import { MAX_LANE_SLOTS, MIN_LANE_SLOTS } from '../ring/layout.ts'
 
@@ -19,7 +19,7 @@ export const RUN_OPTIONS = {
   runId: { type: 'string', doc: 'Identifies the run everywhere; made from time and chance when not given.' },
   group: {
     type: 'string',
-    env: ['TRACELET_GROUP'],
+    env: ['TRACELET_GROUP', 'WANDB_RUN_GROUP'],
     doc: 'Runs that belong together, such as the processes of one job.',
   },
   parent: {
@@ -112,6 +112,13 @@ export const RUN_OPTIONS = {
     max: 16,
     env: ['TRACELET_DELIVERY_THREADS'],
     doc: 'Threads that encode and send; read when the first run of the process starts.',
+  },
+  quiet: {
+    type: 'boolean',
+    default: false,
+    env: ['TRACELET_QUIET', 'WANDB_SILENT'],
+    hints: ['WANDB_SILENT'],
+    doc: 'No line on stderr that says where to look at the run in a backend with web pages; `stats().destinations[…].url` has it. Troubles are told nevertheless. With `onIssue` there is no such line.',
   },
   signals: {
     type: 'boolean',

@@ -8,6 +8,7 @@ import { readTail } from '../pipeline/journal/tail.ts'
 import { findRunFolder } from '../pipeline/store/folder.ts'
 import { latestDestinations, readRunFile } from '../pipeline/store/run-file.ts'
 import type { Backend } from './backends.ts'
+import type { KeptCompanions } from './companions.ts'
 import { describe } from './producer.ts'
 
 /**
@@ -27,6 +28,8 @@ export interface FoundRun extends WantedRun {
   readonly folder: string
   /** Where it went when it was opened last. */
   readonly backend: Backend
+  /** Options of what it had beside those that were named. */
+  readonly companions: KeptCompanions
 }
 
 const KEYS = ['runId', 'fromStep']
@@ -65,10 +68,22 @@ export function parseResume(resume: unknown, runId: RunId | undefined): WantedRu
 export function findRun(root: string, wanted: WantedRun, project: string | undefined): FoundRun {
   const folder = findRunFolder(root, wanted.id, project)
   const file = readRunFile(folder)
-  const destinations = [...latestDestinations(file).values()].map(
-    ({ name, module, options }) => [name, { ...options, ...(module !== undefined && { module }) }] as const,
-  )
-  return { ...wanted, folder, project: file.run.project, backend: Object.fromEntries(destinations) }
+  const destinations = [...latestDestinations(file).values()]
+  const named = destinations
+    .filter(({ companionOf }) => companionOf === undefined)
+    .map(
+      ({ name, module, options }) => [name, { ...options, ...(module !== undefined && { module }) }] as const,
+    )
+  const companions = destinations
+    .filter(({ companionOf }) => companionOf !== undefined)
+    .map(({ name, options }) => [name, options] as const)
+  return {
+    ...wanted,
+    folder,
+    project: file.run.project,
+    backend: Object.fromEntries(named),
+    companions: Object.fromEntries(companions),
+  }
 }
 
 /**

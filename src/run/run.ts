@@ -1,13 +1,15 @@
 /** A run as its owner sees it: the thread that called `startLogging`. */
 
 import { monotonicNow } from '../core/clock.ts'
-import { createCounters } from '../core/counters.ts'
+import { createCounters, stopRequestReader } from '../core/counters.ts'
 import type { ErrorRecord } from '../core/errors.ts'
-import { syncCommandFor } from '../core/shell.ts'
+import { shellWord, syncCommandFor } from '../core/shell.ts'
 import type { RunId, RunInfo, RunOutcome, Stats } from '../core/types.ts'
 import type { DestinationNews } from '../pipeline/destination-stats.ts'
 import type { FromDrain, RunOrder } from '../pipeline/messages.ts'
 import { say } from '../pipeline/say.ts'
+import type { Addresses } from './addresses.ts'
+import type { RunCompanion } from './companions.ts'
 import { type FinishOptions, type FlushOptions, flushTimeoutMs, resolveEnd } from './end.ts'
 import type { Engine } from './engine.ts'
 import type { RunHandle } from './handle.ts'
@@ -17,6 +19,7 @@ import { MediaLog } from './media/media-log.ts'
 import { Parked } from './parked.ts'
 import { RunProducer } from './producer.ts'
 import { readStats } from './stats.ts'
+import type { StopRequests } from './stop-requests.ts'
 
 /** Above the deadline of finish(): for the last cursors and the answers of the threads. */
 const FINISH_GRACE_MS = 500
@@ -29,8 +32,13 @@ const FINISH_SLOTS = 64
 export interface RunPlan {
   readonly finishDeadlineMs: number
   readonly issues: Issues
+  /** Undefined where nothing is said of them. */
+  readonly addresses: Addresses | undefined
+  readonly stopRequests: StopRequests
   /** Names of the destinations that nothing is sent to before `tracelet sync`. */
   readonly offline: readonly string[]
+  /** What stands beside some of them, and is written meanwhile. */
+  readonly companions: readonly RunCompanion[]
   /** Wall ms of this start; the run's own is that of its first. */
   readonly startedAt: number
   /** Of steps that are not given. */
@@ -49,7 +57,9 @@ export class Run extends RunLogger implements AsyncDisposable {
   readonly #allAnswered: Promise<void>
   #lateReported = false
   readonly #parked: Parked
+  readonly #offline: Set<string>
   #isStateTold = false
+  readonly #isStopRequested: () => boolean
 
   /** @internal made by `startLogging` */
   constructor(
@@ -71,6 +81,8 @@ export class Run extends RunLogger implements AsyncDisposable {
     this.#order = { ...order, counters }
     this.#plan = plan
     this.#parked = new Parked(counters)
+    this.#offline = new Set(plan.offline)
+    this.#isStopRequested = stopRequestReader(counters)
     for (const { name } of order.destinations) this.#news.set(name, { url: '', reason: '' })
     this.#allAnswered = new Promise((resolve) => {
       this.#answered = resolve
@@ -93,6 +105,13 @@ export class Run extends RunLogger implements AsyncDisposable {
   }
   get isFinished(): boolean {
     return this.#finishing !== undefined
+  }
+  /**
+   * Somebody asked at a backend that the run be stopped, such as by the button in its UI: nothing is stopped by
+   * tracelet. True within a second or so of the backend's word, also in a loop that never awaits.
+   */
+  get stopRequested(): boolean {
+    return this.#isStopRequested()
   }
 
   /** For another thread: `attachRun(handle)` there logs to this run. Plain data; send it by workerData or postMessage. */
@@ -205,6 +224,7 @@ export class Run extends RunLogger implements AsyncDisposable {
     const stats = this.stats()
     this.#tellPending(stats)
     this.#plan.issues.leave(this.id, this.#news.keys())
+    this.#plan.addresses?.leave(this.id)
     this.#engine.forget(this.#order.number)
     this.#plan.onFinished()
     return stats
@@ -254,15 +274,17 @@ export class Run extends RunLogger implements AsyncDisposable {
   }
 
   #tellPending(stats: Stats): void {
-    const { issues, offline } = this.#plan
+    const { issues } = this.#plan
+    const offline = this.#offline
     const { folder } = this.info
-    if (offline.length > 0) {
+    if (offline.size > 0) {
+      const ways = [syncCommandFor(folder), ...this.#otherWays(stats)]
       say(
-        `run ${this.id}: offline: nothing was sent to ${offline.join(', ')}; send with: ${syncCommandFor(folder)}`,
+        `run ${this.id}: offline: nothing was sent to ${[...offline].join(', ')}; send with: ${ways.join('  or: ')}`,
       )
     }
     const pending = Object.entries(stats.destinations).filter(
-      ([, { pending, records }]) => pending + records.pending > 0,
+      ([name, { pending, records }]) => !offline.has(name) && pending + records.pending > 0,
     )
     if (pending.length === 0) return
     const list = pending.map(([name, { pending, records, reason }]) => {
@@ -273,10 +295,27 @@ export class Run extends RunLogger implements AsyncDisposable {
     issues.pending(this.id, folder, list.join(', '))
   }
 
+  /** Commands of others that send what was written beside an offline destination; they say where it is, too. */
+  #otherWays({ destinations }: Stats): string[] {
+    const { addresses, companions } = this.#plan
+    if (addresses === undefined) return []
+    return companions.flatMap(({ spec: { name }, command }) => {
+      const { url = '', pending = 0, records } = destinations[name] ?? {}
+      const isWhole = url !== '' && pending === 0 && records?.pending === 0
+      return command !== undefined && isWhole ? [`${command} ${shellWord(url)}`] : []
+    })
+  }
+
   #receive(message: FromDrain): void {
     if (message.type === 'finished') this.#answered()
-    else if (message.type === 'url') this.#hear(message.destination).url = message.url
-    else if (message.type === 'drain-issue') {
+    else if (message.type === 'offline') this.#offline.add(message.destination)
+    else if (message.type === 'stop requested') {
+      // of a run that is being finished it is granted
+      if (!this.isFinished) this.#plan.stopRequests.hear(this.id, message.destination)
+    } else if (message.type === 'url') {
+      this.#hear(message.destination).url = message.url
+      this.#plan.addresses?.hear(this.id, message.destination, message.url)
+    } else if (message.type === 'drain-issue') {
       const { issue } = message
       this.#plan.issues.report(issue, `${this.id} ${issue.severity ?? ''}${issue.code}`)
     } else if (message.type === 'issue') this.#hearIssue(message)

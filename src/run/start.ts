@@ -9,17 +9,21 @@ import { appendRecord } from '../pipeline/store/append-record.ts'
 import { createRunFolder, isRunFolder, newRunId, runFolder } from '../pipeline/store/folder.ts'
 import { takeGuard } from '../pipeline/store/guard.ts'
 import { readRunFile } from '../pipeline/store/run-file.ts'
+import { Addresses } from './addresses.ts'
 import { type Backend, isInJournal, resolveBackends, toRunDestination } from './backends.ts'
+import { companionsOf } from './companions.ts'
 import { describeRun, newRunInfo } from './describe-run.ts'
 import { disabledRun } from './disabled-run.ts'
 import type { FinishOptions } from './end.ts'
 import { Engine } from './engine.ts'
 import { type IssueHandler, Issues } from './issues.ts'
+import { byMode, freshMsOf, tellJournalOnly } from './modes.ts'
 import { RUN_OPTIONS } from './options.ts'
 import { watchProcessEnd } from './process-end.ts'
 import type { Params, Tags } from './records.ts'
 import { findRun, firstStepOf, parseResume, type Resume } from './resume.ts'
 import { Run } from './run.ts'
+import { type StopRequestHandler, StopRequests } from './stop-requests.ts'
 
 export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'parent'> {
   /** Where the run lands; default the local store and TensorBoard event files. */
@@ -46,12 +50,19 @@ export interface StartOptions extends Omit<GivenOptions<typeof RUN_OPTIONS>, 'pa
    * of the run (`attachRun`) tell theirs on stderr.
    */
   readonly onIssue?: IssueHandler | undefined
+  /**
+   * Told once for each backend at which somebody asked that the run be stopped, by the event loop; a loop that never
+   * awaits asks `run.stopRequested`. Nothing is stopped by itself. What it throws harms nothing. Besides, it is an
+   * issue (ERR_STOP_REQUESTED, severity 'notice').
+   */
+  readonly onStopRequest?: StopRequestHandler | undefined
 }
 
 /** Where nothing is to be sent yet: what is journaled has arrived. */
 const JOURNAL_ONLY: DestinationSpec = { name: 'local', index: 0, kind: 'local', options: {} }
 
 let engine: Engine | undefined
+const addresses = new Addresses()
 /** Runs of this thread that are not finished, in the order they were started. */
 const runs = new Set<Run>()
 /** What runs were started with, for their children. */
@@ -66,7 +77,7 @@ const startedWith = new WeakMap<Run, StartOptions>()
  */
 export function startLogging(options: StartOptions = {}): Run {
   const given = withParent(options)
-  const { backend, tags, params, onIssue, parent, resume, ...rest } = given
+  const { backend, tags, params, onIssue, onStopRequest, parent, resume, ...rest } = given
   const parentId = typeof parent === 'object' ? parent.id : parent
   const resolved = resolveOptions(RUN_OPTIONS, { ...rest, parent: parentId }, process.env, 'startLogging')
   if (!Number.isInteger(Math.log2(resolved.laneSlots))) {
@@ -75,8 +86,10 @@ export function startLogging(options: StartOptions = {}): Run {
       `startLogging: laneSlots must be a power of two, but is ${resolved.laneSlots}`,
     )
   }
-  if (onIssue !== undefined && typeof onIssue !== 'function')
-    throw new TraceletError('ERR_OPTION', 'startLogging: onIssue must be a function')
+  for (const [name, handler] of Object.entries({ onIssue, onStopRequest })) {
+    if (handler !== undefined && typeof handler !== 'function')
+      throw new TraceletError('ERR_OPTION', `startLogging: ${name} must be a function`)
+  }
   const wanted = parseResume(resume, resolved.runId)
   const id = wanted?.id ?? resolved.runId ?? newRunId()
   if (id === parentId)
@@ -90,17 +103,26 @@ export function startLogging(options: StartOptions = {}): Run {
   const onFinished = () => runs.delete(started)
   if (resolved.mode === 'disabled') started = disabledRun(identity, onFinished)
   else {
-    const destinations = resolveBackends(backend, process.env, found?.backend)
     const isOffline = resolved.mode === 'offline'
+    const specs = resolveBackends(backend, process.env, identity, found?.backend)
+    // where nothing is written but the journal there is nothing beside it either
+    const companions = isOffline
+      ? []
+      : companionsOf(specs, identity, process.env, backend === undefined ? found?.companions : undefined)
+    const modes = byMode([...specs, ...companions.map(({ spec }) => spec)])
+    const isJournalOnly = modes.destinations.length === 0
+    const destinations = isJournalOnly ? [JOURNAL_ONLY] : modes.destinations
     engine ??= new Engine(resolved)
     const issues = onIssue ? new Issues(onIssue) : engine.issues
     const { info, firstStep, damage } = claimFolder(
       root,
       identity,
-      destinations,
+      // as a destination of a run that has others the journal would be kept for ever
+      isJournalOnly && found ? [] : destinations,
       wanted?.fromStep,
       resolved.retention,
     )
+    const freshMs = isOffline ? undefined : freshMsOf(destinations)
     started = new Run(
       engine,
       {
@@ -110,19 +132,27 @@ export function startLogging(options: StartOptions = {}): Run {
         destinations: isOffline ? [JOURNAL_ONLY] : destinations,
         durability: resolved.durability,
         rowMaxAgeMs: resolved.rowMaxAgeMs,
+        ...(freshMs !== undefined && { freshMs }),
         retention: resolved.retention,
         ...(resolved.maxJournalBytes !== undefined && { maxJournalBytes: resolved.maxJournalBytes }),
       },
       {
         finishDeadlineMs: resolved.finishDeadlineMs,
         issues,
-        offline: isOffline ? destinations.filter((one) => !isInJournal(one)).map(({ name }) => name) : [],
+        // who hears issues has the program's words in hand
+        addresses: onIssue || resolved.quiet ? undefined : addresses,
+        stopRequests: new StopRequests(onStopRequest, issues),
+        offline: (isOffline ? destinations.filter((one) => !isInJournal(one)) : modes.offline).map(
+          ({ name }) => name,
+        ),
+        companions,
         startedAt: identity.createdAt,
         firstStep,
         onFinished,
       },
     )
     for (const issue of damage) issues.report({ ...issue, severity: 'notice' }, `${id} ${issue.message}`)
+    if (isJournalOnly) tellJournalOnly(modes.disabled, info.folder)
     watchProcessEnd(runs, resolved.signals)
   }
   runs.add(started)

@@ -12,6 +12,15 @@ export type MetricDefinition = Omit<RecordOf<'metric'>, 'kind'>
 /** `schema` and `profile` are JSON text. */
 export type StoredDataset = Omit<RecordOf<'dataset'>, 'kind'>
 
+/** An artifact that the run read, as the backend knows it. */
+export type StoredInput = Omit<RecordOf<'input'>, 'kind'>
+
+/** Something that people were to be told of. */
+export type StoredAlert = Omit<RecordOf<'alert'>, 'kind'>
+
+/** Whole lines, without the last line break. */
+export type StoredConsole = Omit<RecordOf<'console'>, 'kind'>
+
 export interface StoredText extends Placed {
   /** In UTF-8. */
   readonly bytes: number
@@ -77,6 +86,12 @@ export interface StoredArtifact extends Files {
   readonly type: string
   /** Wall time in ms since 1970. */
   readonly time: number
+  readonly aliases?: readonly string[]
+}
+/** A file of the run itself. */
+export interface StoredRunFile extends ArtifactFile {
+  /** Wall time in ms since 1970 at which it was logged. */
+  readonly time: number
 }
 export interface StoredModel extends Files {
   readonly name: string
@@ -126,6 +141,14 @@ export function toArtifact(folder: string, record: RecordOf<'artifact'>): Stored
 export function toModel(folder: string, record: RecordOf<'model'>): StoredModel {
   const { kind: _, files, metadata, ...rest } = record
   return { ...rest, ...metadataOf(metadata), ...filesOf(folder, files) }
+}
+
+/** What stands in the run when all is logged: of one path the last. In the order of paths. */
+export function toRunFiles(folder: string, records: Iterable<RecordOf<'files'>>): StoredRunFile[] {
+  const files = new Map<string, StoredRunFile>()
+  for (const { files: list, time } of records)
+    for (const file of readFileList(folder, list)) files.set(file.path, { ...file, time })
+  return [...files.values()].sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
 /** The record without its kind. */

@@ -29,6 +29,24 @@ export interface SinkDefinition<Table extends OptionTable = OptionTable> {
   address(options: OptionsOf<Table>, run: RunInfo): string
   /** Runs with the same text share connections, rate limits and back-off: origin and user, without secrets. */
   account(options: OptionsOf<Table>): string
+  /** Limits that hang on options, in place of those of `limits`. */
+  tune?(options: OptionsOf<Table>): Partial<SinkLimits>
+  /**
+   * 'offline': the run is journaled for it, and nothing is sent by the process that logs; `tracelet sync` sends it.
+   * 'disabled': the run has no such destination; of a module, which is loaded too late for that, it is as 'offline'.
+   * Default 'online'. An option that it hangs on has `isOfProcess`, and `tracelet sync` does not ask. What a program
+   * gives to a module stands with the run nevertheless, as its table is not known there: a run that is resumed without
+   * `backend` has the same mode again.
+   */
+  mode?(options: OptionsOf<Table>): 'online' | 'offline' | 'disabled'
+  /**
+   * A destination of another kind that a run gets beside this one, unless it names one of that kind itself: what an
+   * offline mode writes meanwhile. It is called as this one, with its own kind in place of ours, and what of a run
+   * goes there is as here.
+   */
+  companion?(options: OptionsOf<Table>): Companion | undefined
+  /** Of a file sink: what `tracelet export` makes of a run with it. */
+  readonly exports?: Exports<Table>
   /**
    * True when what is written lies in the run's own folder, so that removing the folder removes it. Absent: never.
    */
@@ -42,6 +60,22 @@ export interface SinkDefinition<Table extends OptionTable = OptionTable> {
   create(context: SinkContext<OptionsOf<Table>>): Sink
 }
 
+export interface Companion {
+  readonly kind: string
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+export interface Exports<Table extends OptionTable = OptionTable> {
+  /** The word for it on the command line. */
+  readonly format: string
+  /** The option that says in which folder it writes. */
+  readonly folderOption: keyof Table & string
+  /** The folder in there that is the run's alone: one that is there already is not written to. */
+  folderOf(options: OptionsOf<Table>, run: RunInfo): string
+  /** A command of others that takes what was written; the folder is put behind. */
+  readonly command: string
+}
+
 /** One thing that was looked at. */
 export interface Finding {
   /** 'fail': it cannot work like this. 'warn': it may not, or not for long. */
@@ -51,6 +85,15 @@ export interface Finding {
   readonly seen: string
   /** What to do about it; with every 'warn' and 'fail'. */
   readonly fix?: string
+}
+
+/** The definition for a destination with these options, which its limits may hang on. */
+export function tuned(
+  definition: SinkDefinition,
+  options: Readonly<Record<string, unknown>>,
+): SinkDefinition {
+  if (definition.tune === undefined) return definition
+  return { ...definition, limits: { ...definition.limits, ...definition.tune(options as never) } }
 }
 
 /** @throws TraceletError ERR_OPTION when an option has the name of one that every destination has */

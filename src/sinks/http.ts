@@ -34,6 +34,8 @@ export type HttpReply =
       readonly location: string | undefined
       /** As the server spelled it, with its quotes. */
       readonly etag?: string | undefined
+      /** What `RateLimit-Remaining` and `RateLimit-Reset` say, where both are numbers. */
+      readonly rateLimit?: RateLimit | undefined
       readonly text: string
     }
   /** No whole answer. `sent` is false when surely nothing reached the server. */
@@ -43,6 +45,12 @@ export type HttpReply =
       readonly needsAction: boolean
       readonly reason: string
     }
+
+/** So many more requests, in units of the server's, before so many ms have passed. */
+export interface RateLimit {
+  readonly remaining: number
+  readonly resetMs: number
+}
 
 export type Refusal = Extract<WriteResult, { status: 'retry' | 'split' | 'blocked' }>
 
@@ -96,6 +104,7 @@ export class HttpClient {
         retryAfterMs: retryAfterMs(first(answer.headers['retry-after']), Date.now()),
         location: first(answer.headers.location),
         etag: first(answer.headers.etag),
+        rateLimit: rateLimitOf(answer.headers),
         text: await answer.body.text(),
       }
     } catch (error) {
@@ -270,6 +279,16 @@ export function retryAfterMs(value: string | undefined, now: number): number | u
   if (value === undefined) return undefined
   const wait = /^\s*\d+(\.\d+)?\s*$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now
   return Number.isNaN(wait) ? undefined : Math.min(Math.max(0, wait), MAX_RETRY_AFTER_MS)
+}
+
+function rateLimitOf(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): RateLimit | undefined {
+  const [remaining, reset] = ['ratelimit-remaining', 'ratelimit-reset'].map((name) =>
+    Number.parseFloat(first(headers[name]) ?? ''),
+  ) as [number, number]
+  if (!(remaining >= 0 && reset >= 0)) return undefined
+  return { remaining, resetMs: Math.min(reset * 1000, MAX_RETRY_AFTER_MS) }
 }
 
 function first(value: string | string[] | undefined): string | undefined {

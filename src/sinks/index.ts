@@ -5,11 +5,15 @@ import type { SinkDefinition } from './contract.ts'
 import { local } from './local/sink.ts'
 import { mlflow } from './mlflow/sink.ts'
 import { tensorboard } from './tensorboard/sink.ts'
+import { wandbOffline } from './wandb/offline/sink.ts'
+import { wandb } from './wandb/sink.ts'
 
 export const SINKS: readonly SinkDefinition[] = [
   local, //
   tensorboard,
   mlflow,
+  wandb,
+  wandbOffline,
 ]
 
 /** @throws TraceletError ERR_BACKEND_UNKNOWN, with a suggestion */

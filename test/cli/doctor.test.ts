@@ -64,12 +64,12 @@ test('variables are told with their option; unknown ones with what was meant', a
 
 test('a backend that does not exist is a fault of what named it', async (context) => {
   const root = temporaryFolder(context)
-  const byOption = await diagnose(root, {}, '--backend', 'wandb')
+  const byOption = await diagnose(root, {}, '--backend', 'neptune')
   assert.match(
     byOption.bad.find(({ what }) => what === 'ERR_BACKEND_UNKNOWN')?.fix ?? '',
     /^correct --backend/,
   )
-  const byVariable = await diagnose(root, { TRACELET_BACKEND: 'wandb' })
+  const byVariable = await diagnose(root, { TRACELET_BACKEND: 'neptune' })
   assert.match(byVariable.bad.find(({ what }) => what === 'ERR_BACKEND_UNKNOWN')?.fix ?? '', /the variable/)
 })
 

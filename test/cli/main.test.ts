@@ -29,7 +29,7 @@ test('help and version go to stdout and exit with 0', async () => {
 test('every command has help with its options and exit codes', async () => {
   const { stdout } = await tracelet(root, '--help')
   const commands = [...stdout.matchAll(/^ {2}(\w+) +\S/gm)].map(([, name]) => name!)
-  assert.deepEqual(commands, ['demo', 'doctor', 'ls', 'pipe', 'prune', 'show', 'sync', 'tail'])
+  assert.deepEqual(commands, ['demo', 'doctor', 'export', 'ls', 'pipe', 'prune', 'show', 'sync', 'tail'])
   assert.match(
     stdout,
     /Exit codes: 0 done, 1 failed or undelivered, 2 wrong command line, 130 ended by Ctrl-C/,

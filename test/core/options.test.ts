@@ -97,6 +97,18 @@ test('every row of every table is documented, and its default is one of its valu
   }
 })
 
+test("another program's variable that cannot be read says nothing; our own is an error", () => {
+  const table = {
+    on: { type: 'boolean', env: ['T_ON', 'ITS_ON', 'ITS_OTHER'], hints: ['ITS_ON'], doc: '' },
+  } as const satisfies OptionTable
+  const on = (environment: Record<string, string>) => resolveOptions(table, {}, environment, 'here').on
+  assert.equal(on({ ITS_ON: 'yes' }), true)
+  assert.equal(on({ ITS_ON: 'very' }), undefined)
+  assert.equal(on({ ITS_ON: 'very', ITS_OTHER: 'yes' }), true)
+  assert.equal(on({ T_ON: 'no', ITS_ON: 'yes' }), false)
+  assert.throws(() => on({ T_ON: 'very' }), { code: 'ERR_OPTION' })
+})
+
 test('a value out of the environment that cannot be read names the variable, and hides a secret', () => {
   const table = {
     many: { type: 'number', env: ['T_MANY'], min: 1, doc: '' },

@@ -77,6 +77,21 @@ describe('routing', () => {
     assert.ok(route.takesRecord({ kind: 'metric', name: '*' }))
   })
 
+  test('an artifact that is read goes by its name; files of the run and alerts have none, but a kind', () => {
+    const input = (artifact: string): RunRecord => ({ kind: 'input', artifact, time: 1 })
+    const files: RunRecord = { kind: 'files', time: 1, files: [], bytes: 0 }
+    const alert: RunRecord = { kind: 'alert', title: 'val', text: '', level: 'info', time: 1 }
+    const route = new Route({ include: ['train/*'], exclude: ['*:old'] })
+    assert.deepEqual(
+      [input('train/data:v1'), input('val/data'), input('train/data:old'), files, alert].map((record) =>
+        route.takesRecord(record),
+      ),
+      [true, false, false, true, true],
+    )
+    const without = new Route({ excludeKinds: ['files', 'input', 'alert'] })
+    assert.ok([files, input('a'), alert].every((record) => !without.takesRecord(record)))
+  })
+
   test('only what routes is taken of the options, and nothing where it lets all pass', () => {
     const all = {
       include: undefined,

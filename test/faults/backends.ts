@@ -1,14 +1,17 @@
 /** Backends that know what they hold, each behind a proxy that fails as told. */
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
+import type { Environment } from '../../src/core/options.ts'
 import type { RunId } from '../../src/core/types.ts'
 import { fakeModule } from '../pipeline/delivery/run-folder.ts'
 import { IdentityServer } from '../sinks/fakes/identity-server.ts'
 import { OffsetServer } from '../sinks/fakes/offset-server.ts'
 import { FakeMlflow } from '../sinks/mlflow/fake-server.ts'
+import { WandbStandIn } from '../sinks/wandb/stand-in/stand-in.ts'
 import { FaultProxy, type Passing } from './fault-proxy.ts'
+import { parseLine } from './wandb-rows.ts'
 
-export const BACKENDS = ['identity', 'offset', 'mlflow'] as const
+export const BACKENDS = ['identity', 'offset', 'mlflow', 'wandb'] as const
 export type BackendName = (typeof BACKENDS)[number]
 
 export interface HeldPoint {
@@ -22,6 +25,8 @@ export interface FaultyBackend {
   readonly proxy: FaultProxy
   /** As `startLogging` takes it. */
   readonly backend: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** What a later process finds in its environment in place of secrets, which are written down nowhere. */
+  readonly environment: Environment
   /** Whether a request brings points. */
   readonly bringsPoints: (passing: Passing) => boolean
   /** What is held of the run, doubled where it is doubled; undefined when there is no such run, or more than one. */
@@ -40,6 +45,7 @@ export interface FaultyBackend {
 
 export async function startFaulty(name: BackendName): Promise<FaultyBackend> {
   if (name === 'mlflow') return faultyMlflow()
+  if (name === 'wandb') return faultyWandb()
   return name === 'identity' ? faultyIdentity() : faultyOffset()
 }
 
@@ -50,6 +56,7 @@ async function faultyIdentity(): Promise<FaultyBackend> {
     name: 'identity',
     proxy,
     backend: { identity: { module: fakeModule('identity'), url: proxy.uri } },
+    environment: {},
     bringsPoints: ({ path }) => path.endsWith('/points'),
     held(run) {
       const held = server.runs.get(run)
@@ -76,6 +83,7 @@ async function faultyOffset(): Promise<FaultyBackend> {
     name: 'offset',
     proxy,
     backend: { offset: { module: fakeModule('offset'), url: proxy.uri } },
+    environment: {},
     bringsPoints: ({ path }) => path.endsWith('/lines'),
     held(run) {
       const held = server.runs.get(run)
@@ -100,6 +108,7 @@ async function faultyMlflow(): Promise<FaultyBackend> {
     name: 'mlflow',
     proxy,
     backend: { mlflow: { uri: proxy.uri } },
+    environment: {},
     bringsPoints: ({ path }) => path.endsWith('/runs/log-batch'),
     held(run) {
       const [held, ...more] = of(run)
@@ -120,6 +129,40 @@ async function faultyMlflow(): Promise<FaultyBackend> {
     deleteRun: (run) => setStage(run, 'deleted'),
     restoreRun: (run) => setStage(run, 'active'),
     stop: () => stopBoth(proxy, fake),
+  }
+}
+
+/** Of the SDK's length. */
+const WANDB_KEY = 'f'.repeat(40)
+
+async function faultyWandb(): Promise<FaultyBackend> {
+  const standIn = await WandbStandIn.start()
+  const proxy = await FaultProxy.start(standIn.url)
+  // its name there is the run's, which nobody has given another
+  const of = (run: RunId) => [...standIn.runs.values()].filter(({ displayName }) => displayName === run)
+  const setDeleted = (run: RunId, isDeleted: boolean) => {
+    for (const held of of(run)) held.isDeleted = isDeleted
+  }
+  return {
+    name: 'wandb',
+    proxy,
+    backend: { wandb: { baseUrl: proxy.uri, apiKey: WANDB_KEY, intervalMs: 0 } },
+    environment: { WANDB_API_KEY: WANDB_KEY },
+    bringsPoints: ({ path, bytes }) => path.endsWith('/file_stream') && bytes > 2,
+    held(run) {
+      const [held, ...more] = of(run)
+      if (held === undefined || more.length > 0) return undefined
+      const points = held.history.map(parseLine).flatMap(({ global_step, ...line }) =>
+        Object.entries(line)
+          .filter(([key]) => !key.startsWith('_'))
+          .map(([name, value]) => ({ name, step: global_step as number, value: value as number })),
+      )
+      return { points, outcome: held.state }
+    },
+    crimes: () => [...standIn.runs.values()].reduce((sum, { problems }) => sum + problems.length, 0),
+    deleteRun: (run) => setDeleted(run, true),
+    restoreRun: (run) => setDeleted(run, false),
+    stop: () => stopBoth(proxy, standIn),
   }
 }
 

@@ -8,7 +8,8 @@
  *
  * About the 20 ms: they are 20 ms in which the drain thread could run. On a machine that is busy with other things
  * it may have to wait for a processor for longer than that; each round measures how long it did, around its kill,
- * and widens the bound of that round by as much and no more (loss.ts tells how). The widenings are reported.
+ * and widens the bound of that round by as much and no more (loss.ts tells how). The widenings are reported. Not all
+ * waiting is counted by the system, so one round in twenty may still miss more, within a quarter of a second.
  */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -18,6 +19,7 @@ import { test } from 'node:test'
 import { Random } from '../random.ts'
 import { IdentityServer } from '../sinks/fakes/identity-server.ts'
 import { OffsetServer } from '../sinks/fakes/offset-server.ts'
+import { WandbStandIn } from '../sinks/wandb/stand-in/stand-in.ts'
 import { playRound, type Result } from './round.ts'
 import { FAULT_SEED, isLong, ONLY_ROUND, replay } from './seed.ts'
 
@@ -27,10 +29,16 @@ const FAULTS = KILLS * 2.5
 /** Were the faults to stay away, the rounds must not go on for ever. */
 const MAX_ROUNDS = KILLS * 3
 const AT_ONCE = 3
+/** Of the lives that ended by a kill, so many may miss more than their bound. */
+const EXCESSES_SHARE = 0.05
 
 test(`a process killed at any instant leaves a prefix of what it logged, and every backend gets that once (seed ${FAULT_SEED})`, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'tracelet-kill-'))
-  const fakes = { identity: await IdentityServer.start(), offset: await OffsetServer.start() }
+  const fakes = {
+    identity: await IdentityServer.start(),
+    offset: await OffsetServer.start(),
+    wandb: await WandbStandIn.start(),
+  }
   const delays = new Random(FAULT_SEED)
   // often enough a kill falls between what the server has applied and what the sink has heard
   fakes.offset.answersAfterMs = () => (delays.next() < 0.7 ? 0 : delays.below(25))
@@ -61,13 +69,17 @@ test(`a process killed at any instant leaves a prefix of what it logged, and eve
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, play))
   } finally {
-    await Promise.all([fakes.identity.stop(), fakes.offset.stop()])
+    await Promise.all([fakes.identity.stop(), fakes.offset.stop(), fakes.wandb.stop()])
     if (failures.length === 0 || process.env.TRACELET_TEST_KEEP !== '1')
       rmSync(dir, { recursive: true, force: true })
   }
   t.diagnostic(report(results))
   if (failures[0] !== undefined) throw failures[0]
   if (ONLY_ROUND !== undefined) return
+  const excesses = results.flatMap(({ losses }) => losses.flatMap(({ excess }) => excess ?? []))
+  const lives = results.reduce((sum, { losses }) => sum + losses.length, 0)
+  for (const excess of excesses) t.diagnostic(excess)
+  assert.ok(excesses.length <= Math.ceil(lives * EXCESSES_SHARE), excesses.join('\n'))
   assert.ok(count() >= KILLS, `only ${count()} kills`)
   assert.ok(faultsOf(results) >= FAULTS, `only ${faultsOf(results)} faults`)
 })

@@ -158,7 +158,10 @@ class Play {
   }
 
   async sync(): Promise<void> {
-    const synced = await syncRun(this.run.info.folder, { deadlineMs: 60_000, environment: {} })
+    const synced = await syncRun(this.run.info.folder, {
+      deadlineMs: 60_000,
+      environment: this.target.environment,
+    })
     const { complete, reason } = synced.destinations[this.target.name]!
     assert.ok(complete, reason)
   }
@@ -300,7 +303,10 @@ function outagesOf(name: BackendName): void {
       play.issues.every(({ code }) => code === 'ERR_DEADLINE'),
       JSON.stringify(play.issues),
     )
-    await syncRun(play.run.info.folder, { deadlineMs: 300_000, environment: {} })
+    await syncRun(play.run.info.folder, {
+      deadlineMs: 300_000,
+      environment: play.target.environment,
+    })
     play.assertWhole()
   })
 }

@@ -15,12 +15,14 @@ import { tracelet } from '../cli/run-cli.ts'
 import { Random } from '../random.ts'
 import { IdentityServer } from '../sinks/fakes/identity-server.ts'
 import { OffsetServer } from '../sinks/fakes/offset-server.ts'
+import { WandbStandIn } from '../sinks/wandb/stand-in/stand-in.ts'
 import { checkLoss } from './loss.ts'
 import { type Orders, statsPath } from './orders.ts'
 import { plan } from './plan.ts'
-import { checkDelivered, type Round, sync } from './round.ts'
+import { checkDelivered, type Round, sync, wandbRun } from './round.ts'
 import { RoundBackends } from './round-backends.ts'
 import { isLong } from './seed.ts'
+import { SERIES } from './truth.ts'
 import { checkProcess, checkSums, readJournal } from './verdict.ts'
 import { runAndKill } from './victim.ts'
 
@@ -35,6 +37,7 @@ const REFUSED_MS = 3_000
 
 interface Refusal {
   readonly what: string
+  readonly by: 'identity' | 'wandb'
   readonly code: string
   refuse(standing: Standing): void
   allow(standing: Standing): void
@@ -47,12 +50,14 @@ interface Standing {
 const REFUSALS: readonly Refusal[] = [
   {
     what: 'the key is revoked',
+    by: 'identity',
     code: 'ERR_AUTH',
     refuse: ({ backends }) => backends.identity.failAll({ kind: 'answer', status: 401 }),
     allow: ({ backends }) => backends.heal(),
   },
   {
     what: 'the run is deleted',
+    by: 'identity',
     code: 'ERR_REMOTE_RUN_GONE',
     refuse: ({ round }) => {
       round.fakes.identity.runs.get(RUN)!.isGone = true
@@ -61,16 +66,38 @@ const REFUSALS: readonly Refusal[] = [
       round.fakes.identity.runs.get(RUN)!.isGone = false
     },
   },
+  {
+    what: "W&B's key is revoked",
+    by: 'wandb',
+    code: 'ERR_AUTH',
+    refuse: ({ backends }) => backends.wandb.failAll({ kind: 'answer', status: 401 }),
+    allow: ({ backends }) => backends.heal(),
+  },
+  {
+    what: 'the run is deleted at W&B',
+    by: 'wandb',
+    code: 'ERR_REMOTE_RUN_GONE',
+    refuse: ({ round }) => {
+      wandbRun(round.fakes.wandb, RUN)!.isDeleted = true
+    },
+    allow: ({ round }) => {
+      wandbRun(round.fakes.wandb, RUN)!.isDeleted = false
+    },
+  },
 ]
 
 async function prepare(context: TestContext): Promise<Standing> {
   const dir = mkdtempSync(join(tmpdir(), 'tracelet-refused-'))
-  const fakes = { identity: await IdentityServer.start(), offset: await OffsetServer.start() }
+  const fakes = {
+    identity: await IdentityServer.start(),
+    offset: await OffsetServer.start(),
+    wandb: await WandbStandIn.start(),
+  }
   const random = new Random()
   const backends = await RoundBackends.start(random, join(dir, 'append'), fakes)
   context.after(async () => {
     await backends.stop()
-    await Promise.all([fakes.identity.stop(), fakes.offset.stop()])
+    await Promise.all([fakes.identity.stop(), fakes.offset.stop(), fakes.wandb.stop()])
     rmSync(dir, { recursive: true, force: true })
   })
   return { round: { random, dir, runId: RUN, fakes, alone: (work) => work() }, backends }
@@ -85,9 +112,17 @@ function ordersOf({ round: { random, dir }, backends }: Standing, finishAfterMs:
   }
 }
 
-async function untilReceived({ round: { fakes } }: Standing, points: number): Promise<void> {
+async function untilReceived(
+  { round: { fakes } }: Standing,
+  by: Refusal['by'],
+  points: number,
+): Promise<void> {
   const giveUpAt = performance.now() + UNTIL_MS
-  while ((fakes.identity.runs.get(RUN)?.points.size ?? 0) < points) {
+  const received = () =>
+    by === 'identity'
+      ? (fakes.identity.runs.get(RUN)?.points.size ?? 0)
+      : SERIES * (wandbRun(fakes.wandb, RUN)?.history.length ?? 0)
+  while (received() < points) {
     assert.ok(performance.now() < giveUpAt, 'the backend gets nothing')
     await sleep(5)
   }
@@ -100,7 +135,7 @@ for (const refusal of REFUSALS) {
       const { round, backends } = standing
       const folder = join(round.dir, 'default', RUN)
       const orders = ordersOf(standing, isKilled ? 0 : 2_000)
-      const refused = untilReceived(standing, POINTS_BEFORE).then(() => refusal.refuse(standing))
+      const refused = untilReceived(standing, refusal.by, POINTS_BEFORE).then(() => refusal.refuse(standing))
       const { stderr } = await runAndKill('trainer', JSON.stringify(orders), {
         after: '',
         when: refused,
@@ -110,8 +145,9 @@ for (const refusal of REFUSALS) {
       if (!isKilled) {
         const stats = JSON.parse(readFileSync(statsPath(orders), 'utf8')) as Stats
         checkProcess(stats)
-        assert.ok(stats.destinations.identity!.pending > 0)
-        for (const name of ['offset', 'append', 'tensorboard']) {
+        assert.ok(stats.destinations[refusal.by]!.pending > 0)
+        for (const name of ['identity', 'offset', 'append', 'tensorboard', 'wandb']) {
+          if (name === refusal.by) continue
           const { pending, records } = stats.destinations[name]!
           assert.deepEqual([pending, records.pending], [0, 0], name)
         }
@@ -128,7 +164,7 @@ for (const refusal of REFUSALS) {
       assert.equal(vain.code, 1, vain.stdout + vain.stderr)
       const still = await sync(folder)
       checkSums(still, journal, folder)
-      assert.equal(still.destinations.identity!.complete, false)
+      assert.equal(still.destinations[refusal.by]!.complete, false)
       assert.equal(still.destinations.offset!.complete, true)
       assert.ok(!existsSync(join(folder, DEAD_LETTERS_FILE)), 'nothing is thrown away')
 
@@ -147,7 +183,7 @@ for (const refusal of REFUSALS) {
     const folder = join(round.dir, 'default', RUN)
     const paced = { pauseMs: 1_000, recordEveryMs: 300, finishDeadlineMs: 30_000 }
     const orders = { ...ordersOf(standing, 38_000), ...paced }
-    const allowed = untilReceived(standing, POINTS_BEFORE).then(async () => {
+    const allowed = untilReceived(standing, refusal.by, POINTS_BEFORE).then(async () => {
       refusal.refuse(standing)
       await sleep(REFUSED_MS)
       refusal.allow(standing)

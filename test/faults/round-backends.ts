@@ -1,6 +1,6 @@
 /**
- * What a round delivers to: TensorBoard and the three fakes, those that speak HTTP each behind a proxy of its own
- * that fails as a seed says, the append fake on a disk that does.
+ * What a round delivers to: TensorBoard, the three fakes and W&B's stand-in, those that speak HTTP each behind a proxy
+ * of its own that fails as a seed says, the append fake on a disk that does.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ import { workerUrl } from '../../src/pipeline/worker-url.ts'
 import type { Random } from '../random.ts'
 import type { IdentityServer } from '../sinks/fakes/identity-server.ts'
 import type { OffsetServer } from '../sinks/fakes/offset-server.ts'
+import type { WandbStandIn } from '../sinks/wandb/stand-in/stand-in.ts'
 import { FaultProxy, type Passing, type ProxyFault } from './fault-proxy.ts'
 import { appendFaults, stormFile } from './shaky-append-sink.ts'
 
@@ -16,7 +17,12 @@ import { appendFaults, stormFile } from './shaky-append-sink.ts'
 export interface Fakes {
   readonly identity: IdentityServer
   readonly offset: OffsetServer
+  readonly wandb: WandbStandIn
 }
+
+/** Of the SDK's length; keys are written down nowhere, so every process finds it in its environment. */
+export const WANDB_KEY = 'c'.repeat(40)
+process.env.WANDB_API_KEY = WANDB_KEY
 
 /** Half a second at the most, so that a round does not wait for its faults. */
 const SOON = { 'retry-after': '0.05' }
@@ -60,16 +66,19 @@ export class RoundBackends {
   readonly appendFolder: string
   /** Before the identity fake. */
   readonly identity: FaultProxy
+  /** Before W&B's stand-in. */
+  readonly wandb: FaultProxy
   readonly #offset: FaultProxy
   readonly #random: Random
 
   private constructor(
     random: Random,
     appendFolder: string,
-    proxies: { readonly identity: FaultProxy; readonly offset: FaultProxy },
+    proxies: Readonly<Record<keyof Fakes, FaultProxy>>,
   ) {
     this.#random = random
     this.identity = proxies.identity
+    this.wandb = proxies.wandb
     this.#offset = proxies.offset
     this.appendFolder = appendFolder
     this.config = {
@@ -77,52 +86,64 @@ export class RoundBackends {
       identity: { module: modulePath('../sinks/fakes/identity-sink'), url: this.identity.uri },
       offset: { module: modulePath('../sinks/fakes/offset-sink'), url: this.#offset.uri },
       append: { module: modulePath('./shaky-append-sink'), folder: appendFolder },
+      wandb: { baseUrl: this.wandb.uri, intervalMs: 0 },
     }
   }
 
   /** @param folder for the append fake; made here, removed by `stop()` */
   static async start(random: Random, folder: string, fakes: Fakes): Promise<RoundBackends> {
     mkdirSync(folder, { recursive: true })
-    const [identity, offset] = await Promise.all([
+    const [identity, offset, wandb] = await Promise.all([
       FaultProxy.start(fakes.identity.url),
       FaultProxy.start(fakes.offset.url),
+      FaultProxy.start(fakes.wandb.url),
     ])
-    return new RoundBackends(random, folder, { identity, offset })
+    return new RoundBackends(random, folder, { identity, offset, wandb })
   }
 
   storm(name: keyof typeof STORMS): void {
     const { share, faults } = STORMS[name]
-    for (const proxy of [this.identity, this.#offset]) {
-      proxy.storm({ seed: this.#random.below(2 ** 31), share, faults, fits })
+    for (const proxy of this.#proxies) {
+      // a long text goes to W&B in its stream, alone
+      const largeBytes = proxy === this.wandb ? 10 * LARGE_BYTES : LARGE_BYTES
+      const fitting = (fault: ProxyFault, passing: Passing) => fits(fault, passing, largeBytes)
+      proxy.storm({ seed: this.#random.below(2 ** 31), share, faults, fits: fitting })
     }
     const text = JSON.stringify({ share, seed: this.#random.below(2 ** 31) })
     writeFileSync(stormFile(this.appendFolder), text)
   }
 
   heal(): void {
-    this.identity.heal()
-    this.#offset.heal()
+    for (const proxy of this.#proxies) proxy.heal()
     rmSync(stormFile(this.appendFolder), { force: true })
   }
 
   /** Faults that befell something so far, by kind. */
   faults(): Map<string, number> {
     const counts = new Map<string, number>([['disk', appendFaults(this.appendFolder)]])
-    for (const proxy of [this.identity, this.#offset]) {
+    for (const proxy of this.#proxies) {
       for (const [kind, count] of proxy.injected) counts.set(kind, (counts.get(kind) ?? 0) + count)
     }
     return counts
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.identity.stop(), this.#offset.stop()])
+    await Promise.all(this.#proxies.map((proxy) => proxy.stop()))
     rmSync(this.appendFolder, { recursive: true, force: true })
+  }
+
+  get #proxies(): readonly FaultProxy[] {
+    return [this.identity, this.#offset, this.wandb]
   }
 }
 
 /** Whether a fault can befall a request: a file (PUT) that is too large once is refused for good. */
-export function fits(fault: ProxyFault, { method, bytes }: Passing): boolean {
-  return fault.kind !== 'answer' || fault.status !== 413 || (method === 'POST' && bytes >= LARGE_BYTES)
+export function fits(
+  fault: ProxyFault,
+  { method, bytes }: Passing,
+  largeBytes: number = LARGE_BYTES,
+): boolean {
+  return fault.kind !== 'answer' || fault.status !== 413 || (method === 'POST' && bytes >= largeBytes)
 }
 
 function modulePath(path: string): string {

@@ -10,11 +10,12 @@ import { tracelet } from '../cli/run-cli.ts'
 import { type SyncedRun, syncRun } from '../pipeline/delivery/sync-run.ts'
 import type { Random } from '../random.ts'
 import { readAppended } from '../sinks/fakes/harnesses.ts'
+import type { StandInRun, WandbStandIn } from '../sinks/wandb/stand-in/stand-in.ts'
 import { eventFileOf } from './event-file.ts'
 import { checkLoss, type Loss } from './loss.ts'
 import { type Orders, statsPath } from './orders.ts'
 import { plan } from './plan.ts'
-import { type Fakes, RoundBackends } from './round-backends.ts'
+import { type Fakes, RoundBackends, WANDB_KEY } from './round-backends.ts'
 import {
   checkEventFile,
   checkLaw,
@@ -27,6 +28,7 @@ import {
   sum,
 } from './verdict.ts'
 import { checkRemoteRecords, checkStoredRecords, checkUploads } from './verdict-records.ts'
+import { checkWandbRun } from './verdict-wandb.ts'
 import { type Death, type Kill, runAndKill, syncAndKill } from './victim.ts'
 
 /** What no kill may bring about. */
@@ -109,6 +111,7 @@ async function play(round: Round, backends: RoundBackends, story: string[]): Pro
     rmSync(folder, { recursive: true, force: true })
     fakes.identity.runs.delete(runId)
     fakes.offset.runs.delete(runId)
+    forgetWandbRun(fakes, runId)
   }
   return { ...result, faults: backends.faults() }
 }
@@ -174,7 +177,7 @@ export async function sync(folder: string, environment: Environment = {}): Promi
   const said: string[] = []
   const synced = await syncRun(folder, {
     deadlineMs: SYNC_DEADLINE_MS,
-    environment,
+    environment: { WANDB_API_KEY: WANDB_KEY, ...environment },
     onMessage: (message) => {
       if (message.type === 'issue') said.push(`${message.issue.code} ${message.issue.message}`)
     },
@@ -185,7 +188,7 @@ export async function sync(folder: string, environment: Environment = {}): Promi
 
 /** Every backend holds what the journal does, and the sums say so. */
 export function checkDelivered(
-  { runId, fakes: { identity, offset } }: Round,
+  { runId, fakes: { identity, offset, wandb } }: Round,
   { appendFolder }: RoundBackends,
   folder: string,
   journal: readonly StoredSeries[],
@@ -218,6 +221,19 @@ export function checkDelivered(
   checkRemoteRecords('the offset fake', stream, folder)
   checkRemoteRecords('the identity fake', keyed, folder)
   checkRemoteRecords('the append fake', appended, folder)
+  assert.deepEqual(wandb.problems, [])
+  checkWandbRun(wandbRun(wandb, runId)!, folder, journal)
+}
+
+/** Under its own id, which can stand in an address as it is. */
+export function wandbRun(wandb: WandbStandIn, runId: string): StandInRun | undefined {
+  return [...wandb.runs.values()].find(({ name }) => name === runId)
+}
+function forgetWandbRun({ wandb }: Fakes, runId: string): void {
+  const run = wandbRun(wandb, runId)
+  if (run === undefined) return
+  wandb.runs.delete(run.path)
+  wandb.requests.length = 0
 }
 
 async function checkNothingIsSentAgain(
@@ -233,7 +249,8 @@ async function checkNothingIsSentAgain(
       eventFile === undefined ? '' : createHash('sha256').update(readFileSync(eventFile)).digest('hex')
     const { lines, writes } = run ?? {}
     const appended = readAppended(appendFolder, { id: runId }).points.length
-    return { lines: lines?.length, writes, events, appended }
+    const toWandb = wandbRun(fakes.wandb, runId)?.requests
+    return { lines: lines?.length, writes, events, appended, toWandb }
   }
   const before = look()
   const again = await sync(folder)

@@ -113,7 +113,7 @@ describe('outages of uploads', { concurrency: true }, () => {
         await play.until('points', () => play.stats.delivered === POINTS)
         const from = performance.now()
         const stats = await play.run.finish('finished', { deadlineMs: 800 })
-        assert.ok(performance.now() - from < 800 + 2_000)
+        assert.ok(performance.now() - from < 800 + 6_000)
         const { pending, records } = stats.destinations[name]!
         assert.deepEqual([pending, records.pending, records.rejected], [0, 1, 0])
         assert.match(

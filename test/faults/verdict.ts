@@ -7,6 +7,7 @@ import type { RecordKind, SinkCapabilities } from '../../src/core/types.ts'
 import { openRun, type Stats, type StoredRun } from '../../src/index.ts'
 import { mlflow } from '../../src/sinks/mlflow/sink.ts'
 import { tensorboard } from '../../src/sinks/tensorboard/sink.ts'
+import { wandb } from '../../src/sinks/wandb/sink.ts'
 import type { SyncedRun } from '../pipeline/delivery/sync-run.ts'
 import append from '../sinks/fakes/append-sink.ts'
 import identity from '../sinks/fakes/identity-sink.ts'
@@ -152,6 +153,7 @@ export function checkProcess(stats: Stats): void {
 const CAPABILITIES: Readonly<Record<string, SinkCapabilities>> = {
   mlflow: mlflow.capabilities,
   tensorboard: tensorboard.capabilities,
+  wandb: wandb.capabilities,
   identity: identity.capabilities,
   offset: offset.capabilities,
   append: append.capabilities,

@@ -77,7 +77,8 @@ async function run(
   const others: NodeJS.Timeout[] = []
   const arm = () => {
     if (timer !== undefined) return
-    timer = setTimeout(() => signal(child, 'SIGKILL'), kill.ms)
+    // the child keeps us alive while there is something to kill
+    timer = setTimeout(() => signal(child, 'SIGKILL'), kill.ms).unref()
     for (const pause of kill.pauses ?? []) {
       const stop = () => {
         if (signal(child, 'SIGSTOP')) pauses++
@@ -86,7 +87,7 @@ async function run(
       others.push(setTimeout(() => signal(child, 'SIGCONT'), pause.atMs + pause.ms))
     }
   }
-  const limit = setTimeout(() => signal(child, 'SIGKILL'), LIMIT_MS)
+  const limit = setTimeout(() => signal(child, 'SIGKILL'), LIMIT_MS).unref()
   if (kill.when !== undefined) kill.when.then(arm, arm)
   else if (kill.after === '') arm()
   child.stderr.on('data', (text) => (stderr += text))

@@ -75,7 +75,12 @@ describe('a real MLflow server behind a proxy that fails', () => {
       await sleep(60)
     }
     stormy.run.logText('note', 'kept through the storm')
-    await until('faults', () => proxy.faults >= 5)
+    await until('faults', () => {
+      if (proxy.faults >= 5) return true
+      // the storm may have spared so few requests: it has more to say
+      stormy.run.setNotes(`kept through ${proxy.requestCount} requests`)
+      return false
+    })
     proxy.heal()
     const met = [...proxy.injected]
 

@@ -210,8 +210,12 @@ describe('what a run holds besides points, in a real MLflow server', () => {
         1 + i,
       )
     }
+    const ofRun = ['logs/größe 漢.txt', 'images/own.bin'].map((path) => ({ path, blob: blobOf(run, path) }))
+    await sendTwice(sink, run, { kind: 'files', time: 5, bytes: 3, files: ofRun }, 6)
     const seen = await readUploads(peers.python, peers.uri, 'resnet', 'tracelet.nonce', run.nonce)
     const { artifacts } = seen
+    assert.equal(artifacts['logs/größe 漢.txt'], sha256('logs/größe 漢.txt'))
+    assert.ok(artifacts['run-files-6.tracelet.json'])
     for (const path of ['one.bin', 'deep/one.bin', 'renamed/one.bin'])
       assert.equal(artifacts[path], sha256('one'))
     assert.ok(!Object.keys(artifacts).some((path) => path.startsWith('images/')))

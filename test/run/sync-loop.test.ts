@@ -25,6 +25,7 @@ test('while main is in a synchronous loop, points reach the journal, the event f
       const run = startLogging({
         runId: 'r',
         backend: { local: {}, tensorboard: {}, mlflow: { uri: args[0]! } },
+        quiet: true,
       })
       const sizeOf = (ending: RegExp) =>
         readdirSync(run.info.folder, { recursive: true, encoding: 'utf8' })

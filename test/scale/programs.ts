@@ -15,15 +15,23 @@ export interface Told<Line> {
   readonly ms: number
 }
 
-/** @param limit most descriptors of the process, both hard and soft; the shell's own by default */
-export async function tellOf<Line>(program: string, orders: object, limit?: number): Promise<Told<Line>> {
+/**
+ * @param limit most descriptors of the process, both hard and soft; the shell's own by default
+ * @param withinMs it is killed after so long
+ */
+export async function tellOf<Line>(
+  program: string,
+  orders: object,
+  limit?: number,
+  withinMs = ENDS_WITHIN_MS,
+): Promise<Told<Line>> {
   const file = fileURLToPath(workerUrl(`./${program}`, import.meta.url))
   const command = [process.execPath, ...FRUGAL, file, JSON.stringify(orders)]
   const { NODE_TEST_CONTEXT: _, ...env } = process.env
   const since = performance.now()
   const [word, ...args] =
     limit === undefined ? command : ['sh', '-c', `ulimit -n ${limit} && exec "$0" "$@"`, ...command]
-  const child = spawn(word!, args, { env, timeout: ENDS_WITHIN_MS, killSignal: 'SIGKILL' })
+  const child = spawn(word!, args, { env, timeout: withinMs, killSignal: 'SIGKILL' })
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (text: Buffer) => {

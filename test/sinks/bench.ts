@@ -39,9 +39,14 @@ export class Bench {
 
   constructor(harness: SinkHarness) {
     this.harness = harness
-    const { definition } = harness
-    const resolved = resolveOptions(definition.options, harness.options, {}, definition.kind)
-    this.options = definition.prepare?.(resolved as never) ?? resolved
+    this.options = this.optionsWith({})
+  }
+
+  /** The harness's options with others beside them. */
+  optionsWith(given: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+    const { definition, options } = this.harness
+    const resolved = resolveOptions(definition.options, { ...options, ...given }, {}, definition.kind)
+    return definition.prepare?.(resolved as never) ?? resolved
   }
 
   get shape(): 'points' | 'rows' {
@@ -85,6 +90,7 @@ export class Bench {
     const listened: Sink = {
       open: (state, signal) => heard(sink.open(state, signal)),
       write: (batch, signal) => heard(sink.write(batch, signal)),
+      ...(sink.prepare && { prepare: (batch) => sink.prepare!(batch) }),
       writeRecord: (record, seq, signal) => heard(sink.writeRecord(record, seq, signal)),
       ...(sink.upload && { upload: (upload, signal) => heard(sink.upload!(upload, signal)) }),
       ...(stored && { stored: (batch, signal) => stored.call(sink, batch, signal) }),

@@ -7,15 +7,18 @@ import type { StartHarness } from './harness.ts'
 import type { Check } from './suite/check.ts'
 import { assertNoSecret, CHECKS } from './suite.ts'
 
-const FAKES = ['identity', 'overwriting', 'offset', 'append'] as const
+const FAKES = ['identity', 'overwriting', 'offset', 'naming', 'holding', 'append'] as const
 
 /** Harnesses are loaded within tests: what a `describe` body rejects is not counted as a failure. */
 async function fake(kind: (typeof FAKES)[number]): Promise<StartHarness> {
-  const { startIdentity, startOverwriting, startOffset, startAppend } = await import('./fakes/harnesses.ts')
+  const { startIdentity, startOverwriting, startOffset, startNaming, startHolding, startAppend } =
+    await import('./fakes/harnesses.ts')
   return {
     identity: startIdentity,
     overwriting: startOverwriting,
     offset: startOffset,
+    naming: startNaming,
+    holding: startHolding,
     append: startAppend,
   }[kind]
 }

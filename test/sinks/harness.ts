@@ -50,6 +50,10 @@ export interface StoredRun {
   readonly outcome: 'running' | 'finished' | 'failed' | 'killed' | undefined
   /** Steps that the run went back to, as the backend shows; absent where it shows no such marks. */
   readonly rewinds?: readonly number[]
+  /** Titles of alerts, artifacts that the run read, files of the run by path with their SHA-256; absent where not read. */
+  readonly alerts?: readonly string[]
+  readonly inputs?: readonly string[]
+  readonly files?: Readonly<Record<string, string>>
 }
 
 /** An upload that is complete: the step without a file has been taken. */
@@ -60,10 +64,20 @@ export interface StoredUpload {
   readonly files: Readonly<Record<string, string>>
 }
 
-/** What the suite asks of a backend whose sink declares uploads of artifacts. */
+/** A record that rows name, as the backend shows it among them. */
+export interface StoredMention {
+  readonly kind: string
+  readonly name: string
+}
+
+/** What the suite asks of a backend whose sink declares uploads of artifacts, or `mentions`. */
 export interface UploadHarness {
   /** In any order; twice when stored twice. */
   stored(run: RunInfo): readonly StoredUpload[] | Promise<readonly StoredUpload[]>
+  /** The name that a record of the kind has there. Default: its own. */
+  nameOf?(kind: string, name: string): string
+  /** In the order of the rows; twice when named twice. There where the sink declares `mentions`. */
+  mentioned?(run: RunInfo): readonly StoredMention[] | Promise<readonly StoredMention[]>
   /** The next request of an upload of the run meets the fault, once. */
   failNext(fault: Fault, run: RunInfo): void
   readonly faults: readonly Fault[]
@@ -77,6 +91,8 @@ export interface SinkHarness {
   readonly definition: SinkDefinition
   /** As a user would give them. */
   readonly options: Readonly<Record<string, unknown>>
+  /** More of them, with which `tune` gives other limits than without; there where the sink declares a `tune`. */
+  readonly tuning?: Readonly<Record<string, unknown>>
   /** Texts within the options that must never be seen in an answer, notice or error. */
   readonly secrets: readonly string[]
   /** Those that can befall this backend; `cut` or `full` at least. */
@@ -88,6 +104,8 @@ export interface SinkHarness {
   keyOf(series: Series): string
   /** A point that the backend itself refuses for good; absent when it takes all that a double and a text can be. */
   readonly poison?: { readonly name: string; readonly value: number }
+  /** Texts as they stand among the rows, in their order; there where the sink holds them until a beat. */
+  held?(run: RunInfo): readonly StoredMention[] | Promise<readonly StoredMention[]>
   /** Absent: the suite's checks of uploads are left out. */
   readonly uploads?: UploadHarness
   /** Requests so far that were larger, in items or bytes, than the backend allows. */

@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { Sink, WriteResult } from '../../src/core/types.ts'
+import type { Batch, Sink, SinkState, WriteResult } from '../../src/core/types.ts'
 import { Bench } from './bench.ts'
-import { startAppend, startIdentity, startOffset } from './fakes/harnesses.ts'
+import { startAppend, startHolding, startIdentity, startNaming, startOffset } from './fakes/harnesses.ts'
 import type { StartHarness } from './harness.ts'
 import { assertNoSecret, CHECKS } from './suite.ts'
 
-/** The ids of the checks that reject what `spoil` makes of a sound sink. */
+/**
+ * The ids of the checks that reject what `spoil` makes of a sound sink.
+ * @param only those with this id; default: all
+ */
 async function rejectedBy(
   start: StartHarness,
   spoil: (sink: Sink, bench: Bench) => Partial<Sink>,
+  only?: string,
 ): Promise<Set<string>> {
   const ids = new Set<string>()
-  for (const { id, fault, needs, run } of CHECKS) {
+  for (const { id, fault, needs, run } of CHECKS.filter((check) => only === undefined || check.id === only)) {
     const sound = await start()
     let bench: Bench | undefined
     const spoiled = {
@@ -24,6 +28,8 @@ async function rejectedBy(
           const bound: Sink = {
             open: sink.open.bind(sink),
             write: sink.write.bind(sink),
+            ...(sink.prepare && { prepare: sink.prepare.bind(sink) }),
+            ...(sink.beat && { beat: sink.beat.bind(sink) }),
             writeRecord: sink.writeRecord.bind(sink),
             ...(sink.upload && { upload: sink.upload.bind(sink) }),
             close: sink.close.bind(sink),
@@ -56,7 +62,7 @@ const swallow = async (write: Promise<WriteResult>): Promise<WriteResult> => {
 
 describe('the conformance suite turns red', () => {
   test('over a sound sink it stays green', async () => {
-    for (const start of [startIdentity, startOffset, startAppend])
+    for (const start of [startIdentity, startOffset, startNaming, startHolding, startAppend])
       assert.deepEqual(await rejectedBy(start, () => ({})), new Set())
   })
 
@@ -67,6 +73,32 @@ describe('the conformance suite turns red', () => {
       }))
       for (const id of ['S2', 'S5', 'S7']) assert.ok(ids.has(id), `${id}, only ${[...ids]}`)
     }
+  })
+
+  test('over a sink whose beats bring nothing, or whose state after them is that before', async () => {
+    const idle = await rejectedBy(
+      startHolding,
+      () => ({ beat: async () => ({ status: 'accepted', state: { lines: 0 } }) }),
+      'S22',
+    )
+    assert.deepEqual(idle, new Set(['S22']))
+    let held: SinkState
+    const stale = await rejectedBy(
+      startHolding,
+      (sink) => ({
+        writeRecord: async (...given) => {
+          const answer = await sink.writeRecord(...given)
+          if (answer.status === 'accepted') held = answer.state
+          return answer
+        },
+        beat: async (signal) => {
+          const answer = await sink.beat!(signal)
+          return answer.status === 'accepted' && held !== undefined ? { ...answer, state: held } : answer
+        },
+      }),
+      'S22',
+    )
+    assert.deepEqual(stale, new Set(['S22']))
   })
 
   test('over a sink that says accepted before it is', async () => {
@@ -119,6 +151,71 @@ describe('the conformance suite turns red', () => {
       const ids = await rejectedBy(startIdentity, (sink) => ({ upload: spoil(sink) }))
       assert.ok(ids.has('S14'), `only ${[...ids]}`)
     }
+  })
+
+  test('over a sink that does not name what it uploads, names it twice, or sends it twice', async () => {
+    const spoilt: ((sink: Sink) => Partial<Sink>)[] = [
+      (sink) => ({
+        writeRecord: async (record, seq, signal) =>
+          record.kind === 'artifact' ? { status: 'accepted' } : sink.writeRecord(record, seq, signal),
+      }),
+      (sink) => ({
+        writeRecord: async (record, seq, signal) => {
+          if (record.kind === 'artifact') await sink.writeRecord(record, seq, signal)
+          return sink.writeRecord(record, seq, signal)
+        },
+      }),
+      (sink) => ({
+        upload: async (upload, signal) => {
+          await sink.upload!({ ...upload, seq: upload.seq + 1_000_000 }, signal)
+          return sink.upload!(upload, signal)
+        },
+      }),
+    ]
+    for (const spoil of spoilt) {
+      assert.ok((await rejectedBy(startNaming, spoil, 'S19')).has('S19'))
+    }
+  })
+
+  test('over a sink that swallows an alert, an input, or a file of the run', async () => {
+    for (const kind of ['alert', 'input'] as const) {
+      const swallows = (sink: Sink): Partial<Sink> => ({
+        writeRecord: async (record, seq, signal) =>
+          record.kind === kind ? { status: 'accepted' } : sink.writeRecord(record, seq, signal),
+      })
+      assert.deepEqual(await rejectedBy(startOffset, swallows, 'S23'), new Set(['S23']))
+    }
+    const skipsFile = (sink: Sink): Partial<Sink> => ({
+      upload: async (upload, signal) =>
+        upload.record.kind === 'files' && upload.file ? { status: 'accepted' } : sink.upload!(upload, signal),
+    })
+    assert.deepEqual(await rejectedBy(startIdentity, skipsFile, 'S23'), new Set(['S23']))
+  })
+
+  test('over a sink that sends what it has prepared, whatever it is to write', async () => {
+    const sendsPrepared = (sink: Sink): Partial<Sink> => {
+      let prepared: Batch | undefined
+      return {
+        prepare: (batch) => {
+          prepared = batch
+        },
+        write: (batch, signal) => {
+          const sent = prepared ?? batch
+          prepared = undefined
+          return sink.write(sent, signal)
+        },
+      }
+    }
+    assert.ok((await rejectedBy(startOffset, sendsPrepared, 'S20')).has('S20'))
+  })
+
+  test('over a sink that sends what it is to prepare', async () => {
+    const sendsAtOnce = (sink: Sink): Partial<Sink> => ({
+      prepare: (batch) => {
+        sink.write(batch, new AbortController().signal).catch(() => {})
+      },
+    })
+    assert.ok((await rejectedBy(startAppend, sendsAtOnce, 'S20')).has('S20'))
   })
 
   test('over a sink that hears no signal', async () => {

@@ -4,10 +4,15 @@
  */
 import assert from 'node:assert/strict'
 import type { Bench } from './bench.ts'
+import { BEAT_CHECKS } from './suite/beats.ts'
 import type { Check } from './suite/check.ts'
 import { FAULT_CHECKS } from './suite/faults.ts'
 import { FILTERED_CHECKS } from './suite/filtered.ts'
+import { KIND_CHECKS } from './suite/kinds.ts'
 import { LIFE_CHECKS } from './suite/life.ts'
+import { LIMIT_CHECKS } from './suite/limits.ts'
+import { MENTION_CHECKS } from './suite/mentions.ts'
+import { PREPARE_CHECKS } from './suite/prepare.ts'
 import { REWIND_CHECKS } from './suite/rewind.ts'
 import { STORM_CHECKS } from './suite/storm.ts'
 import { UPLOAD_CHECKS } from './suite/uploads.ts'
@@ -21,6 +26,11 @@ export const CHECKS: readonly Check[] = [
   ...REWIND_CHECKS,
   ...UPLOAD_CHECKS,
   ...FILTERED_CHECKS,
+  ...MENTION_CHECKS,
+  ...PREPARE_CHECKS,
+  ...LIMIT_CHECKS,
+  ...BEAT_CHECKS,
+  ...KIND_CHECKS,
 ]
 
 /** S13: nothing that a sink ever says may hold a secret; asked after each check. */

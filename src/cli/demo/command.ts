@@ -5,7 +5,7 @@ export const demoCommand: Command = {
   name: 'demo',
   outlivesReader: true,
   summary: 'train a small network on real data, log every step, show the cost and the sums',
-  usage: 'demo [--backend local,tensorboard,mlflow] [--steps N] [--mlflow-uri URI] [--keep-server]',
+  usage: 'demo [--backend local,tensorboard,mlflow,wandb] [--steps N] [--mlflow-uri URI] [--keep-server]',
   options: {
     backend: {
       type: 'string',

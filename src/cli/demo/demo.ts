@@ -51,7 +51,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     const places = placesOf(run, stats, root, options, server)
     print(formatReport({ runId: run.id, stats, cost: timer.cost(), places }))
     if (signalCode !== undefined) {
-      await server?.stop()
+      if (!options.keepServer) await server?.stop()
       return exitPrinted(signalCode)
     }
     return lawHolds(stats) && Object.values(stats.destinations).every(isDelivered) ? EXIT.ok : EXIT.failed
@@ -75,6 +75,8 @@ async function trainAndLog(options: DemoOptions, uri: string | undefined, status
     project: 'demo',
     expName: 'digits',
     finishDeadlineMs: FINISH_DEADLINE_MS,
+    // told at the end, with what else there is to look at
+    quiet: true,
     params: { steps, seed, batchSize, hidden: hidden.join('-'), learningRate, momentum },
     tags: ['demo'],
   })

@@ -2,8 +2,10 @@
 import { TraceletError } from '../../core/errors.ts'
 import { type Environment, nearest, type OptionTable, resolveOptions } from '../../core/options.ts'
 import { redact } from '../../core/redact.ts'
+import type { RunInfo } from '../../core/types.ts'
 import type { DestinationSpec } from '../../pipeline/messages.ts'
 import { resolveBackends } from '../../run/backends.ts'
+import { companionsOf } from '../../run/companions.ts'
 import { RUN_OPTIONS } from '../../run/options.ts'
 import type { Finding } from '../../sinks/contract.ts'
 import { SINKS } from '../../sinks/index.ts'
@@ -11,6 +13,12 @@ import { SINKS } from '../../sinks/index.ts'
 const BACKEND_VARIABLE = 'TRACELET_BACKEND'
 /** Switches of the tests and of the tables in the README: no options of a run. */
 const OUR_OWN = /^TRACELET_(?:TEST_|UPDATE_README$)/
+
+/** Stands for those that will be started. */
+const SOME_RUN: RunInfo = {
+  ...{ id: 'run', name: 'run', project: 'default', experiment: 'default' },
+  ...{ createdAt: 0, nonce: '', folder: '/' },
+}
 
 export interface Configuration {
   readonly findings: readonly Finding[]
@@ -38,7 +46,8 @@ export function readConfiguration(
   }
   let backends: DestinationSpec[] = []
   try {
-    backends = resolveBackends(chosen, environment)
+    const named = resolveBackends(chosen, environment, SOME_RUN)
+    backends = [...named, ...companionsOf(named, SOME_RUN, environment).map(({ spec }) => spec)]
     const names = backends.map(({ name }) => name).join(', ')
     const from = chosen ? '--backend' : environment[BACKEND_VARIABLE] ? BACKEND_VARIABLE : 'the default'
     findings.push({ level: 'ok', what: 'backends', seen: `${names} (${from})` })

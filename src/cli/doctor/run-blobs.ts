@@ -18,6 +18,7 @@ export function blobsOf(folder: string, record: RunRecord | UnknownRecord): Blob
       return [record.figure]
     case 'artifact':
     case 'model':
+    case 'files':
       return filesOf(folder, record.files)
     default:
       return []

@@ -44,6 +44,11 @@ export const LINE_KINDS: Readonly<Record<string, LineKind>> = {
     needs: ['name', 'digest', 'source'],
     put: (run, dataset) => loosely(run).logDataset(dataset),
   },
+  console: {
+    fields: ['text', 'stream', 'time'],
+    needs: ['text'],
+    put: (run, { text, ...place }) => loosely(run).logConsole(text, place),
+  },
   text: {
     fields: ['name', 'text', ...PLACE],
     needs: ['name', 'text'],
@@ -86,10 +91,30 @@ export const LINE_KINDS: Readonly<Record<string, LineKind>> = {
       loosely(run).logPrCurve(name, labels, predictions, place),
   },
   artifact: {
-    fields: ['path', 'name', 'artifactType', 'description', 'metadata'],
+    fields: ['path', 'name', 'artifactType', 'alias', 'description', 'metadata'],
     needs: ['path'],
     put: (run, { path, artifactType, ...options }) =>
       loosely(run).logArtifact(path, { ...options, type: artifactType }),
+  },
+  file: {
+    fields: ['path', 'as'],
+    needs: ['path'],
+    put: (run, { path, ...options }) => loosely(run).logFile(path, options),
+  },
+  code: {
+    fields: ['path', 'name', 'include', 'exclude'],
+    needs: [],
+    put: (run, { path, ...options }) => loosely(run).logCode(path, options),
+  },
+  input: {
+    fields: ['name', 'artifactType'],
+    needs: ['name'],
+    put: (run, { name, artifactType }) => loosely(run).useArtifact(name, { type: artifactType }),
+  },
+  alert: {
+    fields: ['title', 'text', 'level', 'waitMs'],
+    needs: ['title'],
+    put: (run, { title, text, ...options }) => loosely(run).alert(title, text, options),
   },
   model: {
     fields: ['path', 'name', 'register', 'alias', 'description', 'metadata', 'step'],

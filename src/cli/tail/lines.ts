@@ -29,7 +29,11 @@ export function eventsOf(
   if (wants !== undefined) return []
   if (entry.kind === 'corrupt' || entry.kind === 'gone')
     return [{ type: entry.kind, points: entry.points, records: entry.records }]
-  return entry.kind === 'record' ? [recordEvent(entry.record)] : []
+  if (entry.kind !== 'record') return []
+  const { record } = entry
+  if (record.kind !== 'console') return [recordEvent(record)]
+  const { kind, stream, text, time } = record
+  return text.split('\n').map((line) => ({ type: kind, stream, text: line, time }))
 }
 
 function rowsOf(
@@ -64,7 +68,7 @@ function rowsOf(
   }))
 }
 
-function recordEvent(record: RunRecord | UnknownRecord): TailEvent {
+function recordEvent(record: Exclude<RunRecord, { kind: 'console' }> | UnknownRecord): TailEvent {
   switch (record.kind) {
     case 'unknown':
       return { type: 'unknown' }
@@ -117,6 +121,7 @@ export function eventLine(event: TailEvent): string {
   if (type === 'gone') {
     return `removed by retention: ${count(Number(rest.points))} points and ${count(Number(rest.records))} records`
   }
+  if (type === 'console') return `${rest.stream}  ${plain(String(rest.text))}`
   const words = [
     type,
     rest.name,

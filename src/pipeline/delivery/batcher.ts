@@ -97,6 +97,8 @@ export class EntryReader {
   readonly #kinds: ReadonlySet<string>
   /** Settled by the destination's other delivery. */
   readonly #elsewhere: ReadonlySet<string>
+  /** Of these, those that rows have to name. */
+  readonly #mentions: ReadonlySet<string>
   /** Records and gaps below are settled. */
   readonly #settledBelow: number
   readonly #filters: Filters
@@ -108,6 +110,7 @@ export class EntryReader {
     this.#shape = shape
     this.#kinds = new Set(options.capabilities.records)
     this.#elsewhere = new Set(options.capabilities.uploads)
+    this.#mentions = new Set(options.capabilities.mentions)
     this.#settledBelow = options.from.seq
     this.#filters = options.filters ?? NO_FILTERS
   }
@@ -170,12 +173,15 @@ export class EntryReader {
     if (seq < this.#settledBelow) return []
     if (!this.#filters.records.every((filter) => filter.keeps(seq, record)))
       return [settledItem({ ...this.#shape.placeOf(seq, 1), seq }, { recordsFiltered: 1 })]
-    if (this.#elsewhere.has(record.kind))
+    const isElsewhere = this.#elsewhere.has(record.kind)
+    const isMention = isElsewhere && this.#mentions.has(record.kind)
+    if (isElsewhere && !isMention)
       return [settledItem({ ...this.#shape.placeOf(seq, 1), seq }, { elsewhere: 1 })]
     const before = this.#shape.beforeRecord(record)
     const place = { ...this.#shape.placeOf(seq, 1), seq }
-    const isTaken = record.kind !== 'unknown' && this.#kinds.has(record.kind)
-    return [...before, isTaken ? openItem({ ...place, record }) : settledItem(place, { recordsFiltered: 1 })]
+    if (record.kind === 'unknown' || !(isMention || this.#kinds.has(record.kind)))
+      return [...before, settledItem(place, { recordsFiltered: 1 })]
+    return [...before, openItem({ ...place, record, ...(isMention && { isMention }) })]
   }
 
   /** The cursor may lie within the gap: what is below it was delivered before it was damaged or removed. */

@@ -4,7 +4,7 @@ import { CURSOR_WORDS, destinationCounters, RUN, runCounters } from '../../core/
 import { toErrorRecord } from '../../core/errors.ts'
 import type { Environment } from '../../core/options.ts'
 import type { Cursor, DestinationName, RunId, RunInfo } from '../../core/types.ts'
-import type { SinkDefinition } from '../../sinks/contract.ts'
+import { type SinkDefinition, tuned } from '../../sinks/contract.ts'
 import { backlogOf } from '../destination-stats.ts'
 import { type OpenJournalOptions, openJournal, openRecords } from '../journal/reader.ts'
 import { readRewinds } from '../journal/rewinds.ts'
@@ -13,14 +13,16 @@ import { CursorStore, uploadsName } from '../store/cursor.ts'
 import { appendDeadLetters, type DeadLetter } from '../store/dead-letters.ts'
 import { takeGuard } from '../store/guard.ts'
 import { Delivery } from './deliver.ts'
+import { Ledger } from './ledger.ts'
 import { Account } from './limiter.ts'
-import { InJournal, Unusable } from './other-destinations.ts'
+import { InJournal, Unsent } from './other-destinations.ts'
 import { loadDefinition, resolveDestination } from './resolve-destination.ts'
 import { RowsCargo } from './rows-cargo.ts'
 import { Scheduler } from './scheduler.ts'
 import type { DeliverySite } from './site.ts'
 import { Slots } from './slots.ts'
 import { ToldTogether } from './told-together.ts'
+import { Turnstile } from './turnstile.ts'
 import { UploadsCargo } from './uploads-cargo.ts'
 
 const ACCOUNT_WRITES_PER_RUN = 4
@@ -37,12 +39,15 @@ export interface DeskOptions {
   readonly isSuccessor?: boolean
   /** Told where a delivery begins, under its guard: `store` is the destination's name, or `uploadsName` of it. */
   readonly onCursor?: (run: RunId, store: string, cursor: Cursor | undefined) => void
+  /** Where cursors, guards and dead letters lie. Default: in the run's folder, which is only read otherwise. */
+  readonly booksFolder?: string
 }
 
 export class Desk {
   readonly scheduler: Scheduler
   readonly #options: DeskOptions
   readonly #accounts = new Map<string, { account: Account; slots: Slots<Delivery> }>()
+  readonly #turnstiles = new Map<string, Turnstile>()
 
   constructor(options: DeskOptions) {
     this.#options = options
@@ -70,21 +75,29 @@ export class Desk {
       else this.#addDeliveries(order, spec, definition, live, block)
     } catch (error) {
       const issue = toErrorRecord(error, 'ERR_BACKEND_UNKNOWN')
-      this.scheduler.add(new Unusable(run.id, spec.name, block, issue, tell))
+      const { name } = spec
+      const parts = { run: run.id, name, block, tell, reason: issue.message }
+      this.scheduler.add(new Unsent({ ...parts, state: 'blocked' }))
+      tell({ type: 'issue', run: run.id, destination: name, severity: 'blocked', issue })
     }
   }
 
   #addDeliveries(
     order: DeliveryOrder,
     spec: DestinationSpec,
-    definition: SinkDefinition,
+    loaded: SinkDefinition,
     live: Float64Array | undefined,
     block: Float64Array,
   ): void {
     const { run } = order
     const { name } = spec
-    const { environment, isSuperseded } = this.#options
-    const { options, address } = resolveDestination(spec, definition, run, environment)
+    const { environment, isSuperseded, booksFolder = run.folder } = this.#options
+    const { options, address } = resolveDestination(spec, loaded, run, environment)
+    if (live !== undefined && (loaded.mode?.(options as never) ?? 'online') !== 'online') {
+      this.#addUnsent(run, name, address, block)
+      return
+    }
+    const definition = tuned(loaded, options)
     const journal = runCounters(order.counters)
     const common = {
       run,
@@ -96,7 +109,7 @@ export class Desk {
       journalSeq: () => journal[RUN.seq]!,
       accountName: `${definition.kind} ${definition.account(options as never)}`,
       backlog: () => backlogOf(order.counters, spec.index),
-      appendLetters: (letters: readonly DeadLetter[]) => appendDeadLetters(run.folder, letters),
+      appendLetters: (letters: readonly DeadLetter[]) => appendDeadLetters(booksFolder, letters),
       isSuperseded: () => isSuperseded?.() ?? false,
       wake: (woken: Delivery) => this.scheduler.wake(woken),
       now: monotonicNow,
@@ -139,7 +152,7 @@ export class Desk {
       openReader,
       onElsewhere: wakeUploads,
       rewindsAhead: () => (hasLostCursor() ? [] : readRewinds(openRecords(run.folder, from(0, undefined)))),
-      uploadsSeq: () => new CursorStore(run.folder, uploadsName(name), () => {}).load(address)?.seq ?? 0,
+      uploadsSeq: () => new CursorStore(booksFolder, uploadsName(name), () => {}).load(address)?.seq ?? 0,
     })
     const rows = new Delivery(site, rowsCargo)
     this.scheduler.add(rows)
@@ -166,16 +179,29 @@ export class Desk {
     this.scheduler.add(uploads)
   }
 
-  /** What lies in the run's folder for one delivery. */
+  #addUnsent(run: RunInfo, name: DestinationName, address: string, block: Float64Array): void {
+    const { tell } = this.#options
+    const halves = [
+      [name, block.subarray(0, CURSOR_WORDS)],
+      [uploadsName(name), block.subarray(CURSOR_WORDS)],
+    ] as const
+    // their sums are published as they are read
+    for (const [store, half] of halves)
+      new Ledger(this.#keeping(run, name, store, tell).cursors, address, half)
+    this.scheduler.add(new Unsent({ run: run.id, name, block, tell, state: 'offline', reason: 'offline' }))
+    tell({ type: 'offline', run: run.id, destination: name })
+  }
+
+  /** What is kept on disk of one delivery. */
   #keeping(
     run: RunInfo,
     destination: DestinationName,
     name: string,
     tell: (message: FromDelivery) => void,
   ): Pick<DeliverySite, 'cursors' | 'takeGuard'> & { readonly hasLostCursor: () => boolean } {
-    const { isSuccessor = false, onCursor } = this.#options
+    const { isSuccessor = false, onCursor, booksFolder = run.folder } = this.#options
     let isDamaged = false
-    const store = new CursorStore(run.folder, name, (issue) => {
+    const store = new CursorStore(booksFolder, name, (issue) => {
       isDamaged = true
       tell({ type: 'issue', run: run.id, destination, severity: 'notice', issue })
     })
@@ -189,21 +215,26 @@ export class Desk {
         },
         save: (cursor) => store.save(cursor),
       },
-      takeGuard: () => takeGuard(run.folder, `deliver-${name}`, { replaceOwn: isSuccessor }),
+      takeGuard: () => takeGuard(booksFolder, `deliver-${name}`, { replaceOwn: isSuccessor }),
     }
   }
 
-  /** What all runs at one account share, rows and uploads apart: neither uses up the other's requests or places. */
+  /**
+   * What all runs at one account share, rows and uploads apart: neither uses up the other's requests under way or
+   * places. How often requests may begin counts for both.
+   */
   #sharing(
     definition: SinkDefinition,
     options: Readonly<Record<string, unknown>>,
     part: string,
     maxInFlight: number,
   ): Pick<DeliverySite, 'account' | 'takeSlot' | 'giveSlot'> {
-    const key = `${definition.kind}${part} ${definition.account(options as never)}`
+    const name = definition.account(options as never)
+    const key = `${definition.kind}${part} ${name}`
     let shared = this.#accounts.get(key)
     if (shared === undefined) {
-      shared = { account: new Account(maxInFlight), slots: new Slots() }
+      const turnstile = this.#turnstile(`${definition.kind} ${name}`, definition.limits.accountPerSecond)
+      shared = { account: new Account(maxInFlight, turnstile), slots: new Slots() }
       this.#accounts.set(key, shared)
     }
     const { account, slots } = shared
@@ -215,6 +246,12 @@ export class Desk {
         for (const next of slots.next()) this.scheduler.wake(next)
       },
     }
+  }
+
+  #turnstile(key: string, perSecond: number | undefined): Turnstile {
+    const turnstile = this.#turnstiles.get(key) ?? new Turnstile(perSecond)
+    this.#turnstiles.set(key, turnstile)
+    return turnstile
   }
 
   /** Runs that wait for a place get one when others have had their time. */

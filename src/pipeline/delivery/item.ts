@@ -58,6 +58,8 @@ export interface Item {
   /** None of `points`, `record` and `gone`: a gap, settled as it comes. */
   readonly points?: ItemPoints
   readonly record?: RunRecord
+  /** Rows only name the record: its upload settles it, whatever becomes of the mention. */
+  readonly isMention?: true
   /** How much the journal does not hold any more: refused in one letter. */
   readonly gone?: { readonly points: number; readonly records: number }
   /** Points of its stretch that are not for the destination: they settle with it. */
@@ -80,7 +82,7 @@ export interface Item {
 }
 
 type ItemShape = Pick<Item, 'from' | 'to' | 'seq'> &
-  Partial<Pick<Item, 'points' | 'record' | 'gone' | 'refusal' | 'rows' | 'filtered'>>
+  Partial<Pick<Item, 'points' | 'record' | 'isMention' | 'gone' | 'refusal' | 'rows' | 'filtered'>>
 
 export function openItem(shape: ItemShape): Item {
   return {

@@ -68,6 +68,7 @@ function recordLetter(
     destination,
     seq: item.seq,
     kind: record.kind,
+    ...(item.isMention && { mention: true as const }),
     items,
     code: rejected[0]?.code ?? 'ERR_REFUSED',
     reason,

@@ -1,11 +1,13 @@
 /**
- * What all runs of a thread at one account share: how many writes may be under way and how large, until when the
- * account asked for silence, how long it has been out of reach, and whether it refuses everything.
+ * What all runs of a thread at one account share: how many writes may be under way and how large, how often they
+ * may begin, until when the account asked for silence, how long it has been out of reach, and whether it refuses everything.
  */
 import type { ErrorCode } from '../../core/errors.ts'
 import { backOffMs, LAST_CEILING_MS } from './back-off.ts'
 import { BatchSize } from './batch-size.ts'
+import { ParkedBeats } from './heartbeat.ts'
 import { Patience } from './patience.ts'
+import { Turnstile } from './turnstile.ts'
 
 /** How often a destination that refuses everything is tried. */
 export const PROBE_MS = 30_000
@@ -18,6 +20,9 @@ export interface OutageCause {
 export class Account {
   readonly batchSize: BatchSize = new BatchSize()
   readonly patience: Patience = new Patience()
+  /** Shared with the account's uploads, or its rows. */
+  readonly turnstile: Turnstile
+  readonly parkedBeats: ParkedBeats
   readonly #maxInFlight: number
   #inFlight = 0
   #pausedUntil = 0
@@ -34,8 +39,10 @@ export class Account {
   /** Whoever found no room or is kept from writing by another's probe, first come first. */
   readonly #waiting = new Set<() => void>()
 
-  constructor(maxInFlight: number) {
+  constructor(maxInFlight: number, turnstile: Turnstile = new Turnstile()) {
     this.#maxInFlight = maxInFlight
+    this.turnstile = turnstile
+    this.parkedBeats = new ParkedBeats(turnstile)
   }
 
   get isBlocked(): boolean {
@@ -43,17 +50,26 @@ export class Account {
   }
 
   /**
-   * When a write may start: `now` or earlier for at once, Infinity when `wake` will tell.
+   * When there is room for a call: `now` or earlier for at once, Infinity when `wake` will tell.
    */
-  readyAt(wake: () => void): number {
+  roomAt(wake: () => void): number {
     if (this.#inFlight >= this.#maxInFlight || this.#isProbing) {
       this.#waiting.add(wake)
       return Infinity
     }
-    return Math.max(this.#pausedUntil, this.#probeAt)
+    return Math.max(this.#pausedUntil, this.#probeAt, this.turnstile.restUntil)
   }
 
-  begin(): void {
+  /**
+   * When a call may begin. To be asked by one who would begin at once: it is promised a place in the queue.
+   */
+  readyAt(wake: () => void, now: number): number {
+    const roomAt = this.roomAt(wake)
+    return roomAt > now ? roomAt : this.turnstile.readyAt(wake, now)
+  }
+
+  begin(wake: () => void, now: number): void {
+    this.turnstile.begin(wake, now)
     this.#inFlight++
     if (this.isBlocked) this.#isProbing = true
   }
@@ -126,6 +142,7 @@ export class Account {
 
   forget(wake: () => void): void {
     this.#waiting.delete(wake)
+    this.turnstile.forget(wake)
   }
 
   /** All of them: one who is woken may have nothing to send any more. The scheduler keeps their order. */

@@ -1,7 +1,6 @@
 /** Destinations to which nothing is sent. */
 import { DESTINATION, DESTINATION_STATES, RUN } from '../../core/counters.ts'
-import type { ErrorRecord } from '../../core/errors.ts'
-import type { DestinationName, RunId } from '../../core/types.ts'
+import type { DestinationName, DestinationState, RunId } from '../../core/types.ts'
 import type { FromDelivery } from '../messages.ts'
 import type { Served } from './scheduler.ts'
 
@@ -55,36 +54,36 @@ export class InJournal implements Served {
   touch(): void {}
 }
 
-/** A destination whose sink could not be loaded: told at once, and again when the run is finished. */
-export class Unusable implements Served {
+export interface UnsentParts {
+  readonly run: RunId
+  readonly name: DestinationName
+  /** The destination's counters, with the sums of its cursors where it has any. */
+  readonly block: Float64Array
+  readonly tell: (message: FromDelivery) => void
+  readonly state: DestinationState
+  /** Why it is not complete when the run is finished. */
+  readonly reason: string
+}
+
+/** A destination that this process sends nothing to: what it has from before counts, the rest is pending. */
+export class Unsent implements Served {
   readonly run: RunId
   readonly hasGrown = false
   isClosed = false
-  readonly #name: DestinationName
-  readonly #issue: ErrorRecord
-  readonly #tell: (message: FromDelivery) => void
+  readonly #parts: UnsentParts
   #isFinishing = false
 
-  constructor(
-    run: RunId,
-    name: DestinationName,
-    block: Float64Array,
-    issue: ErrorRecord,
-    tell: (message: FromDelivery) => void,
-  ) {
-    this.run = run
-    this.#name = name
-    this.#issue = issue
-    this.#tell = tell
-    block[DESTINATION.state] = DESTINATION_STATES.indexOf('blocked')
-    tell({ type: 'issue', run, destination: name, severity: 'blocked', issue })
+  constructor(parts: UnsentParts) {
+    this.run = parts.run
+    this.#parts = parts
+    parts.block[DESTINATION.state] = DESTINATION_STATES.indexOf(parts.state)
   }
 
   turn(): number {
     if (this.#isFinishing && !this.isClosed) {
       this.isClosed = true
-      const { message: reason } = this.#issue
-      this.#tell({ type: 'closed', run: this.run, destination: this.#name, complete: false, reason })
+      const { run, name: destination, tell, reason } = this.#parts
+      tell({ type: 'closed', run, destination, complete: false, reason })
     }
     return Infinity
   }

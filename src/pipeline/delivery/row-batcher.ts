@@ -7,7 +7,7 @@
  *  W3  The cursor's `seq` is as far as was read (or the first record not settled), `rows` the rows with points
  *      before it that are not settled, `back` the first of those points. Reading from `back` and passing over
  *      points before `seq` of other rows gives the same rows again, in the same order.
- *  W4  A row that exceeds `maxBytes` is sent in parts of the same step, which are committed together.
+ *  W4  A row that exceeds `maxBytes`, its `rowBytes` included, is sent in parts of the same step, which are committed together.
  *  W5  Filtered points belong to no row and settle as they are read; of a row all of whose points are filtered
  *      nothing is left.
  */
@@ -33,8 +33,9 @@ export class RowBatcher implements Batcher, Shape {
   readonly #bounds: PointBounds
   readonly #rows: OpenRows
   readonly #columnsOf = new WeakMap<Item, RowColumns>()
-  /** As many fill a batch whatever their names: of wide rows `maxItems` would be more than the memory holds. */
-  readonly #maxPoints: number
+  /** Of a point whatever its name. */
+  readonly #leastPointBytes: number
+  readonly #rowBytes: number
   #ordinal = 0
   /** Filtered points, not handed out yet. */
   #passed: Item[] = []
@@ -44,8 +45,9 @@ export class RowBatcher implements Batcher, Shape {
     this.#entries = new EntryReader(options, this)
     this.#bounds = new PointBounds(options)
     this.#rows = new OpenRows(options.from)
-    const { maxBytes, pointBytes } = options.limits
-    this.#maxPoints = maxBytes / Math.max(1, pointBytes(0))
+    const { pointBytes, rowBytes = 0 } = options.limits
+    this.#leastPointBytes = Math.max(1, pointBytes(0))
+    this.#rowBytes = rowBytes
   }
 
   get isAtEnd(): boolean {
@@ -78,8 +80,10 @@ export class RowBatcher implements Batcher, Shape {
   cut(): Item[] {
     if (this.#passed.length > 0) return this.#passed.splice(0)
     const { completeCount, completePoints } = this.#rows
-    const isFull = completeCount >= this.#options.limits.maxItems || completePoints >= this.#maxPoints
-    return isFull ? this.#items() : []
+    const { maxItems, maxBytes } = this.#options.limits
+    // of wide rows `maxItems` would be more than the memory holds
+    const bytes = completePoints * this.#leastPointBytes + completeCount * this.#rowBytes
+    return completeCount >= maxItems || bytes >= maxBytes ? this.#items() : []
   }
 
   /** What was complete before the record goes before it. */
@@ -142,7 +146,7 @@ export class RowBatcher implements Batcher, Shape {
       const row = this.#rows.next
       const start = columns.length
       columns.append(row.step, row.parts)
-      bytes += this.#bytes(columns, start)
+      bytes += this.#rowBytes + this.#bytes(columns, start)
       if (bytes > maxBytes) {
         if (rows.length === 0) {
           this.#rows.takeNext()
@@ -172,6 +176,7 @@ export class RowBatcher implements Batcher, Shape {
   /** The row that the columns hold, in parts; a point that no batch can hold is a part that is refused. */
   #split({ row, count }: OpenRow, columns: RowColumns): Item[] {
     const { maxBytes } = this.#options.limits
+    const rowBytes = this.#rowBytes
     const items: Item[] = []
     const add = (start: number, end: number, refusal?: Item['refusal']): void => {
       if (start === end) return
@@ -180,20 +185,20 @@ export class RowBatcher implements Batcher, Shape {
       items.push({ ...this.#item(columns, [start, end], [losers], []), ...(refusal && { refusal }) })
     }
     let start = 0
-    let bytes = 0
+    let bytes = rowBytes
     const { length } = columns
     for (let at = 0; at < length; at++) {
       const bound = this.#bounds.of(columns.series[at]!)
       if (bytes + bound > maxBytes) {
         add(start, at)
         start = at
-        bytes = 0
+        bytes = rowBytes
       }
       bytes += bound
-      if (bound <= maxBytes) continue
-      add(at, at + 1, oversizeRefusal(bound, maxBytes))
+      if (rowBytes + bound <= maxBytes) continue
+      add(at, at + 1, oversizeRefusal(rowBytes + bound, maxBytes))
       start = at + 1
-      bytes = 0
+      bytes = rowBytes
     }
     add(start, length)
     // None is committed before all are settled.

@@ -2,6 +2,7 @@
 import { RUN } from '../../core/counters.ts'
 import type { CursorRewind, JournalReader, OpenResult, SinkState } from '../../core/types.ts'
 import type { Ask, Cargo, Sending, SendingParts } from './cargo.ts'
+import { Heartbeat } from './heartbeat.ts'
 import { Lag } from './lag.ts'
 import type { Ledger } from './ledger.ts'
 import { RowsFilters } from './rows-filters.ts'
@@ -35,13 +36,17 @@ export class RowsCargo implements Cargo {
   #isUpload: IsUpload | undefined
   readonly #lag: Lag
   readonly #filters: RowsFilters
+  readonly #heartbeat: Heartbeat
   #opened: SendingParts | undefined
   #hasOpened = false
+  /** As far as the journal had grown when there was nothing more to send. */
+  #idleAt: number | undefined
 
   constructor(options: RowsOptions) {
     this.#options = options
     const { site, openReader, rewindsAhead = () => [], uploadsSeq = () => 0 } = options
     this.#lag = new Lag(site)
+    this.#heartbeat = new Heartbeat(site.definition.limits.beatMs, site.account.parkedBeats)
     this.#filters = new RowsFilters({ site, lag: this.#lag, openReader, rewindsAhead, uploadsSeq })
   }
 
@@ -55,11 +60,14 @@ export class RowsCargo implements Cargo {
     return this.#options.site.live?.[RUN.appends] ?? 0
   }
 
-  ask(ledger: Ledger | undefined, isAtRest: boolean): Ask {
-    if (ledger === undefined || !this.#isSettled(ledger)) return 'go'
+  ask(ledger: Ledger | undefined, isAtRest: boolean, now: number): Ask {
+    // a row that is open is not worth an opening, again and again
+    const isIdle = !isAtRest && this.#idleAt !== undefined && this.#idleAt === this.growth()
+    if (ledger === undefined || !(isIdle || this.#isSettled(ledger))) return 'go'
     // nothing to tell the backend, which may be down
     if (isAtRest) return 'end'
-    return this.#hasOpened ? Infinity : 'go'
+    const openAt = this.#hasOpened ? this.#heartbeat.openAt(now) : now
+    return openAt > now ? openAt : 'go'
   }
 
   loaded(ledger: Ledger): void {
@@ -76,6 +84,7 @@ export class RowsCargo implements Cargo {
 
   opened({ state, url }: Extract<OpenResult, { status: 'ready' }>, ledger: Ledger): void {
     this.#hasOpened = true
+    this.#heartbeat.opened(this.#options.site.now())
     if (url) {
       if (url !== ledger.cursor.url) this.#tellUrl(url)
       ledger.setUrl(url)
@@ -88,7 +97,17 @@ export class RowsCargo implements Cargo {
     const { ledger } = parts
     const reader = openReader(ledger.cursor.back, pointsBelow(ledger))
     const filters = this.#filters.open({ reader, ledger, save: () => sender.save(parts.site.now()) })
-    const sender = new Sender({ ...parts, reader, filters, onElsewhere })
+    const sender = new Sender({
+      ...parts,
+      reader,
+      filters,
+      heartbeat: this.#heartbeat,
+      growth: () => this.growth(),
+      onIdle: (growth) => {
+        this.#idleAt = growth
+      },
+      onElsewhere,
+    })
     this.#opened = parts
     return sender
   }

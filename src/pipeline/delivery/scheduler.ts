@@ -3,9 +3,9 @@
  *
  *  S1  A turn does one thing; after SLICE_MS of turns the event loop gets a round, so that answers come in and no
  *      destination starves another.
- *  S2  Growth of journals is seen by polling `RUN.seq` while there is some; then IDLE is raised, everything is
- *      looked at once more, and a 'wake' awaited. IDLE counts the threads that sleep so; the writer of a journal
- *      publishes RUN.seq before it looks at IDLE.
+ *  S2  Before it sleeps, IDLE is raised and everything is looked at once more: the next append to a journal brings a
+ *      'wake'. IDLE counts the threads that sleep so; the writer of a journal publishes RUN.seq before it looks at
+ *      IDLE. Of MANY runs some append all the time: growth is polled for while there is some.
  *  S3  Every timer is the one of `#timer`.
  */
 import { monotonicNow } from '../../core/clock.ts'
@@ -26,7 +26,7 @@ export interface Served {
 
 const SLICE_MS = 5
 const POLL_MS = 10
-/** As long as a journal has grown within this time, growth is polled for. */
+/** As long as a journal of many has grown within this time, growth is polled for. */
 const ACTIVE_MS = 200
 /** Bounds the harm of a 'wake' that got lost. */
 const IDLE_POLL_MS = 1_000
@@ -222,7 +222,7 @@ export class Scheduler {
   #sleep(latest: number): void {
     const now = monotonicNow()
     let until = Math.min(latest, this.#touchAt, this.#nextDueAt)
-    if (now - this.#grownAt < ACTIVE_MS) until = Math.min(until, now + POLL_MS)
+    if (this.#served.size > MANY && now - this.#grownAt < ACTIVE_MS) until = Math.min(until, now + POLL_MS)
     else {
       this.#setIdle(true)
       for (const served of this.#served) {

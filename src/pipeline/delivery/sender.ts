@@ -6,14 +6,18 @@
  *  D2  At most `inFlight` writes are under way; where that is 1 the order of writes is the order of the journal.
  *  D3  A retried item comes before any later one. What may have been stored is asked for before it is sent again.
  *  D4  `blocked` dead-letters nothing. Neither does a sink that throws on everything.
+ *  D7  A batch that is prepared is one that would be the same if it were cut later: full, or before a record, or the
+ *      last one of the run.
  */
 import { toErrorRecord } from '../../core/errors.ts'
-import type { JournalReader, Rejection, WriteResult } from '../../core/types.ts'
+import type { Batch, JournalReader, Rejection, WriteResult } from '../../core/types.ts'
 import { type Answer, answerOf } from './answer.ts'
 import type { Batcher } from './batcher.ts'
+import { Beats } from './beats.ts'
 import { isGivenUp, Silence } from './calls.ts'
 import type { Sending, SendingParts } from './cargo.ts'
 import type { Filters } from './filter.ts'
+import type { Heartbeat } from './heartbeat.ts'
 import { halve, type Item, isRewind, isState, itemCount } from './item.ts'
 import { deadLetters, rejectAll } from './letters.ts'
 import { PROBE_MS } from './limiter.ts'
@@ -25,6 +29,9 @@ import { settle } from './settle.ts'
 /** A sink that throws on this many items in a row, and takes none, is broken: the items are not. */
 export const THROWN_IN_ROW = 8
 
+/** Read while nothing more may be sent: a journal of which nothing is for the destination is not to be held in memory. */
+const MAX_AHEAD = 64
+
 /** A request of so few is too large for no backend that can be used at all. */
 const FEW_POINTS = 16
 
@@ -32,6 +39,11 @@ export interface SenderParts extends SendingParts {
   readonly reader: JournalReader
   /** What is not for the destination. */
   readonly filters: Filters
+  readonly heartbeat: Heartbeat
+  /** Another value whenever there may be more to read. */
+  readonly growth: () => number
+  /** As far as the journal had grown then, there is nothing to send: rows that are open do not count. */
+  readonly onIdle: (growth: number) => void
   /** Records of the destination's uploads have been passed. */
   readonly onElsewhere: () => void
 }
@@ -40,6 +52,7 @@ export class Sender implements Sending {
   readonly #parts: SenderParts
   readonly #batcher: Batcher
   readonly #prefix = new Prefix()
+  readonly #beats: Beats
   #underWay = 0
   #hasEnded = false
   #isSealed = false
@@ -49,26 +62,36 @@ export class Sender implements Sending {
   #hasHadTurn = false
   /** The last one that was sent. */
   #rewind: Item | undefined
+  /** The last one that was given to the sink ahead of its time. */
+  #prepared: Item | undefined
+  /** The last write that began has not had its turn of the event loop. */
+  #hasJustBegun = false
 
   constructor(parts: SenderParts) {
     this.#parts = parts
     const { limits, capabilities } = parts.site.definition
-    const { reader, filters, ledger } = parts
+    const { reader, filters, ledger, heartbeat } = parts
+    this.#beats = new Beats(parts, heartbeat)
     const options = { reader, filters, limits, capabilities, from: ledger.cursor }
     this.#batcher = capabilities.shape === 'rows' ? new RowBatcher(options) : new PointBatcher(options)
   }
 
-  /** A write since the opening was answered. */
+  /** A call since the opening was answered. */
   get hasHadTurn(): boolean {
-    return this.#hasHadTurn
+    return this.#hasHadTurn || this.#beats.hasHadTurn
   }
 
   get underWay(): number {
-    return this.#underWay
+    return this.#beats.isUnderWay ? 1 : this.#underWay
   }
 
   isIdle(journalSeq: number): boolean {
-    return this.#prefix.isEmpty && !this.#batcher.isWaiting && journalSeq <= this.#parts.reader.seq
+    return (
+      !this.#beats.isOwed &&
+      this.#prefix.isEmpty &&
+      !this.#batcher.isWaiting &&
+      journalSeq <= this.#parts.reader.seq
+    )
   }
 
   /**
@@ -79,7 +102,8 @@ export class Sender implements Sending {
   send(isEnding: boolean, now: number): number | 'settled' {
     const { site, trouble, health, wake, track } = this.#parts
     if (trouble.notBefore > now) return trouble.notBefore
-    if (this.#underWay >= site.definition.limits.inFlight) return Infinity
+    const mayBegin = !this.#beats.isUnderWay && this.#underWay < site.definition.limits.inFlight
+    if (!mayBegin) return this.#lookAhead(isEnding, now)
     const item = this.#prefix.next
     if (item === undefined) return this.#read(isEnding, now)
     if (item.refusal !== undefined) {
@@ -96,14 +120,16 @@ export class Sender implements Sending {
       this.#prefix.replace(item, halve(item))
       return now
     }
-    const ready = site.account.readyAt(wake)
+    const ready = site.account.readyAt(wake, now)
     if (ready > now) return ready
     item.isUnderWay = true
     if (isRewind(item)) this.#rewind = item
     this.#underWay++
-    site.account.begin()
+    this.#beats.called(now)
+    site.account.begin(wake, now)
     const silenceMs = site.account.patience.ms(item.silences)
     track((signal) => this.#write(item, signal), { silenceMs, isFirm: false })
+    if (this.#parts.sink.prepare !== undefined) this.#letBegin()
     return now
   }
 
@@ -121,15 +147,57 @@ export class Sender implements Sending {
   /** Answers that come later change nothing any more. */
   seal(): void {
     this.#isSealed = true
+    this.#beats.seal()
     this.#batcher.close()
   }
 
-  /** Reads on until there is something to write. */
-  #read(isEnding: boolean, now: number): number | 'settled' {
+  /** Preparing holds up the thread: what has just been handed to a socket is to leave first. */
+  #letBegin(): void {
+    this.#hasJustBegun = true
+    setImmediate(() => {
+      this.#hasJustBegun = false
+      this.#parts.wake()
+    })
+  }
+
+  /** While no further write may begin: finds the batch that comes next and has the sink prepare it, once. */
+  #lookAhead(isEnding: boolean, now: number): number {
+    const { sink, site } = this.#parts
+    if (sink.prepare === undefined || this.#hasJustBegun) return Infinity
+    const item = this.#prefix.next
+    if (item === undefined) {
+      if (this.#prefix.items.length >= MAX_AHEAD) return Infinity
+      const next = this.#read(isEnding, now, true)
+      return next === 'settled' ? Infinity : next
+    }
+    if (item === this.#prepared) return Infinity
+    this.#prepared = item
+    const isSent = item.refusal === undefined && itemCount(item) <= site.account.batchSize.limit
+    if (isSent && item.points !== undefined) this.#prepare(item.points.batch)
+    return Infinity
+  }
+
+  #prepare(batch: Batch): void {
+    const { sink, site, health } = this.#parts
+    try {
+      sink.prepare!(batch)
+    } catch (error) {
+      const message = `the sink of ${site.name} is at fault: ${(error as Error).message}`
+      health.notice('ERR_SINK_BUG', message)
+    }
+  }
+
+  /**
+   * Reads on until there is something to write.
+   * @param isAhead it cannot be written yet: a batch that may still grow is left to grow
+   */
+  #read(isEnding: boolean, now: number, isAhead = false): number | 'settled' {
     const batcher = this.#batcher
     const { lingerMs } = this.#parts.site.definition.limits
+    // before it is read: what comes meanwhile may not be seen
+    const growth = this.#parts.growth()
     const lingersUntil = this.#waitingSince === undefined ? Infinity : this.#waitingSince + lingerMs
-    const items = batcher.next(isEnding || lingerMs === 0 || now >= lingersUntil)
+    const items = batcher.next(isEnding || (!isAhead && (lingerMs === 0 || now >= lingersUntil)))
     for (const item of items) this.#prefix.add(item)
     if (items.length > 0) this.#commit()
     if (!batcher.isWaiting) this.#waitingSince = undefined
@@ -138,7 +206,12 @@ export class Sender implements Sending {
       this.#waitingSince = now
     }
     if (items.length > 0 || !batcher.isAtEnd) return now
-    if (!isEnding) return this.#waitingSince === undefined ? Infinity : this.#waitingSince + lingerMs
+    if (!isEnding && isAhead) return Infinity
+    if (!isEnding) {
+      const flushAt = this.#waitingSince === undefined ? Infinity : this.#waitingSince + lingerMs
+      if (this.#prefix.isEmpty && flushAt === Infinity) this.#parts.onIdle(growth)
+      return this.#prefix.isEmpty ? this.#beats.send(flushAt, now) : flushAt
+    }
     if (!this.#hasEnded) {
       this.#hasEnded = true
       batcher.endRun()
@@ -170,6 +243,7 @@ export class Sender implements Sending {
 
   #answered(item: Item, answer: Answer, now: number, askedAt: number): void {
     const { trouble } = this.#parts
+    if ('restMs' in answer) this.#parts.site.account.turnstile.rest(answer.restMs, now)
     switch (answer.status) {
       case 'accepted':
         this.#thrownInRow = 0
@@ -201,6 +275,8 @@ export class Sender implements Sending {
   #settle(item: Item, rejected: readonly Rejection[], answer?: Parameters<typeof settle>[2]): void {
     settle(item, rejected, answer)
     this.#batcher.release(item)
+    // of a run that rests it would hold a whole batch
+    if (this.#prepared === item) this.#prepared = undefined
     this.#commit()
   }
 

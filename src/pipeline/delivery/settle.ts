@@ -11,7 +11,8 @@ export function settle(
 ): void {
   const { sums } = item
   if (item.record !== undefined) {
-    if (rejected.length > 0) sums.recordsRejected = 1
+    if (item.isMention) sums.elsewhere = 1
+    else if (rejected.length > 0) sums.recordsRejected = 1
     else sums.recordsDelivered = 1
   } else if (item.gone !== undefined) {
     sums.rejected = item.gone.points

@@ -41,8 +41,8 @@ export function note(outcome: DestinationOutcome, message: Exclude<FromDelivery,
     outcome.isClosed = true
     outcome.isComplete = message.complete
     outcome.reason = message.reason
-  } else if (message.severity === 'failing' || message.severity === 'blocked')
-    outcome.code = message.issue.code
+  } else if (message.type !== 'issue') return
+  else if (message.severity === 'failing' || message.severity === 'blocked') outcome.code = message.issue.code
   else if (message.severity === 'recovered') outcome.code = undefined
 }
 

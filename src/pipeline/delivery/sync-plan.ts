@@ -42,6 +42,8 @@ export interface SyncPlan {
   readonly urls: ReadonlyMap<DestinationName, string>
   /** Its process had died: it is 'killed' since now. */
   readonly hasDied: boolean
+  /** A process writes it: it is delivered as far as `points` and `records` say. Default: it is at rest. */
+  readonly isLive?: boolean
 }
 
 /**

@@ -59,6 +59,10 @@ export interface SyncRunsOptions {
    * until its deadline.
    */
   readonly patienceMs?: number
+  /** What a run owes, in place of what its folder says; with `booksFolder` nothing is written to its folder. */
+  readonly plan?: (folder: string) => SyncPlan
+  /** Where cursors, guards and dead letters lie. Default: in the folder of each run. */
+  readonly booksFolder?: string
   /** Done to a run's folder before it is looked at; what it throws is the run's outcome. */
   readonly prepare?: (folder: string, onDamage: (issue: ErrorRecord) => void) => void
   /** Told, once a run, of what is damaged of its file although the run can be read. */
@@ -105,6 +109,7 @@ export class RunSyncer {
     this.#options = options
     this.#desk = new Desk({
       environment: options.environment,
+      ...(options.booksFolder !== undefined && { booksFolder: options.booksFolder }),
       tell: (message) => this.#heard(message),
       onCursor: (run, store, cursor) => {
         const before = this.#active.get(run)?.job.before
@@ -176,7 +181,8 @@ export class RunSyncer {
     if (outcome === undefined) this.#waiting.push(job)
     else {
       // what retention cannot remove it finds with the next sync
-      if (isSynced(outcome)) attempt(() => applyRetention(job.folder))
+      const mayRemove = isSynced(outcome) && this.#options.plan === undefined
+      if (mayRemove) attempt(() => applyRetention(job.folder))
       this.#options.onEnd?.(outcome)
     }
     this.#fill()
@@ -190,7 +196,8 @@ export class RunSyncer {
       job.isDamageTold = true
     }
     prepare?.(job.folder, onDamage)
-    const plan = await planSync(job.folder, destinations, environment, onDamage)
+    const plan =
+      this.#options.plan?.(job.folder) ?? (await planSync(job.folder, destinations, environment, onDamage))
     const { id } = plan.run
     job.hasDied ||= plan.hasDied
     if (plan.owing.length === 0) return toSyncedRun(plan, new Map(), plan.settled, job.hasDied)
@@ -214,7 +221,7 @@ export class RunSyncer {
   }
 
   async #deliver(job: Job, plan: SyncPlan, deadlineAt: number): Promise<Active> {
-    const { run, counters, owing } = plan
+    const { run, counters, owing, isLive = false } = plan
     const { promise: ended, resolve: end } = withResolvers()
     const told = new Map(
       owing.map(({ name }) => [
@@ -237,7 +244,7 @@ export class RunSyncer {
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS)
     this.#options.onStart?.(run.id, () => readStats(active))
     try {
-      await this.#desk.open({ run, counters, live: false, destinations: owing })
+      await this.#desk.open({ run, counters, live: isLive, destinations: owing })
       this.#finish(run.id, active, active.deadlineAt)
       await ended
     } finally {

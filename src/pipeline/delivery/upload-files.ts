@@ -28,6 +28,7 @@ export function filesOf(record: RunRecord, runFolder: string): readonly StoredFi
       return typeof record.text === 'string' ? [] : [{ path: '0', blob: record.text }]
     case 'artifact':
     case 'model':
+    case 'files':
       return checked(isList(record.files) ? record.files : readList(record.files, runFolder))
     default:
       return []

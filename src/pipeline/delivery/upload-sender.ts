@@ -101,7 +101,7 @@ export class UploadSender implements Sending {
       this.#rejectRecord(job, job.fault === undefined ? [] : [job.fault], now)
       return now
     }
-    const ready = site.account.readyAt(wake)
+    const ready = site.account.readyAt(wake, now)
     if (ready > now) return ready
     const step = job.take()
     if (step !== undefined) this.#start(job, step, now)
@@ -169,11 +169,11 @@ export class UploadSender implements Sending {
   }
 
   #start(job: UploadJob, step: UploadStep, now: number): void {
-    const { site, track } = this.#parts
+    const { site, track, wake } = this.#parts
     const file = this.#fileOf(job, step, now)
     if (file === 'none') return
     this.#underWay++
-    site.account.begin()
+    site.account.begin(wake, now)
     const bytes = file?.blob.bytes ?? job.bytes
     track((signal, alive) => this.#run(job, step, file, signal, alive), {
       silenceMs: uploadSilenceMs(bytes, job.silences),
@@ -267,7 +267,8 @@ export class UploadSender implements Sending {
     now: number,
     { askedAt, isOurs, isGivenUp }: AskedCall,
   ): boolean {
-    const { trouble, queue } = this.#parts
+    const { trouble, queue, site } = this.#parts
+    if ('restMs' in answer) site.account.turnstile.rest(answer.restMs, now)
     if ('state' in answer && answer.state !== undefined) queue.setState(job, answer.state)
     switch (answer.status) {
       case 'accepted':

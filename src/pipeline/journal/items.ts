@@ -13,7 +13,11 @@
  *   prCurve      ×     ×     ×     tp, fp, tn, fn
  *   artifact     ×           ×                                     list       files, all else
  *   model        ×           ×                                     list       files, all else
+ *   files                    ×                                     list       files, all else
+ *   input                    ×                                                artifact, type
+ *   alert                    ×                                                all else
  *   rewind             ×     ×
+ *   console                  ×                                                stream, text
  *
  * Numbers stand in vectors because JSON has no NaN, no infinity and no −0.
  */
@@ -77,8 +81,19 @@ export function toParts(record: ItemRecord): ItemParts {
         ? parts({ name, time }, { ...rest, files })
         : parts({ name, time }, rest, { blobs: [files as BlobRef] })
     }
+    case 'files':
+      return Array.isArray(record.files)
+        ? parts({ time: record.time }, { bytes: record.bytes, files: record.files })
+        : parts({ time: record.time }, { bytes: record.bytes }, { blobs: [record.files as BlobRef] })
+    case 'input':
+    case 'alert': {
+      const { kind: _, time, ...rest } = record
+      return parts({ time }, rest)
+    }
     case 'rewind':
       return parts({ step: record.fromStep, time: record.time }, {})
+    case 'console':
+      return parts({ time: record.time }, { stream: record.stream, text: record.text })
   }
 }
 
@@ -133,8 +148,23 @@ export function fromParts(kind: ItemKind, item: ItemParts): ItemRecord | undefin
       if (files === undefined || typeof json.bytes !== 'number') return undefined
       return { ...json, kind, name, time, files: files as FileList } as ItemRecord
     }
+    case 'files': {
+      const files = blob ?? json.files
+      if (files === undefined || typeof json.bytes !== 'number') return undefined
+      return { kind, time, files: files as FileList, bytes: json.bytes }
+    }
+    case 'input':
+      return typeof json.artifact === 'string' ? ({ ...json, kind, time } as ItemRecord) : undefined
+    case 'alert':
+      if (!['title', 'text', 'level'].every((key) => typeof json[key] === 'string')) return undefined
+      return { ...json, kind, time } as ItemRecord
     case 'rewind':
       return Number.isSafeInteger(step) ? { kind, fromStep: step, time } : undefined
+    case 'console': {
+      const { stream, text } = json
+      if (typeof text !== 'string' || (stream !== 'stdout' && stream !== 'stderr')) return undefined
+      return { kind, stream, text, time }
+    }
   }
 }
 

@@ -35,6 +35,10 @@ const KIND = {
   artifact: 13,
   model: 14,
   rewind: 15,
+  console: 16,
+  files: 17,
+  input: 18,
+  alert: 19,
 } as const satisfies Readonly<Record<RunRecord['kind'], number>>
 const ITEM_KINDS = new Map<number, ItemKind>(
   Object.entries(KIND)

@@ -82,7 +82,7 @@ export function changeOf(now: FileMark, mark: FileMark): string | undefined {
 export function changed(path: string, change: string): TraceletError {
   return new TraceletError(
     'ERR_ARTIFACT',
-    `'${path}' changed while it was copied (${change}); await the promise that logArtifact() gave before you change a file`,
+    `'${path}' changed while it was copied (${change}); await the promise that the call gave before you change a file`,
   )
 }
 

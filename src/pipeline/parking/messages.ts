@@ -52,9 +52,9 @@ export interface FileMark {
   readonly dev: bigint
 }
 
-/** A file of an artifact and where its bytes are to be had. */
+/** A file of an artifact or of the run, and where its bytes are to be had. */
 export interface FileToKeep {
-  /** In the artifact. */
+  /** In the artifact or the run. */
   readonly path: string
   readonly from:
     | { readonly bytes: Uint8Array }
@@ -64,7 +64,7 @@ export interface FileToKeep {
     | { readonly location: string | Uint8Array; readonly mark: FileMark }
 }
 
-export type FilesRecord = Extract<RunRecord, { kind: 'artifact' | 'model' }>
+export type FilesRecord = Extract<RunRecord, { kind: 'artifact' | 'model' | 'files' }>
 
 /** A record that waits for its bytes to be kept; `record` names blobs by place-holders, in the order of contents. */
 export interface MediaJob {
@@ -75,7 +75,7 @@ export interface MediaJob {
   /** Memory that it takes while it is parked. */
   readonly bytes: number
 }
-/** An artifact whose files are to be copied; `record.files` is empty until then. */
+/** What has files that are to be copied, such as an artifact; `record.files` is empty until then. */
 export interface FilesJob {
   readonly class: 'files'
   readonly run: number

@@ -3,6 +3,7 @@
 import type { BlobRef, RunRecord } from '../../core/types.ts'
 import { maxRecordBytes } from '../../ring/layout.ts'
 import { encodeRecord } from '../journal/records.ts'
+import type { Job } from './messages.ts'
 
 /** The parking thread's lane: as roomy as lanes are by default, whatever the user's are. */
 export const PARKING_LANE_SLOTS = 65_536
@@ -33,8 +34,32 @@ export function withBlobs(record: RunRecord, blobs: readonly BlobRef[]): RunReco
   }
 }
 
-/** For messages: `image 'confusion'`. */
-export function recordName(record: RunRecord): string {
-  const kind = record.kind === 'images' ? 'image' : record.kind
-  return 'name' in record ? `${kind} '${record.name.slice(0, 100)}'` : kind
+/**
+ * For messages: `image 'confusion'`.
+ * @param files that it will have: what is called by them has none before they are kept
+ */
+export function recordName(record: RunRecord, files: readonly { readonly path: string }[] = []): string {
+  const called = (kind: string, name: string) => `${kind} '${name.slice(0, 100)}'`
+  switch (record.kind) {
+    case 'images':
+      return called('image', record.name)
+    case 'files': {
+      const [first] = files
+      if (first === undefined) return 'files of the run'
+      return files.length === 1
+        ? called('file', first.path)
+        : `${files.length} files of the run, ${called('first', first.path)}`
+    }
+    case 'input':
+      return called('input', record.artifact)
+    case 'alert':
+      return called('alert', record.title)
+    default:
+      return 'name' in record ? called(record.kind, record.name) : record.kind
+  }
+}
+
+/** The same of what waits to be kept. */
+export function jobName(job: Job): string {
+  return recordName(job.record, job.class === 'files' ? job.files : [])
 }

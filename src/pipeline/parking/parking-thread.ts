@@ -20,7 +20,7 @@ import { removeUnfinished } from '../store/blobs.ts'
 import { keepFiles, keepingIssue } from './keep-files.ts'
 import { FREED_BYTES, LEDGER, takeIssue } from './ledger.ts'
 import type { FilesJob, FromParking, Job, MediaJob, ParkingStart, Snapshot, ToParking } from './messages.ts'
-import { PARKING_LANE_SLOTS, recordName, withBlobs } from './parked-record.ts'
+import { jobName, PARKING_LANE_SLOTS, withBlobs } from './parked-record.ts'
 import { OVER, ParkedRun } from './parked-run.ts'
 import { encodePng } from './png.ts'
 import { sayNow } from './say-now.ts'
@@ -205,7 +205,7 @@ class ParkingThread {
   }
 
   #tell(job: Job, { code, message }: ErrorRecord): void {
-    const what = recordName(job.record)
+    const what = jobName(job)
     const issue: ErrorRecord = { code, message: `${what} is lost: ${message}` }
     const number = ++this.#issues
     const key = job.class === 'media' ? code : `${code} ${what}`

@@ -24,7 +24,7 @@ import type { ErrorRecord } from '../../core/errors.ts'
 import { workerEnvironment, workerUrl } from '../worker-url.ts'
 import { FREED_BYTES, LEDGER, LEDGER_BYTES, takeIssue } from './ledger.ts'
 import type { FromParking, Job, ParkedRun, ParkingStart, Snapshot, ToParking } from './messages.ts'
-import { recordName } from './parked-record.ts'
+import { jobName } from './parked-record.ts'
 
 /** Most bytes that wait in memory to be kept, per thread that logs. */
 export const MAX_PARKED_BYTES = 256 * 2 ** 20
@@ -122,7 +122,7 @@ export class Parking {
     living.given.bytes += job.bytes
     living.pending[job.class].push({
       number,
-      what: recordName(job.record),
+      what: jobName(job),
       counts: producerCounters(run.counters, producer),
       sums: runCounters(run.counters),
       settle,

@@ -1,7 +1,7 @@
 /**
  * `dead-letters.jsonl`: what a destination refused for good and why, one JSON object a line, append-only.
  * Letters are appended before the cursor moves over their items, so after a crash one may stand there twice:
- * readers take the first of each (destination, seq). The journal keeps the item itself, unchanged.
+ * readers take the first of each (destination, seq, mention). The journal keeps the item itself, unchanged.
  */
 import { closeSync, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
@@ -42,6 +42,8 @@ export interface DeadRecord extends Refusal {
   readonly kind: RecordKind
   /** Names of the parameters or tags that were refused; the others of the record were stored. */
   readonly items?: readonly string[]
+  /** It was to be named among the rows, and is not; what became of its upload is counted, and told, apart. */
+  readonly mention?: true
 }
 /** What retention removed before it was delivered there: from `seq` on, so many points and records. */
 export interface DeadRange extends Refusal {
@@ -91,7 +93,8 @@ export function* readDeadLetters(folder: string): Generator<DeadLetter> {
   for (const line of allLines(folder)) {
     const letter = parseLetter(line)
     if (letter === undefined) continue
-    const identity = `${letter.seq} ${letter.destination}`
+    const isMention = 'mention' in letter && letter.mention
+    const identity = `${letter.seq} ${isMention ? 'mention ' : ''}${letter.destination}`
     if (seen.has(identity)) continue
     seen.add(identity)
     yield letter

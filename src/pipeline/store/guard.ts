@@ -3,7 +3,8 @@
  * that a live process, `sync` and a restarted program never overlap. A guard is a file
  * `guards/<name>.<generation>.json` with its holder's identity.
  *
- *  U1  A guard is made by an exclusive create, and never written over by another process.
+ *  U1  A guard comes to its place whole, by an exclusive link or create, and is never written over by another
+ *      process.
  *  U2  It is dead when its holder is: same machine and no such process, another start time of that process, or
  *      another boot; another machine (or a container whose processes cannot be seen): untouched for 5 minutes,
  *      and one that was touched in the future counts from when it is met; so does one that is damaged or of a newer
@@ -22,6 +23,7 @@ import {
   existsSync,
   fstatSync,
   futimesSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -159,6 +161,28 @@ export class Guard {
   }
 }
 
+interface Made {
+  readonly content: Buffer
+  readonly inode: string
+}
+
+/** @throws EEXIST, or what a disk throws, which then has no such file */
+function writeNew(path: string): Made {
+  const fd = openSync(path, 'wx', FILE_MODE)
+  try {
+    const inode = inodeOf(fd)
+    const content = encodeGuard(inode)
+    // all of it, or a full disk throws
+    writeFileSync(fd, content)
+    return { content, inode }
+  } catch (error) {
+    rmSync(path, { force: true })
+    throw error
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /** Who holds a guard, or why that cannot be said. */
 type Holder = GuardContent | Exclude<UnreadGuard, 'unwritten'>
 
@@ -182,18 +206,10 @@ class GuardFamily {
     if (highest > 0) this.#refuseIfAlive(highest)
     const generation = highest + 1
     const path = this.#path(generation)
-    let fd: number
+    const made = this.#make(path)
+    if (made === undefined) return undefined
+    const { content, inode } = made
     try {
-      fd = openSync(path, 'wx', FILE_MODE)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
-      throw error
-    }
-    try {
-      const inode = inodeOf(fd)
-      const content = encodeGuard(inode)
-      // all of it, or a full disk throws
-      writeFileSync(fd, content)
       const others = this.#generations().filter((other) => other !== generation)
       const isHolder = others.every((other) => other < generation && this.#holderOf(other) === undefined)
       if (isHolder) {
@@ -203,11 +219,33 @@ class GuardFamily {
     } catch (error) {
       rmSync(path, { force: true })
       throw error
-    } finally {
-      closeSync(fd)
     }
     rmSync(path, { force: true })
     return undefined
+  }
+
+  /**
+   * Written beside its place and then put there: who is killed meanwhile leaves none that cannot be read. Undefined
+   * when another has the place.
+   */
+  #make(path: string): Made | undefined {
+    const draft = join(this.folder, `draft.${process.pid}.${randomInt(2 ** 31)}.tmp`)
+    try {
+      const made = writeNew(draft)
+      try {
+        linkSync(draft, path)
+        return made
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
+        // a file system without links
+        return writeNew(path)
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
+      throw error
+    } finally {
+      rmSync(draft, { force: true })
+    }
   }
 
   #refuseIfAlive(generation: number): void {

@@ -23,6 +23,8 @@ export interface RunDestination {
   readonly options: Readonly<Record<string, unknown>>
   /** The sink's `address()`: where exactly the run goes. */
   readonly address: string
+  /** The destination that it stands beside: nobody has named it, and who goes on with the run does not have it by that. */
+  readonly companionOf?: DestinationName
   readonly addedAt: WallMs
   /** When the run was last opened with it. */
   readonly usedAt: WallMs

@@ -20,7 +20,7 @@ import { asPath, changed, changeOf } from '../../pipeline/parking/keep-files.ts'
 import type { FileToKeep } from '../../pipeline/parking/messages.ts'
 import { unfinishedPath } from '../../pipeline/store/blobs.ts'
 import { FILE_MODE, FOLDER_MODE } from '../../pipeline/store/folder.ts'
-import { type FoundFile, findFiles, markOf, outlastTick } from './artifact-walk.ts'
+import { type FileChoice, type FoundFile, findFiles, markOf, outlastTick } from './artifact-walk.ts'
 
 /** Artifacts up to this size in all are read at the call. */
 export const READ_AT_CALL_BYTES = 1 << 20
@@ -38,16 +38,24 @@ export interface TakenFiles {
   readonly transfer: ArrayBuffer[]
   /** Memory that they take until they are kept. */
   readonly bytes: number
+  /** Whether they lie below a folder that was named. */
+  readonly isFolder: boolean
   /** What was left out or renamed. */
   readonly remarks: readonly string[]
 }
 
 /**
  * @param cloneFile makes a copy that shares blocks with its source, or throws
+ * @param choice what of a folder is taken; default all
  * @throws TraceletError ERR_ARTIFACT
  */
-export function takeFiles(path: string, runFolder: string, cloneFile = cloneIfShared): TakenFiles {
-  const { files: found, remarks } = findFiles(path, runFolder)
+export function takeFiles(
+  path: string,
+  runFolder: string,
+  cloneFile = cloneIfShared,
+  choice?: FileChoice,
+): TakenFiles {
+  const { files: found, isFolder, remarks } = findFiles(path, runFolder, undefined, choice)
   const entries = found.reduce((sum, file) => sum + ENTRY_BYTES + 2 * file.path.length, 0)
   const total = found.reduce((sum, { mark }) => sum + Number(mark.size), 0)
   if (total <= READ_AT_CALL_BYTES) {
@@ -56,6 +64,7 @@ export function takeFiles(path: string, runFolder: string, cloneFile = cloneIfSh
       files: found.map(({ path }, index) => ({ path, from: { bytes: contents[index]! } })),
       transfer: contents.map(({ buffer }) => buffer),
       bytes: entries + total,
+      isFolder,
       remarks,
     }
   }
@@ -69,7 +78,7 @@ export function takeFiles(path: string, runFolder: string, cloneFile = cloneIfSh
     const clone = cloned({ path, location, mark }, runFolder, cloneFile)
     return { path, from: clone === undefined ? { location, mark } : { clone } }
   })
-  return { files, transfer: [], bytes: entries, remarks }
+  return { files, transfer: [], bytes: entries, isFolder, remarks }
 }
 
 function read({ path, location, mark }: FoundFile): Uint8Array<ArrayBuffer> {

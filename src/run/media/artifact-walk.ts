@@ -20,8 +20,23 @@ export interface FoundFile {
 export interface Found {
   /** Sorted by path. */
   readonly files: FoundFile[]
+  /** Whether a folder stands at the path. */
+  readonly isFolder: boolean
   /** What was left out or renamed, each with its reason. */
   readonly remarks: string[]
+}
+
+/** What of a folder is taken; the rest is passed over without a word. Paths as they would stand in the artifact. */
+export interface FileChoice {
+  readonly takesFolder: (path: string, location: Buffer) => boolean
+  readonly takesFile: (path: string) => boolean
+  readonly maxFiles: number
+  /** Of all together. */
+  readonly maxBytes: number
+  /** What to do instead, should it be more. */
+  readonly advice: string
+  /** What is wrong with a folder of which nothing is taken. */
+  readonly nothing: string
 }
 
 /** The call waits for the walk, and each takes memory until it is kept. */
@@ -38,8 +53,13 @@ const NEVER = new Int32Array(new SharedArrayBuffer(4))
  * @param runFolder left out with all that lies beside it, should it be below the path
  * @throws TraceletError ERR_ARTIFACT for what cannot be read or is neither file nor folder
  */
-export function findFiles(path: string, runFolder: string, maxEntries: number = MAX_ENTRIES): Found {
-  return new Walk(runFolder, maxEntries).from(path)
+export function findFiles(
+  path: string,
+  runFolder: string,
+  maxEntries: number = MAX_ENTRIES,
+  choice?: FileChoice,
+): Found {
+  return new Walk(runFolder, maxEntries, choice).from(path)
 }
 
 /** How it is now, as it is told apart later. */
@@ -70,13 +90,16 @@ class Walk {
   /** The folder of all runs: a run must not copy what it is writing. */
   readonly #runs: string
   readonly #maxEntries: number
+  readonly #choice: FileChoice | undefined
   #root: Buffer = SLASH
   #entries = 0
   #linkedFolders = 0
+  #bytes = 0
 
-  constructor(runFolder: string, maxEntries: number) {
+  constructor(runFolder: string, maxEntries: number, choice: FileChoice | undefined) {
     this.#runs = dirname(dirname(runFolder))
     this.#maxEntries = maxEntries
+    this.#choice = choice
   }
 
   from(path: string): Found {
@@ -95,8 +118,10 @@ class Walk {
     this.#root = root
     if (stat.isFile()) this.#addFile(this.#name('', Buffer.from(basename(given))), root, stat)
     else this.#addFolder('', root, new Set())
+    if (this.#choice !== undefined && this.#found.length === 0)
+      throw new TraceletError('ERR_ARTIFACT', `'${path}' ${this.#choice.nothing}`)
     this.#found.sort((a, b) => (a.path < b.path ? -1 : 1))
-    return { files: this.#found, remarks: this.#remarks }
+    return { files: this.#found, isFolder: !stat.isFile(), remarks: this.#remarks }
   }
 
   /** @param within the real folders that this one is in, links followed */
@@ -124,6 +149,7 @@ class Walk {
     }
     const stat = lookAt(location)
     if (stat.isSymbolicLink()) return this.#addLink(path, name, location, within)
+    if (!this.#takes(path, name, location, stat)) return
     if (stat.isFile()) return this.#addFile(this.#name(path, name), location, stat)
     if (!stat.isDirectory()) return this.#leaveOut(path, name, 'is neither a file nor a folder')
     if (this.#isRuns(location)) return this.#leaveOut(path, name, 'is where tracelet keeps its runs')
@@ -137,8 +163,10 @@ class Walk {
       target = realpathSync.native(location, { encoding: 'buffer' })
       stat = statSync(target, { bigint: true })
     } catch {
+      if (!this.#takes(path, name, location)) return
       return this.#leaveOut(path, name, 'is a link that leads nowhere')
     }
+    if (!this.#takes(path, name, location, stat)) return
     if (!isInside(target, this.#root)) return this.#leaveOut(path, name, 'is a link out of the folder')
     if (stat.isFile()) return this.#addFile(this.#name(path, name), target, stat)
     if (!stat.isDirectory()) return this.#leaveOut(path, name, 'is a link to neither a file nor a folder')
@@ -149,7 +177,23 @@ class Walk {
     this.#addFolder(this.#name(path, name, true), target, within)
   }
 
+  /** Whether it is chosen: as a file, unless it is known to be a folder. */
+  #takes(path: string, part: Buffer, location: Buffer, stat?: BigIntStats): boolean {
+    if (this.#choice === undefined) return true
+    const { name } = keptName(part)
+    const full = path === '' ? name : `${path}/${name}`
+    if (!stat?.isDirectory()) return this.#choice.takesFile(full)
+    return !this.#isRuns(location) && this.#choice.takesFolder(full, location)
+  }
+
   #addFile(path: string, location: Buffer, stat: BigIntStats): void {
+    this.#bytes += Number(stat.size)
+    const { maxFiles = Infinity, maxBytes = Infinity, advice } = this.#choice ?? {}
+    if (this.#found.length >= maxFiles || this.#bytes > maxBytes) {
+      const most = this.#bytes > maxBytes ? `${maxBytes} bytes` : `${maxFiles} files`
+      const message = `'${this.#root.toString()}' holds more than ${most} of the kind: ${advice}`
+      throw new TraceletError('ERR_ARTIFACT', message)
+    }
     const place = isUtf8(location) ? location.toString() : location
     this.#found.push({ path: this.#paths.take(path), location: place, mark: toMark(stat) })
   }

@@ -12,8 +12,9 @@ export const local = defineSink({
     rewrite: 'append',
     rewind: 'purge',
     records: [
-      ...(['params', 'tags', 'state', 'rewind', 'notes', 'metric', 'dataset'] as const),
+      ...(['params', 'tags', 'state', 'rewind', 'notes', 'metric', 'dataset', 'console'] as const),
       ...(['text', 'histogram', 'images', 'table', 'figure', 'prCurve', 'artifact', 'model'] as const),
+      ...(['files', 'input', 'alert'] as const),
     ],
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
     maxNameLength: 65_535,

@@ -1,7 +1,7 @@
 /** Who we are to an MLflow server, found as MLflow's own client finds it. */
-import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { readIniSection } from '../ini-file.ts'
 import type { MlflowOptions } from './options.ts'
 
 export interface Credentials {
@@ -12,7 +12,8 @@ export interface Credentials {
 
 /** Options first, then `~/.mlflow/credentials`; a user name wins over a token. */
 export function findCredentials(options: MlflowOptions, home: string = homedir()): Credentials {
-  const file = options.username && options.password ? {} : readCredentialsFile(home)
+  const file =
+    options.username && options.password ? {} : readIniSection(join(home, '.mlflow', 'credentials'), 'mlflow')
   const username = options.username ?? file.mlflow_tracking_username
   const password = options.password ?? file.mlflow_tracking_password
   if (username) {
@@ -23,23 +24,4 @@ export function findCredentials(options: MlflowOptions, home: string = homedir()
     return { headers: { authorization: `Bearer ${options.token}` }, secrets: [options.token] }
   }
   return { headers: {}, secrets: [] }
-}
-
-/** Section `[mlflow]` of the ini file; empty when there is none. */
-function readCredentialsFile(home: string): Readonly<Record<string, string>> {
-  let text: string
-  try {
-    text = readFileSync(join(home, '.mlflow', 'credentials'), 'utf8')
-  } catch {
-    return {}
-  }
-  const found: Record<string, string> = {}
-  let section = ''
-  for (const line of text.split(/\r?\n/)) {
-    const header = /^\s*\[([^\]]*)\]/.exec(line)
-    if (header) section = header[1]!
-    const entry = /^\s*([^#;=:\s][^=:]*?)\s*[=:]\s*(.*?)\s*$/.exec(line)
-    if (section === 'mlflow' && !header && entry) found[entry[1]!.toLowerCase()] = entry[2]!
-  }
-  return found
 }

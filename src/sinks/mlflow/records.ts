@@ -1,9 +1,9 @@
 /** Params, tags, notes and datasets of a run, as requests. Sending one again changes nothing. */
 import type { RunRecord, WriteResult } from '../../core/types.ts'
 import type { Refusal } from '../http.ts'
+import type { Notices } from '../notices.ts'
 import { type Entry, fitText, MAX_PARAM_CHARS, MAX_TAG_CHARS, paramText } from './encode.ts'
 import type { KeyBook } from './key-book.ts'
-import type { Notices } from './notices.ts'
 import { answerOf, deleted, getRun, isFault } from './remote-run.ts'
 import { type OpenedRun, type Sent, sendEntries } from './send-entries.ts'
 

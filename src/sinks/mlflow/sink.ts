@@ -18,11 +18,11 @@ import type {
   WriteResult,
 } from '../../core/types.ts'
 import { defineSink } from '../contract.ts'
+import { Notices, shown } from '../notices.ts'
 import type { MlflowApi } from './api.ts'
 import { CONNECTIONS, Door, UPLOAD_CONNECTIONS } from './door.ts'
 import { ENVELOPE_BYTES, encodePoints, pointBytes } from './encode.ts'
 import { KeyBook } from './key-book.ts'
-import { Notices, shown } from './notices.ts'
 import { findOrCreateRun, linkParent, reopenRun } from './open-run.ts'
 import {
   accountOf,

@@ -1,7 +1,7 @@
 /** Reads what a record keeps in blobs, as far as its event needs it. */
 import type { BlobRef, Rejection, RunRecord } from '../../core/types.ts'
+import { BlobError, headOf, verified } from '../run-blobs.ts'
 import type { SizedImage } from './images.ts'
-import { BlobError, headOf, verified } from './run-blobs.ts'
 import { parseTableHead, type TableHead } from './table.ts'
 
 /**

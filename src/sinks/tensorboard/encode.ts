@@ -18,8 +18,6 @@
  * scalar; a tensor of doubles is shown by TensorBoard itself but missing from `EventAccumulator.Scalars`.
  */
 import type { Batch, SeriesId } from '../../core/types.ts'
-import { mask, maskedCrc32c } from './crc32c.ts'
-import { nested, type Piece } from './pieces.ts'
 import {
   doubleField,
   MAX_VARINT_BYTES,
@@ -28,7 +26,9 @@ import {
   stringField,
   varintBytes,
   varintField,
-} from './protobuf.ts'
+} from '../protobuf.ts'
+import { mask, maskedCrc32c } from './crc32c.ts'
+import { nested, type Piece } from './pieces.ts'
 import { maxTagBytes, TagBook } from './tag.ts'
 
 /** Length, its checksum and the payload's checksum. */

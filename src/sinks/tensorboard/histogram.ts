@@ -8,8 +8,9 @@
  * TensorBoard's own writers: one of its loaders does that itself, the other would take them for buckets that end
  * before they begin.
  */
+
+import { doubleField, doublesField, messageField, stringField } from '../protobuf.ts'
 import { DATA_CLASS_TENSOR, DT_DOUBLE, pluginMetadata, tensorField } from './messages.ts'
-import { doubleField, doublesField, messageField, stringField } from './protobuf.ts'
 
 export interface Bins {
   readonly edges: Float64Array

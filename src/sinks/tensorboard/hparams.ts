@@ -7,7 +7,7 @@
  * parameters and first end are what the table shows.
  */
 import type { ParamValue, RunOutcome } from '../../core/types.ts'
-import { doubleField, messageField, stringField, varintField } from './protobuf.ts'
+import { doubleField, messageField, stringField, varintField } from '../protobuf.ts'
 import { HPARAMS_TAGS } from './tag.ts'
 
 /** The plugin wants a tensor beside its metadata; this is its own choice: float32, shape [0]. */

@@ -4,9 +4,11 @@
  * an `Image` each would need a tag each. The encoded bytes stay as they were logged: browsers show PNG, JPEG, GIF
  * and WebP.
  */
+
+import { stringField, varintField } from '../protobuf.ts'
+import type { FilePiece } from '../run-blobs.ts'
 import { DATA_CLASS_BLOB_SEQUENCE, DT_STRING, pluginMetadata, shapeField } from './messages.ts'
-import { type FilePiece, nested, type Piece } from './pieces.ts'
-import { stringField, varintField } from './protobuf.ts'
+import { nested, type Piece } from './pieces.ts'
 
 export interface SizedImage {
   readonly width: number

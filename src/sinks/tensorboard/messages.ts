@@ -1,5 +1,5 @@
 /** What the messages of all plugins are made of. */
-import { messageField, stringField, varintField } from './protobuf.ts'
+import { messageField, stringField, varintField } from '../protobuf.ts'
 
 export const DT_FLOAT = 1
 export const DT_DOUBLE = 2

@@ -1,11 +1,7 @@
 /** Messages that are too large to lay in memory: bytes, and files that stand in for theirs. Pure. */
-import { lengthDelimited } from './protobuf.ts'
+import { lengthDelimited } from '../protobuf.ts'
+import type { FilePiece } from '../run-blobs.ts'
 
-/** A file that is part of a message. */
-export interface FilePiece {
-  readonly location: string
-  readonly bytes: number
-}
 export type Piece = Uint8Array | FilePiece
 
 export function bytesOf(pieces: readonly Piece[]): number {

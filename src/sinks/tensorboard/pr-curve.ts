@@ -1,6 +1,7 @@
 /** PR curves: a float32 tensor [6, n] of the counts at n thresholds and the precision and recall they give. */
+
+import { stringField, varintField } from '../protobuf.ts'
 import { DATA_CLASS_TENSOR, DT_FLOAT, pluginMetadata, tensorField } from './messages.ts'
-import { stringField, varintField } from './protobuf.ts'
 
 /** TensorBoard's own guard against a division by 0. */
 const MINIMUM_COUNT = 1e-7

@@ -1,8 +1,9 @@
 /** A record of an event file as parts to write one after the other. */
+
+import { chunksOf } from '../run-blobs.ts'
 import { crc32c } from './crc32c.ts'
 import { recordFooter, recordHeader, recordOf } from './encode.ts'
 import { bytesOf, inMemory, type Piece } from './pieces.ts'
-import { chunksOf } from './run-blobs.ts'
 
 /**
  * A part is valid until the next is asked for.

@@ -1,6 +1,5 @@
 /** TensorBoard: a run is one event file, by default in the run's own folder, which `tensorboard --logdir` finds. */
 import { basename, resolve } from 'node:path'
-import { TraceletError } from '../../core/errors.ts'
 import type {
   Batch,
   OpenResult,
@@ -12,6 +11,8 @@ import type {
   WriteResult,
 } from '../../core/types.ts'
 import { defineSink } from '../contract.ts'
+import { type Claim, FileCalls, type FileRefusal, fileRefusal, GIVEN_UP } from '../file-calls.ts'
+import { BlobError } from '../run-blobs.ts'
 import { type ReadContent, readContent } from './content.ts'
 import { maxPointBytes, ScalarEncoder } from './encode.ts'
 import { encodeRecord, encodeRewind, RECORD_KINDS } from './encode-record.ts'
@@ -19,7 +20,6 @@ import { type EventFile, type EventFilePlan, openEventFile, type SettledFile } f
 import { Notices } from './notices.ts'
 import { planOf } from './plan.ts'
 import { probeTensorBoard } from './probe.ts'
-import { BlobError } from './run-blobs.ts'
 import { TagBook, type TagOwners } from './tag.ts'
 
 export const tensorboard = defineSink({
@@ -55,6 +55,12 @@ export const tensorboard = defineSink({
   account: ({ logDir }) => (logDir === undefined ? 'run-folder' : `file:${logDir}`),
   inRunFolder: ({ logDir }) => logDir === undefined,
   probe: probeTensorBoard,
+  exports: {
+    format: 'tensorboard',
+    folderOption: 'logDir',
+    folderOf: ({ logDir }, run) => planOf(run, logDir).directory,
+    command: 'tensorboard --logdir',
+  },
   create: ({ run, options, notice }) => new TensorBoardSink(run, options.logDir, notice),
 })
 
@@ -75,8 +81,7 @@ class TensorBoardSink implements Sink {
   #encoder = new ScalarEncoder(this.#tags)
   #file: EventFile | undefined
   #hparams = false
-  /** The operation under way; one that was given up by its signal must still end before the next begins. */
-  #busy: Promise<unknown> = Promise.resolve()
+  readonly #calls = new FileCalls(refusalOf)
 
   constructor(run: RunInfo, logDir: string | undefined, notice: (code: string, message: string) => void) {
     this.#run = run
@@ -85,7 +90,7 @@ class TensorBoardSink implements Sink {
   }
 
   open(state: SinkState, signal: AbortSignal): Promise<OpenResult> {
-    return this.#perform(signal, async () => {
+    return this.#calls.perform(signal, async () => {
       await this.#release()
       const known = readState(state)
       const { file, lostBytes } = await openEventFile(this.#plan, known)
@@ -99,7 +104,7 @@ class TensorBoardSink implements Sink {
   }
 
   write(batch: Batch, signal: AbortSignal): Promise<WriteResult> {
-    return this.#perform(signal, async (claim) => {
+    return this.#calls.perform(signal, async (claim) => {
       const buffer = borrow(this.#encoder.bound(batch))
       try {
         const bytes = this.#encoder.encode(batch, buffer)
@@ -114,7 +119,7 @@ class TensorBoardSink implements Sink {
   }
 
   writeRecord(record: RunRecord, seq: number, signal: AbortSignal): Promise<WriteResult> {
-    return this.#perform(signal, async (claim) => {
+    return this.#calls.perform(signal, async (claim) => {
       if (record.kind === 'rewind') {
         const file = this.#opened()
         const records = encodeRewind(record)
@@ -140,7 +145,7 @@ class TensorBoardSink implements Sink {
   }
 
   async close(): Promise<void> {
-    await this.#busy
+    await this.#calls.ended()
     await this.#release()
   }
 
@@ -169,35 +174,6 @@ class TensorBoardSink implements Sink {
     }
   }
 
-  /**
-   * Runs one operation after the one before it has ended. When `signal` fires first the answer is given at once;
-   * the operation learns by `claim` that nobody waits for it any more, and settles nothing.
-   */
-  #perform<Result>(
-    signal: AbortSignal,
-    operation: (claim: Claim) => Promise<Result>,
-  ): Promise<Result | Refusal> {
-    const before = this.#busy
-    return new Promise((resolve, reject) => {
-      let isGivenUp = signal.aborted
-      const giveUp = () => {
-        isGivenUp = true
-        resolve(GIVEN_UP)
-      }
-      const claim = () => {
-        signal.removeEventListener('abort', giveUp)
-        return !isGivenUp
-      }
-      if (isGivenUp) resolve(GIVEN_UP)
-      else signal.addEventListener('abort', giveUp, { once: true })
-      this.#busy = before
-        .then(async (): Promise<Result | Refusal> => (isGivenUp ? GIVEN_UP : operation(claim)))
-        .catch((error) => refusalOf(error))
-        .then(resolve, reject)
-        .finally(claim)
-    })
-  }
-
   async #release(): Promise<void> {
     const file = this.#file
     this.#file = undefined
@@ -211,25 +187,11 @@ class TensorBoardSink implements Sink {
   }
 }
 
-/** Ends the possibility of giving an operation up; false when that has happened already. */
-type Claim = () => boolean
-type Refusal = Extract<WriteResult, { status: 'retry' | 'blocked' }>
-const GIVEN_UP: Refusal = { status: 'retry', reason: 'given up before the file system answered' }
-
-/** These need somebody to act; anything else (no space, an I/O error, too many open files) may pass by itself. */
-const DENIED = new Set(['EACCES', 'EPERM', 'EROFS', 'ELOOP', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'EINVAL'])
-
 /** @throws what no file system says: a bug of ours */
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof TraceletError) {
-    return { status: 'blocked', scope: 'run', code: error.code, reason: error.message }
-  }
+function refusalOf(error: unknown): FileRefusal {
   // Changed between its check and the writing; the next check will tell.
   if (error instanceof BlobError) return { status: 'retry', code: 'ERR_BLOB', reason: error.message }
-  const { code, message } = error as NodeJS.ErrnoException
-  if (code === undefined) throw error
-  if (!DENIED.has(code)) return { status: 'retry', code: 'ERR_SERVER', reason: message }
-  return { status: 'blocked', scope: 'run', code: 'ERR_AUTH', reason: message }
+  return fileRefusal(error)
 }
 
 function readState(state: SinkState): (SettledFile & Pick<State, 'hparams' | 'owners'>) | undefined {

@@ -1,6 +1,7 @@
 /** The messages of TensorBoard's Text plugin. */
+
+import { messageField, stringField, varintField } from '../protobuf.ts'
 import { DATA_CLASS_TENSOR, DT_STRING, pluginMetadata, shapeField } from './messages.ts'
-import { messageField, stringField, varintField } from './protobuf.ts'
 
 /** A table: a string tensor of two dimensions, which the Text tab shows row by row. All rows are equally long. */
 export function textTable(tag: string, rows: readonly (readonly string[])[]): Uint8Array {

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { type History, openRun, type StoredRun, startLogging } from '../../../src/index.ts'
+import { type History, openRun, type StoredAlert, type StoredRun, startLogging } from '../../../src/index.ts'
 import { RUN_OPTIONS } from '../../../src/run/options.ts'
 import { barePython } from '../../peers/python.ts'
 import { temporaryFolder } from '../../run/program.ts'
@@ -232,6 +232,16 @@ test('a last line without its newline counts, and the end of the input finishes 
   assert.equal(theRun(root).history('loss').step.length, 1)
 })
 
+test('what was to be sent later leaves nothing undelivered, and the words say how it is sent', async (context) => {
+  const root = temporaryFolder(context)
+  const environment = { WANDB_MODE: 'offline', WANDB_BASE_URL: 'http://127.0.0.1:1', WANDB_DIR: root }
+  const args = ['--backend', 'local,wandb', '--run-id', 'r']
+  const { code, stdout, stderr } = await pipeLines(root, [{ loss: 1 }], args, environment)
+  assert.equal(code, 0, stderr)
+  assert.match(stdout, /^wandb is offline; send it later with: tracelet sync r$/m)
+  assert.doesNotMatch(stdout, /has not got everything/)
+})
+
 test('a finish line gives the outcome; what comes after it is told', async (context) => {
   const root = temporaryFolder(context)
   const { code, stderr } = await pipeLines(root, [
@@ -259,6 +269,11 @@ test('files are taken from where the command runs; images also from the line its
     { type: 'figure', name: 'picture', path: 'x.png' },
     { type: 'pr_curve', name: 'pr', labels: [1, 0], predictions: [0.9, 0.1], thresholds: 3 },
     { type: 'artifact', path: 'x.png', artifact_type: 'picture', metadata: { a: 1 }, description: null },
+    { type: 'artifact', path: 'x.png', name: 'aliased', alias: 'best' },
+    { type: 'file', path: 'x.png', as: 'pictures/x.png' },
+    { type: 'code', path: '.', include: ['*.png'], name: 'source' },
+    { type: 'input', name: 'data:v2', artifact_type: 'dataset' },
+    { type: 'alert', title: 'done', text: 'all of it', level: 'warn', wait_ms: 5 },
     { type: 'model', path: 'x.png', name: 'm', register: 'r', alias: ['a', 'b'] },
   ])
   assert.equal(code, 0, stderr)
@@ -274,7 +289,20 @@ test('files are taken from where the command runs; images also from the line its
   assert.deepEqual(stored.figures('plotly')[0]!.plotly()!.data, [{ y: [1] }])
   assert.equal(stored.figures('picture')[0]!.content.type, 'image/png')
   assert.equal(stored.prCurves()[0]!.truePositives.length, 3)
-  const [artifact] = stored.artifacts()
+  assert.deepEqual(stored.artifacts('aliased')[0]!.aliases, ['best'])
+  assert.deepEqual(
+    stored.artifacts('source').map(({ type, files }) => [type, files().map(({ path }) => path)]),
+    [['code', ['x.png']]],
+  )
+  assert.deepEqual(
+    stored.files().map(({ path, bytes }) => [path, bytes]),
+    [['pictures/x.png', 70]],
+  )
+  const [input] = stored.inputs()
+  assert.deepEqual([input!.artifact, input!.type], ['data:v2', 'dataset'])
+  const [{ time: _, ...alert }] = stored.alerts() as [StoredAlert]
+  assert.deepEqual(alert, { title: 'done', text: 'all of it', level: 'warn', waitMs: 5 })
+  const artifact = stored.artifacts().find(({ name }) => name === 'x.png')
   assert.deepEqual([artifact!.name, artifact!.type, artifact!.metadata], ['x.png', 'picture', { a: 1 }])
   assert.deepEqual(stored.models()[0]!.aliases, ['a', 'b'])
 })

@@ -78,6 +78,7 @@ function randomRecord(random: Random, folder: string, blobs: BlobRef[]): RunReco
     () => ({ kind: 'notes', notes: text }),
     () => ({ kind: 'metric', name: `m${number}`, goal: 'minimize' }),
     () => ({ kind: 'dataset', name: 'd', digest: String(number), source: text, sourceType: 'local' }),
+    () => ({ kind: 'console', stream: random.pick(['stdout', 'stderr']), text, time: EPOCH }),
     () => ({ ...placed, kind: 'text', text }),
     () => ({ ...placed, kind: 'text', text: blob() }),
     () => ({ ...placed, kind: 'histogram', edges: new Float64Array(counts.length + 1), counts }),
@@ -100,6 +101,9 @@ function randomRecord(random: Random, folder: string, blobs: BlobRef[]): RunReco
       files: [{ path: 'a/b', blob: blob() }],
       bytes: 9,
     }),
+    () => ({ kind: 'files', time: EPOCH, files: [{ path: `f${number}`, blob: blob() }], bytes: 9 }),
+    () => ({ kind: 'input', artifact: `${placed.name}:latest`, type: text, time: EPOCH }),
+    () => ({ kind: 'alert', title: placed.name, text, level: 'warn', time: EPOCH, waitMs: number }),
     () => ({ kind: 'model', name: placed.name, time: EPOCH, files: [{ path: 'm', blob: blob() }], bytes: 9 }),
   ]
   return random.pick(makers)()

@@ -98,6 +98,37 @@ describe(`batches, seed ${SEED}`, () => {
     assert.ok(points >= 1960, `${points} points without a flush`)
   })
 
+  test('what each row takes beside its points is counted, in whole rows, in parts and in what is refused', () => {
+    const capabilities = { shape: 'rows', records: [] } as unknown as SinkCapabilities
+    const from = { seq: 0, back: 0 }
+    const lengthsOf = (journal: MemoryJournal, limits: Partial<SinkLimits>, flush = true) => {
+      const all = { maxItems: 100, maxBytes: 100, pointBytes: () => 10, inFlight: 1, lingerMs: 0, ...limits }
+      const batcher = new RowBatcher({ reader: journal.reader(), limits: all, capabilities, from })
+      return batcher
+        .next(flush)
+        .map(({ points, refusal }) => (refusal === undefined ? points!.batch.length : refusal.reason))
+    }
+    const narrow = new MemoryJournal()
+    for (let row = 0; row < 9; row++) narrow.frame([[row, row, 'a', row]], [row])
+    assert.deepEqual(lengthsOf(narrow, {}), [9])
+    assert.deepEqual(lengthsOf(narrow, { rowBytes: 15 }), [4])
+    // it is full before the journal ends: no more is read
+    assert.deepEqual(lengthsOf(narrow, {}, false), [])
+    assert.deepEqual(lengthsOf(narrow, { rowBytes: 15 }, false), [4])
+    const wide = new MemoryJournal().frame(
+      Array.from({ length: 7 }, (_, index) => [0, 0, `s${index}`, index] as const),
+      [0],
+    )
+    assert.deepEqual(lengthsOf(wide, { rowBytes: 30 }), [7])
+    assert.deepEqual(lengthsOf(wide, { rowBytes: 31 }), [6, 1])
+    assert.deepEqual(lengthsOf(wide, { rowBytes: 70 }), [3, 3, 1])
+    const refused = 'up to 101 bytes when sent, and the backend takes 100 at once'
+    assert.deepEqual(
+      lengthsOf(wide, { rowBytes: 91 }),
+      Array.from({ length: 7 }, () => refused),
+    )
+  })
+
   test('W4 a row that no batch can hold is sent in parts that are committed together', () => {
     const journal = new MemoryJournal().frame(
       Array.from({ length: 7 }, (_, index) => [0, 0, `s${index}`, index] as const),

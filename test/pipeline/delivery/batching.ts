@@ -141,12 +141,13 @@ export function deliver(
   }
 }
 
-function assertWithin(item: Item, { maxItems, maxBytes, pointBytes }: SinkLimits): void {
+function assertWithin(item: Item, { maxItems, maxBytes, pointBytes, rowBytes = 0 }: SinkLimits): void {
   if (item.points === undefined || item.refusal !== undefined) return
   const { batch } = item.points
   const items = batch.rows === undefined ? batch.length : batch.rows.length - 1
   assert.ok(items > 0 && items <= maxItems)
-  assert.ok(batch.length * pointBytes(2) <= maxBytes)
+  const rows = batch.rows === undefined ? 0 : items
+  assert.ok(batch.length * pointBytes(2) + rows * rowBytes <= maxBytes)
 }
 
 function take(item: Item, arrived: Arrived, journal: MemoryJournal): void {
@@ -190,6 +191,7 @@ export function limitsOf(random: Random, inFlight: number): SinkLimits {
     maxItems: 1 + random.below(8),
     maxBytes: random.below(3) === 0 ? 25 : 1e6,
     pointBytes: () => 10,
+    rowBytes: random.below(3) * 5,
     inFlight,
     lingerMs: 0,
   }

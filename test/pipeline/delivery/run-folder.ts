@@ -17,7 +17,7 @@ export interface DestinationOnDisk {
 }
 
 /** The module of a fake sink, to be loaded by path. */
-export function fakeModule(name: 'identity' | 'offset' | 'append'): string {
+export function fakeModule(name: 'identity' | 'offset' | 'naming' | 'append'): string {
   const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
   return new URL(`../../sinks/fakes/${name}-sink${extension}`, import.meta.url).href
 }

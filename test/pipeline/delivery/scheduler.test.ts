@@ -100,12 +100,31 @@ describe('the scheduler', () => {
     await scheduler.stop()
   })
 
-  test('S2 sees growth by polling while there is some, then raises IDLE and waits to be woken', async () => {
+  test('S2 raises IDLE whenever it sleeps, and each wake is heeded', async () => {
     const idle = new Int32Array(new SharedArrayBuffer(4))
     const scheduler = newScheduler(idle)
     const worker = new Worker('a')
     scheduler.add(worker)
     await until(() => Atomics.load(idle, 0) === 1, 'idle')
+    for (let round = 0; round < 20; round++) {
+      const { turns } = worker
+      worker.hasGrown = true
+      scheduler.look()
+      await until(() => worker.turns > turns, 'woken')
+      // it was awake until here, but for its last look
+      await until(() => Atomics.load(idle, 0) === 1, 'idle again')
+    }
+    await scheduler.stop()
+    assert.equal(Atomics.load(idle, 0), 0, 'one that has stopped wants no wake')
+  })
+
+  test('S2 of many it sees growth by polling while there is some, then raises IDLE', async () => {
+    const idle = new Int32Array(new SharedArrayBuffer(4))
+    const scheduler = newScheduler(idle)
+    const workers = Array.from({ length: 100 }, (_, index) => new Worker(`run ${index}`))
+    for (const worker of workers) scheduler.add(worker)
+    await until(() => Atomics.load(idle, 0) === 1, 'idle')
+    const worker = workers[70]!
     const { turns } = worker
     worker.hasGrown = true
     scheduler.look()
@@ -114,7 +133,6 @@ describe('the scheduler', () => {
     await until(() => worker.turns > turns + 1, 'polled')
     await until(() => Atomics.load(idle, 0) === 1, 'idle again')
     await scheduler.stop()
-    assert.equal(Atomics.load(idle, 0), 0, 'one that has stopped wants no wake')
   })
 
   test('finish reaches the destinations of that run alone, those added later too', async () => {

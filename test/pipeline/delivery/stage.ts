@@ -32,7 +32,7 @@ import { UploadsCargo } from '../../../src/pipeline/delivery/uploads-cargo.ts'
 import { readRewinds } from '../../../src/pipeline/journal/rewinds.ts'
 import type { FromDelivery } from '../../../src/pipeline/messages.ts'
 import type { DeadLetter } from '../../../src/pipeline/store/dead-letters.ts'
-import type { SinkDefinition } from '../../../src/sinks/contract.ts'
+import { type SinkDefinition, tuned } from '../../../src/sinks/contract.ts'
 import type { MemoryJournal } from './memory-journal.ts'
 
 export interface SeenPoint {
@@ -79,6 +79,10 @@ export class ScriptedSink {
   uploadRule: UploadRule | undefined
   onOpen: (state: SinkState) => Promise<OpenResult> | OpenResult = () => ({ status: 'ready' })
   isStored: ((batch: Batch) => boolean) | undefined
+  /** Set: the sink has beats. Undefined: `accepted`. */
+  onBeat: ((signal: AbortSignal) => WriteResult | undefined | Promise<WriteResult | undefined>) | undefined
+  /** Set: the sink prepares batches. */
+  onPrepare: ((batch: Batch) => void) | undefined
   readonly points: SeenPoint[] = []
   readonly rows: SeenPoint[][] = []
   readonly records: RunRecord[] = []
@@ -124,12 +128,26 @@ export class ScriptedSink {
   }
 
   asSink(): Sink {
-    const { open, write, writeRecord, upload, close, isStored } = this
+    const { open, write, writeRecord, upload, close, isStored, onPrepare } = this
     const stored = async (batch: Batch): Promise<boolean> => {
       this.storedAsked++
       return isStored!(batch)
     }
-    return { open, write, writeRecord, upload, close, ...(isStored && { stored }) }
+    const beat = async (signal: AbortSignal): Promise<WriteResult> => {
+      this.mostUnderWay = Math.max(this.mostUnderWay, ++this.#underWay)
+      try {
+        await turnOfLoop()
+        return (await this.onBeat!(signal)) ?? { status: 'accepted' }
+      } finally {
+        this.#underWay--
+      }
+    }
+    const optional = {
+      ...(isStored && { stored }),
+      ...(onPrepare && { prepare: onPrepare }),
+      ...(this.onBeat && { beat }),
+    }
+    return { open, write, writeRecord, upload, close, ...optional }
   }
 
   close = async (): Promise<void> => {
@@ -282,12 +300,13 @@ export class Stage {
       saved: Cursor[],
       first: Cursor | undefined,
     ): DeliverySite => {
-      const definition = options.real?.definition ?? scripted(sink)
+      const given = { ...options.real?.options, ...options.options }
+      const definition = tuned(options.real?.definition ?? scripted(sink), given)
       return {
         run: options.real?.run ?? { ...RUN_INFO, ...(options.folder && { folder: options.folder }) },
         name: definition.kind,
         definition: { ...definition, create: (context) => this.#watched(definition.create(context)) },
-        options: { ...options.real?.options, ...options.options },
+        options: given,
         address: 'here',
         live: this.live,
         journalSeq: () => this.live?.[RUN.seq] ?? this.journal.seq,
@@ -468,6 +487,8 @@ export class Stage {
     return {
       open: (state, signal) => watch(sink.open(state, signal)),
       write: (batch, signal) => watch(sink.write(batch, signal)),
+      ...(sink.beat && { beat: (signal) => watch(sink.beat!(signal)) }),
+      ...(sink.prepare && { prepare: (batch) => sink.prepare!(batch) }),
       writeRecord: (record, seq, signal) => watch(sink.writeRecord(record, seq, signal)),
       ...(sink.upload && { upload: (upload, signal) => watch(sink.upload!(upload, signal)) }),
       ...(sink.stored && { stored: (batch, signal) => watch(sink.stored!(batch, signal)) }),

@@ -179,6 +179,68 @@ describe('syncRun', () => {
     assert.deepEqual(readdirSync(join(folder.run.folder, 'guards')), [])
   })
 
+  test('limits that hang on options hold where it is delivered', async () => {
+    const module = fakeModule('offset')
+    const plain = new RunFolder('run-b', [
+      { name: 'plain', kind: 'offset', module, options: { url: offset.url } },
+    ])
+    const long = new RunFolder('run-c', [
+      { name: 'long', kind: 'offset', module, options: { url: offset.url, padding: 4_000 } },
+    ])
+    for (const { run } of [plain.rows(0, 400).record(DONE).close(), long.rows(0, 400).record(DONE).close()]) {
+      const { destinations } = await syncRun(run.folder, { deadlineMs: 20_000, environment })
+      assert.deepEqual(
+        Object.values(destinations).map(({ complete }) => complete),
+        [true],
+      )
+      assert.equal(offset.points(run.id).length, 800)
+    }
+    // 200 lines at most, and of the long ones as many as 256 KiB hold; and the run's state
+    assert.deepEqual([offset.runs.get('run-b')?.writes, offset.runs.get('run-c')?.writes], [3, 8])
+    assert.equal(offset.oversize, 0)
+    plain.remove()
+    long.remove()
+  })
+
+  test('what rows name stands there once and counts once, though its upload comes with a later sync', async () => {
+    const naming = new RunFolder('run-b', [
+      { name: 'naming', kind: 'naming', module: fakeModule('naming'), options: { url: offset.url } },
+    ])
+    const files = ['a', 'b'].map((path) => ({ path, blob: writeBlob(naming.run.folder, path) }))
+    const artifact = (name: string): RunRecord => ({
+      ...{ kind: 'artifact', name, type: 'dataset', time: 1, files, bytes: 2 },
+    })
+    naming.rows(0, 50).record(artifact('first')).rows(50, 50).record(artifact('second')).record(DONE).close()
+    offset.isFull = true
+    const options = { deadlineMs: 1_500, environment }
+    const { destinations } = await syncRun(naming.run.folder, options)
+    assert.equal(destinations.naming?.complete, false)
+    assertConserved(destinations.naming!, 200, 3)
+    assert.deepEqual(destinations.naming!.records, {
+      ...destinations.naming!.records,
+      delivered: 1,
+      pending: 2,
+    })
+    const names = [
+      { kind: 'artifact', name: 'first' },
+      { kind: 'artifact', name: 'second' },
+    ]
+    assert.deepEqual(offset.mentions('run-b'), names)
+    offset.isFull = false
+    const { destinations: later } = await syncRun(naming.run.folder, { deadlineMs: 20_000, environment })
+    assert.equal(later.naming?.complete, true)
+    assertConserved(later.naming!, 200, 3)
+    assert.equal(later.naming?.records.delivered, 3)
+    assert.deepEqual(offset.mentions('run-b'), names)
+    assert.deepEqual(
+      offset.storedUploads('run-b').map(({ name }) => name),
+      ['first', 'second'],
+    )
+    assert.equal(offset.points('run-b').length, 200)
+    assert.equal(offset.conflicts + offset.gaps, 0)
+    naming.remove()
+  })
+
   test('a target without room leaves uploads pending and all else delivered; the next sync sends them', async () => {
     const files = [{ path: 'a', blob: writeBlob(folder.run.folder, 'bytes') }]
     folder.record({ kind: 'artifact', name: 'data', type: 'x', time: 1, files, bytes: 5 })

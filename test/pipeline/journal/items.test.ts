@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { DESTINATION_OPTIONS } from '../../../src/core/destination-options.ts'
 import type { BlobRef, RunRecord } from '../../../src/core/types.ts'
 import { decodeRecord, encodeRecord } from '../../../src/pipeline/journal/records.ts'
 
@@ -13,6 +14,8 @@ const RECORDS: readonly RunRecord[] = [
   { kind: 'metric', name: 'val/*', axis: 'epoch', summary: ['min', 'best'], goal: 'minimize' },
   { kind: 'metric', name: 'loss' },
   { kind: 'dataset', name: 'mnist', digest: 'abc', source: '{"uri":"x"}', sourceType: 'local', schema: '{}' },
+  { kind: 'console', stream: 'stderr', text: 'a\u001b[1mb\r\n\n\u0000', time: 1_700_000_000_000.25 },
+  { kind: 'console', stream: 'stdout', text: '', time: 0 },
   { ...placed, kind: 'text', text: '' },
   { ...placed, kind: 'text', text: blob },
   { ...placed, kind: 'histogram', edges: odd, counts: Float64Array.of(1, 0, 2 ** 60, NaN) },
@@ -49,7 +52,10 @@ const RECORDS: readonly RunRecord[] = [
     ],
     metadata: '{"a":1}',
   },
-  { kind: 'artifact', name: 'many', type: 'artifact', time: 5, bytes: 1, files: other },
+  {
+    ...{ kind: 'artifact', name: 'many', type: 'artifact', time: 5, bytes: 1, files: other },
+    aliases: ['best', 'größe 漢'],
+  },
   {
     kind: 'model',
     name: 'net',
@@ -60,6 +66,18 @@ const RECORDS: readonly RunRecord[] = [
     register: 'resnet',
     aliases: ['champion'],
   },
+  {
+    ...{ kind: 'files', time: 7.25, bytes: 2 ** 53 - 1 },
+    files: [
+      { path: 'config/größe 漢.yaml', blob },
+      { path: 'log.txt', blob: other },
+    ],
+  },
+  { kind: 'files', time: 7, bytes: 1, files: other },
+  { kind: 'input', artifact: 'team/lab/data:v3', type: 'dataset', time: 1_700_000_000_000.25 },
+  { kind: 'input', artifact: 'data', time: 0 },
+  { kind: 'alert', title: 'a\u0000 \ud83d\ude00', text: '# why\n', level: 'error', time: 8.5, waitMs: 0.5 },
+  { kind: 'alert', title: 'b', text: '', level: 'info', time: 8 },
   { kind: 'rewind', fromStep: -3, time: 1_700_000_000_000.25 },
 ]
 
@@ -85,4 +103,13 @@ test('an item whose parts are not those of its kind is no record', () => {
       assert.ok(decoded === undefined || typeof decoded.kind === 'string')
     }
   }
+})
+
+test('no kind of item is left out here', () => {
+  const here = new Set<string>(RECORDS.map(({ kind }) => kind))
+  const others = ['points', 'params', 'tags']
+  assert.deepEqual(
+    DESTINATION_OPTIONS.kinds.values.filter((kind) => !others.includes(kind) && !here.has(kind)),
+    [],
+  )
 })

@@ -69,6 +69,21 @@ describe('dead letters', () => {
     assert.doesNotMatch(readFileSync(path, 'utf8').slice(0, -1), /[\u0000-\u001f\u007f-\u009f]|\\u00/)
   })
 
+  it('of a record that was refused among the rows and as an upload are two', () => {
+    const upload: DeadLetter = {
+      destination: 'wandb',
+      seq: 3,
+      kind: 'images',
+      code: 'ERR_BLOB',
+      reason: 'gone',
+      at: 5,
+    }
+    const mention: DeadLetter = { ...upload, mention: true, code: 'ERR_REFUSED', reason: 'no such key' }
+    appendDeadLetters(folder, [mention, upload])
+    appendDeadLetters(folder, [upload, mention])
+    assert.deepEqual(read(), [mention, upload])
+  })
+
   it('that came again after a crash are read once, for each destination', () => {
     appendDeadLetters(folder, [point(1), point(2, { reason: 'first' })])
     appendDeadLetters(folder, [point(2, { reason: 'again' }), point(3), point(2, { destination: 'aim' })])

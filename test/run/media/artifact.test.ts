@@ -69,7 +69,8 @@ test('a file, a folder and a reference are kept under their names', async (conte
     files: 1,
     bytes: 0,
   })
-  await run.logArtifact(folder, { name: 'named', type: 'dataset', description: 'd', metadata: { rows: 10n } })
+  const about = { name: 'named', type: 'dataset', description: 'd', metadata: { rows: 10n } }
+  await run.logArtifact(folder, { ...about, alias: ['best', 'best', 'v'] })
   await run.logModel(join(folder, 'b.txt'), { register: 'r', alias: ['x', 'y', 'x'], step: 3 })
   const stats = await run.finish()
   assert.equal(unaccounted(stats), 0)
@@ -86,7 +87,7 @@ test('a file, a folder and a reference are kept under their names', async (conte
     'sub/a.txt': 'A',
     'sub/deeper/empty': '',
   })
-  assert.deepEqual([named.description, named.metadata], ['d', '{"rows":"10"}'])
+  assert.deepEqual([named.description, named.metadata, named.aliases], ['d', '{"rows":"10"}', ['best', 'v']])
   const reference = artifacts.find(({ name }) => name === 'train set.parquet')!
   assert.deepEqual(reference.files, [
     { path: 'train set.parquet', uri: 's3://bucket/data/train%20set.parquet?v=1' },

@@ -41,7 +41,7 @@ export function defineAppendSink(write: WriteAt): SinkDefinition {
       rewrite: 'append',
       // Its readers pass over what stands before the mark.
       rewind: 'purge',
-      records: ['params', 'tags', 'state', 'rewind'],
+      records: ['params', 'tags', 'state', 'rewind', 'alert', 'input', 'files'],
       values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
       maxNameLength: 1000,
     },

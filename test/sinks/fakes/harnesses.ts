@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { RunInfo } from '../../../src/core/types.ts'
 import type { SinkDefinition } from '../../../src/sinks/contract.ts'
-import type { Fault, SinkHarness, StartHarness, StoredPoint, StoredRun } from '../harness.ts'
+import type { Fault, SinkHarness, StartHarness, StoredPoint, StoredRun, StoredUpload } from '../harness.ts'
 import { appendFile, defineAppendSink, type WriteAt } from './append-sink.ts'
 import { HTTP_FAULTS } from './fault-server.ts'
+import holding from './holding-sink.ts'
 import { IDENTITY_LIMITS, IdentityServer, REFUSED_NAME } from './identity-server.ts'
 import identity from './identity-sink.ts'
+import naming from './naming-sink.ts'
 import { OffsetServer, REFUSED_SERIES } from './offset-server.ts'
 import offset from './offset-sink.ts'
 import type { RemoteRun } from './remote-runs.ts'
@@ -17,8 +19,15 @@ import { keyOf } from './wire.ts'
 const TOKEN = 'the-secret-of-the-fake'
 const NOTHING: StoredRun = { points: [], params: {}, tags: {}, outcome: undefined }
 
-function toStored({ params, tags, outcome, rewinds }: RemoteRun): Omit<StoredRun, 'points'> {
-  return { params, tags, outcome, rewinds: [...rewinds.values()] }
+function toStored(run: RemoteRun, uploads: readonly StoredUpload[] = []): Omit<StoredRun, 'points'> {
+  const { params, tags, outcome } = run
+  const [alerts, inputs] = [[...run.alerts.values()], [...run.inputs.values()]]
+  const named = uploads.filter(({ kind }) => kind === 'input').map(({ name }) => name)
+  const files = uploads.filter(({ kind }) => kind === 'files').map((one) => one.files)
+  return {
+    ...{ params, tags, outcome, alerts, rewinds: [...run.rewinds.values()] },
+    ...{ inputs: [...inputs, ...named], files: Object.assign({}, ...files) },
+  }
 }
 
 export const startIdentity: StartHarness = () => startOn(identity as SinkDefinition, false)
@@ -47,7 +56,9 @@ async function startOn(definition: SinkDefinition, overwrites: boolean): Promise
     failNext: (fault, run) => server.failNext(fault, run.id),
     async stored(run) {
       const held = server.runs.get(run.id)
-      return held === undefined ? NOTHING : { ...toStored(held), points: [...held.points.values()] }
+      return held === undefined
+        ? NOTHING
+        : { ...toStored(held, held.uploads.stored), points: [...held.points.values()] }
     },
     keyOf,
     poison: { name: REFUSED_NAME, value: 1 },
@@ -65,11 +76,21 @@ async function startOn(definition: SinkDefinition, overwrites: boolean): Promise
   }
 }
 
-export const startOffset: StartHarness = async () => {
+export const startOffset: StartHarness = () => startStream(offset as SinkDefinition)
+
+/** Rows name what is uploaded. */
+export const startNaming: StartHarness = () => startStream(naming as SinkDefinition)
+
+/** Has beats, and holds texts until one. */
+export const startHolding: StartHarness = () => startStream(holding as SinkDefinition)
+
+async function startStream(definition: SinkDefinition): Promise<SinkHarness> {
   const server = await OffsetServer.start(TOKEN)
   return {
-    definition: offset as SinkDefinition,
+    definition,
     options: { url: server.url, token: TOKEN },
+    // lines so long that fewer of them than `maxItems` fit into a request
+    tuning: { padding: 2_000, lingerMs: 700 },
     secrets: [TOKEN],
     faults: [...HTTP_FAULTS, 'gone'],
     failNext: (fault, run) => server.failNext(fault, run.id),
@@ -79,6 +100,18 @@ export const startOffset: StartHarness = async () => {
     },
     keyOf,
     poison: { name: REFUSED_SERIES, value: 1 },
+    ...(definition.capabilities.records.includes('text') && { held: (run) => server.mentions(run.id) }),
+    ...(definition.capabilities.uploads && {
+      uploads: {
+        stored: (run) => server.storedUploads(run.id),
+        mentioned: (run) => server.mentions(run.id),
+        failNext: (fault) => server.failNextUpload(fault),
+        faults: HTTP_FAULTS,
+        fill(isFull) {
+          server.isFull = isFull
+        },
+      },
+    }),
     // A line that came again with another content, or a gap, is as bad as too large a request.
     oversize: () => server.oversize + server.gaps + server.conflicts,
     stop: () => server.stop(),
@@ -128,7 +161,8 @@ export function readAppended(folder: string, run: Pick<RunInfo, 'id'>): StoredRu
   if (!existsSync(path)) return NOTHING
   let points: StoredPoint[] = []
   const rewinds: number[] = []
-  const stored = { params: {}, tags: {}, outcome: undefined as StoredRun['outcome'] }
+  const stored = { params: {}, tags: {}, files: {}, outcome: undefined as StoredRun['outcome'] }
+  const named: Record<string, string[]> = { alert: [], input: [] }
   for (const line of readFileSync(path, 'utf8').split('\n').slice(0, -1)) {
     const [kind, ...content] = JSON.parse(line)
     if (kind === 'point') {
@@ -139,7 +173,9 @@ export function readAppended(folder: string, run: Pick<RunInfo, 'id'>): StoredRu
       points = points.filter(({ step }) => step < fromStep)
       rewinds.push(fromStep)
     } else if (kind === 'state') stored.outcome = content[0]
+    else if (kind in named) named[kind]!.push(content[0].name)
+    else if (kind === 'files') Object.assign(stored.files, content[0])
     else Object.assign(kind === 'params' ? stored.params : stored.tags, content[0])
   }
-  return { ...stored, points, rewinds }
+  return { ...stored, points, rewinds, alerts: named.alert!, inputs: named.input! }
 }

@@ -3,10 +3,10 @@
  * the same again changes nothing. With `overwrites` the time is no part of it: a later value of a step replaces the one
  * before.
  */
-import { createHash } from 'node:crypto'
 import type { Fault, StoredPoint, StoredUpload } from '../harness.ts'
 import { type FakeAnswer, type FakeRequest, FaultServer } from './fault-server.ts'
 import { RemoteRun } from './remote-runs.ts'
+import { isUpload, RemoteUploads } from './remote-uploads.ts'
 
 export const IDENTITY_LIMITS = { points: 500, bytes: 256 * 1024, fileBytes: 1024 * 1024 }
 /** The server refuses this series whatever its value. */
@@ -22,12 +22,8 @@ export interface WirePoint {
 
 class IdentityRun extends RemoteRun {
   readonly points = new Map<string, StoredPoint>()
-  /** By the name that the sink gives an upload. */
-  readonly files = new Map<string, Map<string, string>>()
-  readonly uploads = new Map<string, { kind: string; name: string }>()
+  readonly uploads = new RemoteUploads()
 }
-
-const isUpload = ({ path }: FakeRequest) => path[2] === 'uploads'
 
 export class IdentityServer {
   readonly runs = new Map<string, IdentityRun>()
@@ -75,12 +71,7 @@ export class IdentityServer {
   }
 
   storedUploads(run: string): StoredUpload[] {
-    const { uploads, files } = this.runs.get(run) ?? { uploads: new Map(), files: new Map() }
-    return [...uploads].map(([id, { kind, name }]) => ({
-      kind,
-      name,
-      files: Object.fromEntries(files.get(id) ?? []),
-    }))
+    return this.runs.get(run)?.uploads.stored ?? []
   }
 
   stop(): Promise<void> {
@@ -94,7 +85,7 @@ export class IdentityServer {
     }
     const [, id, what] = path
     if (method === 'GET') return this.#read(id!)
-    if (isUpload(request)) return this.#takeUpload(request)
+    if (isUpload(request)) return this.#takeUpload(request, id!)
     const content = JSON.parse(body.toString())
     if (what === undefined) {
       if (!this.runs.has(id!)) this.runs.set(id!, new IdentityRun(content.nonce))
@@ -106,22 +97,13 @@ export class IdentityServer {
     return this.#take(run, content, body.length)
   }
 
-  /** PUT …/uploads/<upload>/<path> brings a file, POST …/uploads/<upload> says that all are there. */
-  #takeUpload({ method, path, body }: FakeRequest): FakeAnswer {
-    const [, runId, , upload, ...file] = path
-    const run = this.runs.get(runId!)
+  #takeUpload(request: FakeRequest, id: string): FakeAnswer {
+    const run = this.runs.get(id)
     if (run === undefined || run.isGone) return { status: 404 }
     if (this.isFull) return { status: 507, body: { error: 'no space left' } }
-    if (method === 'POST') {
-      run.uploads.set(upload!, JSON.parse(body.toString()))
-      return { status: 200, body: { kept: true, stored: 0 } }
-    }
-    if (body.length > IDENTITY_LIMITS.fileBytes) return { status: 413 }
-    this.filesTaken++
-    const files = run.files.get(upload!) ?? new Map<string, string>()
-    run.files.set(upload!, files)
-    files.set(file.join('/'), createHash('sha256').update(body).digest('hex'))
-    return { status: 200, body: { kept: true, stored: body.length } }
+    if (request.body.length > IDENTITY_LIMITS.fileBytes) return { status: 413 }
+    if (request.method === 'PUT') this.filesTaken++
+    return run.uploads.take(request)
   }
 
   #take(run: IdentityRun, points: readonly WirePoint[], bytes: number): FakeAnswer {

@@ -11,7 +11,7 @@ import type {
 import { defineSink } from '../../../src/sinks/contract.ts'
 import type { HttpClient } from '../../../src/sinks/http.ts'
 import { IDENTITY_LIMITS } from './identity-server.ts'
-import { connect, json, keyOf, numberText, partial, recordContent, success } from './wire.ts'
+import { connect, json, keyOf, numberText, partial, recordContent, sendUpload, success } from './wire.ts'
 
 /** The keys of a point in JSON, its numbers and its time, each as long as it can be. */
 const POINT_BYTES = 120
@@ -36,8 +36,8 @@ const identity = defineSink({
     shape: 'points',
     rewrite: 'identity',
     rewind: 'keep-first',
-    records: ['params', 'tags', 'state', 'rewind'],
-    uploads: ['artifact', 'images', 'text'],
+    records: ['params', 'tags', 'state', 'rewind', 'alert'],
+    uploads: ['artifact', 'images', 'text', 'files', 'input'],
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
     maxNameLength: 1000,
   },
@@ -102,28 +102,8 @@ class IdentitySink implements Sink {
     return partial((answer.body as { rejected: { index: number; reason: string }[] }).rejected)
   }
 
-  async upload(upload: Upload, signal: AbortSignal): Promise<WriteResult> {
-    const { seq, record, file, sent } = upload
-    const path = `${this.#path}/uploads/${seq}`
-    const name = 'name' in record ? record.name : ''
-    const reply =
-      file === undefined
-        ? await this.#client.request('POST', path, json({ kind: record.kind, name }), signal)
-        : await this.#client.request(
-            'PUT',
-            `${path}/${file.path.split('/').map(encodeURIComponent).join('/')}`,
-            {
-              type: file.blob.type,
-              file: { location: file.location, from: 0, bytes: file.blob.bytes, sent },
-            },
-            signal,
-          )
-    const answer = success(this.#client, reply)
-    if (!('body' in answer)) return answer
-    const { kept, stored } = answer.body
-    return kept === true && stored === (file?.blob.bytes ?? 0)
-      ? { status: 'accepted' }
-      : { status: 'retry', reason: `the server says that it stored ${stored} bytes` }
+  upload(upload: Upload, signal: AbortSignal): Promise<WriteResult> {
+    return sendUpload(this.#client, this.#path, upload, signal)
   }
 
   async stored(batch: Batch, signal: AbortSignal): Promise<boolean> {

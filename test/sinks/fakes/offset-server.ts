@@ -3,18 +3,21 @@
  * already are compared, the others appended. A gap is rebased: the lines go to the end of what there is. A run that
  * goes back to a step goes on in a stream of its own, which begins as a copy of the lines before that step.
  */
-import type { Fault, StoredPoint } from '../harness.ts'
+import type { Fault, StoredMention, StoredPoint, StoredUpload } from '../harness.ts'
 import { type FakeAnswer, type FakeRequest, FaultServer } from './fault-server.ts'
 import { RemoteRun } from './remote-runs.ts'
+import { isUpload, RemoteUploads } from './remote-uploads.ts'
 
 export const OFFSET_LIMITS = { lines: 200, bytes: 256 * 1024 }
 /** The server refuses any request that holds this series, without saying why. */
 export const REFUSED_SERIES = 'refused by the server'
 
-/** One row: its step, and [key, time, value as text] of each of its points. */
+/** One row: its step, and [key, time, value as text] of each of its points. Or the name of an upload. */
 export interface Line {
   readonly step: number
   readonly points: readonly (readonly [key: string, time: number, value: string])[]
+  readonly names?: StoredMention
+  readonly padding?: string
 }
 
 class StreamRun extends RemoteRun {
@@ -28,6 +31,7 @@ class StreamRun extends RemoteRun {
   }
   /** Requests that brought lines or records. */
   writes = 0
+  readonly uploads = new RemoteUploads()
 }
 
 export class OffsetServer {
@@ -37,6 +41,8 @@ export class OffsetServer {
   /** Requests that began behind the end, and lines that came again with another content. */
   gaps = 0
   conflicts = 0
+  /** No upload is taken: 507. */
+  isFull = false
   url = ''
   readonly #server: FaultServer
 
@@ -71,18 +77,34 @@ export class OffsetServer {
     else this.#server.failNext(fault)
   }
 
+  failNextUpload(fault: Fault): void {
+    this.#server.failNext(fault, isUpload)
+  }
+
   points(run: string): StoredPoint[] {
-    return (this.runs.get(run)?.lines ?? []).flatMap((text) => {
-      const line = JSON.parse(text) as Line
-      return line.points.map(([key, time, value]) => ({ key, step: line.step, time, value: Number(value) }))
-    })
+    return this.#lines(run).flatMap(({ step, points }) =>
+      points.map(([key, time, value]) => ({ key, step, time, value: Number(value) })),
+    )
+  }
+
+  mentions(run: string): StoredMention[] {
+    return this.#lines(run).flatMap(({ names }) => names ?? [])
+  }
+
+  storedUploads(run: string): StoredUpload[] {
+    return this.runs.get(run)?.uploads.stored ?? []
+  }
+
+  #lines(run: string): Line[] {
+    return (this.runs.get(run)?.lines ?? []).map((text) => JSON.parse(text))
   }
 
   stop(): Promise<void> {
     return this.#server.stop()
   }
 
-  #answer({ method, path, body, authorization }: FakeRequest): FakeAnswer {
+  #answer(request: FakeRequest): FakeAnswer {
+    const { method, path, body, authorization } = request
     if (this.token !== undefined && authorization !== `Bearer ${this.token}`) {
       return { status: 401, body: { error: 'unknown token' } }
     }
@@ -92,6 +114,7 @@ export class OffsetServer {
       const { lines, params, tags, outcome } = run ?? {}
       return run === undefined ? { status: 404 } : { status: 200, body: { lines, params, tags, outcome } }
     }
+    if (isUpload(request)) return this.#takeUpload(request, id!)
     const content = JSON.parse(body.toString())
     if (what === undefined) {
       if (!this.runs.has(id!)) this.runs.set(id!, new StreamRun(content.nonce))
@@ -103,6 +126,13 @@ export class OffsetServer {
     if (what === 'rewind') return this.#branch(run, content)
     if (what !== 'lines') return run.take(what, content)
     return this.#take(run, content, body.length)
+  }
+
+  #takeUpload(request: FakeRequest, id: string): FakeAnswer {
+    const run = this.runs.get(id)
+    if (run === undefined || run.isGone) return { status: 404 }
+    if (this.isFull) return { status: 507, body: { error: 'no space left' } }
+    return run.uploads.take(request)
   }
 
   #branch(run: StreamRun, { seq, fromStep }: { seq: number; fromStep: number }): FakeAnswer {

@@ -7,6 +7,9 @@ export class RemoteRun {
   readonly tags: Record<string, string> = Object.create(null)
   /** By the sequence number of the record. */
   readonly rewinds = new Map<number, number>()
+  /** Titles, and artifacts that were read; by the sequence number of the record. */
+  readonly alerts = new Map<number, string>()
+  readonly inputs = new Map<number, string>()
   outcome: 'running' | 'finished' | 'failed' | 'killed' | undefined
   isGone = false
 
@@ -19,6 +22,12 @@ export class RemoteRun {
     if (kind === 'rewind') {
       const { seq, fromStep } = content as { seq: number; fromStep: number }
       this.rewinds.set(seq, fromStep)
+      return { status: 200, body: { rejected: [] } }
+    }
+    if (kind === 'alert' || kind === 'input') {
+      const { seq, name } = content as { seq: number; name: string }
+      const named = kind === 'alert' ? this.alerts : this.inputs
+      named.set(seq, name)
       return { status: 200, body: { rejected: [] } }
     }
     if (kind === 'state') {

@@ -48,7 +48,9 @@ export async function start(): Promise<SinkHarness> {
     },
     async stored(run) {
       const remote = find(run)
-      return remote ? storedRun(remote) : { points: [], params: {}, tags: {}, outcome: undefined }
+      return remote
+        ? { ...storedRun(remote), files: runFiles(fake, remote) }
+        : { points: [], params: {}, tags: {}, outcome: undefined }
     },
     keyOf: ({ name, context }) => keyOf(name, context).key,
     poison: { name: POISON, value: 1 },
@@ -103,9 +105,10 @@ function storedUploads(fake: FakeMlflow, run: FakeRun | undefined): StoredUpload
   for (const [path, content] of files) {
     if (!path.endsWith('.tracelet.json')) continue
     const { name, paths = {} } = JSON.parse(content.toString()) as {
-      name: string
+      name?: string
       paths?: Record<string, string>
     }
+    if (name === undefined) continue
     const own = path.slice(root.length, -'.tracelet.json'.length)
     const digests = files
       .map(([file, bytes]) => [file.slice(root.length), bytes] as const)
@@ -114,6 +117,13 @@ function storedUploads(fake: FakeMlflow, run: FakeRun | undefined): StoredUpload
     stored.push({ kind: 'artifact', name, files: Object.fromEntries(digests) })
   }
   return stored
+}
+
+/** Those of the run itself stand at paths of their own; the suite's lie in `logs`. */
+function runFiles(fake: FakeMlflow, { experimentId, runId }: FakeRun): Record<string, string> {
+  const root = `${experimentId}/${runId}/artifacts/`
+  const own = [...fake.artifacts.files].filter(([path]) => path.startsWith(`${root}logs/`))
+  return Object.fromEntries(own.map(([path, content]) => [path.slice(root.length), sha256(content)]))
 }
 
 function sha256(bytes: Buffer): string {

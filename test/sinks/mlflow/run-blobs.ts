@@ -36,6 +36,7 @@ export function filesOf(record: RunRecord): readonly StoredFile[] {
       return numbered([record.figure])
     case 'artifact':
     case 'model':
+    case 'files':
       return record.files as readonly StoredFile[]
     default:
       return []

@@ -380,7 +380,8 @@ describe('uploads of the MLflow sink', () => {
     const sink = await opened()
     const references = [{ path: 'far', uri: 's3://bucket/far', bytes: 7 }]
     const odd = { path: 'a#b', blob: blob('odd') }
-    const about = { type: 'dataset', time: 5, bytes: 3, description: 'd', metadata: '{"a":[1]}' }
+    const own = { type: 'dataset', time: 5, description: 'd', aliases: ['best'] }
+    const about = { ...own, bytes: 3, metadata: '{"a":[1]}' }
     await uploadRecord(
       sink,
       run.folder,
@@ -392,8 +393,32 @@ describe('uploads of the MLflow sink', () => {
     const mapped = Object.keys(stored).find((path) => /^data\/a_b-[0-9a-f]{16}$/.test(path))!
     const { 'data.tracelet.json': beside, ...others } = stored
     assert.deepEqual(others, { [mapped]: 'odd', 'plain/a': 'of a' })
-    const expected = { name: 'data', type: 'dataset', time: 5, description: 'd', metadata: { a: [1] } }
+    const expected = { name: 'data', ...own, metadata: { a: [1] } }
     assert.deepEqual(JSON.parse(beside!), { ...expected, references, paths: { [mapped]: 'a#b' } })
+  })
+
+  it('holds files of the run at their own paths, the later in place of the earlier', async () => {
+    const sink = await opened()
+    const filesOf = (...paths: readonly (readonly [path: string, content: string])[]): RunRecord => ({
+      ...{ kind: 'files', time: 1, bytes: 1 },
+      files: paths.map(([path, content]) => ({ path, blob: blob(content) })),
+    })
+    const odd = ['images/a', 'x.tracelet.json', '50%#.csv'] as const
+    const answers = [
+      await uploadRecord(sink, run.folder, filesOf(['log.txt', '1'], ['deep/er/größe 漢.yaml', 'a: 1']), 1),
+      await uploadRecord(sink, run.folder, filesOf(['log.txt', '2']), 2),
+      await uploadRecord(sink, run.folder, filesOf(...odd.map((path) => [path, path] as const)), 3),
+    ]
+    assert.ok(answers.flat().every(({ status }) => status === 'accepted'))
+    const { 'run-files-3.tracelet.json': beside, ...stored } = files()
+    const { 'log.txt': log, 'deep/er/größe 漢.yaml': deep, ...mapped } = stored
+    assert.deepEqual([log, deep], ['2', 'a: 1'])
+    assert.deepEqual(Object.values(mapped).sort(), [...odd].sort())
+    assert.deepEqual(JSON.parse(beside!), { paths: mapped })
+    assert.ok(odd.every((path) => !(path in mapped)))
+    assert.deepEqual(notices, [
+      "ERR_MAPPED MLflow has no such path as some of the run's files: see 'run-files-3.tracelet.json'",
+    ])
   })
 
   it('cuts notes that MLflow would cut in silence, and sends a dataset once', async () => {

@@ -1,6 +1,7 @@
 /** What a check of the conformance suite is, and what several of them use. */
 import assert from 'node:assert/strict'
-import type { WriteResult } from '../../../src/core/types.ts'
+import type { Batch, WriteResult } from '../../../src/core/types.ts'
+import type { SinkDefinition } from '../../../src/sinks/contract.ts'
 import type { MemoryJournal } from '../../pipeline/delivery/memory-journal.ts'
 import { Stage } from '../../pipeline/delivery/stage.ts'
 import type { Bench } from '../bench.ts'
@@ -30,6 +31,31 @@ export function play(
   const real = { definition: bench.harness.definition, options: bench.options, run }
   const cursors = { ...(cursor && { cursor }), ...(uploadsCursor && { uploadsCursor }) }
   return { run, stage: new Stage(journal, { real, isThereFromStart: true, ...cursors }) }
+}
+
+/** The sinks of a definition, and what they are asked to write or prepare. */
+export function watched(
+  definition: SinkDefinition,
+  see: { readonly write?: (batch: Batch) => void; readonly prepare?: (batch: Batch) => void },
+): SinkDefinition {
+  return {
+    ...definition,
+    create(context) {
+      const sink = definition.create(context)
+      const write = sink.write.bind(sink)
+      sink.write = (batch, signal) => {
+        see.write?.(batch)
+        return write(batch, signal)
+      }
+      const prepare = sink.prepare?.bind(sink)
+      if (prepare === undefined) return sink
+      sink.prepare = (batch) => {
+        see.prepare?.(batch)
+        prepare(batch)
+      }
+      return sink
+    },
+  }
 }
 
 export function range(count: number): number[] {

@@ -45,3 +45,45 @@ export async function playThroughKills(
     await stage.abandon()
   }
 }
+
+export interface BothCursors {
+  readonly rows: Cursor | undefined
+  readonly uploads: Cursor | undefined
+}
+
+/**
+ * The same where the sink uploads, too: both deliveries die together. Faults are planned by `plan`, which is asked all
+ * the time; `onKill` sees what a life has saved.
+ */
+export async function playBothThroughKills(
+  random: Random,
+  kills: Pick<Kills, 'turns' | 'lives'> & {
+    readonly start: (cursors: BothCursors) => Stage
+    readonly plan: (stage: Stage) => void
+    readonly onKill?: (cursors: BothCursors) => void
+  },
+): Promise<{ readonly rows: Cursor; readonly uploads: Cursor }> {
+  let cursors: BothCursors = { rows: undefined, uploads: undefined }
+  for (let lives = 0; ; lives++) {
+    assert.ok(lives < 200, `seed ${SEED}: it does not come to an end`)
+    const stage = kills.start(cursors)
+    const turns = random.below(kills.turns)
+    let turn = 0
+    stage.end(1e9)
+    await stage.play(() => {
+      kills.plan(stage)
+      // so that cursors are saved
+      stage.now += 20
+      return (turn++ >= turns && lives < kills.lives) || stage.closed !== undefined
+    })
+    cursors = {
+      rows: stage.saved.at(-1) ?? cursors.rows,
+      uploads: stage.savedUploads.at(-1) ?? cursors.uploads,
+    }
+    kills.onKill?.(cursors)
+    assert.deepEqual(stage.letters, [], `seed ${SEED}`)
+    if (stage.closed?.complete) return { rows: cursors.rows!, uploads: cursors.uploads! }
+    assert.equal(stage.closed, undefined, `seed ${SEED}: ${stage.closed?.reason}`)
+    await stage.abandon()
+  }
+}

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { DESTINATION } from '../../../src/core/counters.ts'
 import type { BlobRef, RunInfo, RunRecord, StoredFile } from '../../../src/core/types.ts'
 import { MemoryJournal } from '../../pipeline/delivery/memory-journal.ts'
-import type { Stage } from '../../pipeline/delivery/stage.ts'
 import { Random, SEED } from '../../random.ts'
 import type { Bench } from '../bench.ts'
 import { writeBlob, writeFileList } from '../blobs.ts'
 import type { StoredUpload } from '../harness.ts'
 import { type Check, play, range } from './check.ts'
+import { playBothThroughKills } from './kills.ts'
 
 const FINISHED: RunRecord = { kind: 'state', state: 'finished', time: 1_700_000_000_000 }
 
@@ -85,34 +85,24 @@ export const UPLOAD_CHECKS: readonly Check[] = [
       journal.record(FINISHED)
       const { faults, failNext } = bench.harness.uploads!
       const transient = faults.filter((fault) => !['hang', 'unauthorized', 'gone'].includes(fault))
-      let cursors: { rows: Stage['cursor'] | undefined; uploads: Stage['cursor'] | undefined } | undefined
       let resumedWithin = 0
-      for (let lives = 0; ; lives++) {
-        assert.ok(lives < 200, `seed ${SEED}: it does not come to an end`)
-        const { stage } = play(bench, journal, run, cursors?.rows, cursors?.uploads)
-        const turns = random.below(60)
-        let turn = 0
-        stage.end(1e9)
-        await stage.play(() => {
+      const cursors = await playBothThroughKills(random, {
+        turns: 60,
+        lives: 60,
+        start: ({ rows, uploads }) => play(bench, journal, run, rows, uploads).stage,
+        plan(stage) {
           if (random.next() < 0.05 && stage.saved.length > 0) failNext(random.pick(transient), run)
-          // so that cursors are saved
-          stage.now += 20
-          return (turn++ >= turns && lives < 60) || stage.closed !== undefined
-        })
-        cursors = {
-          rows: stage.saved.at(-1) ?? cursors?.rows,
-          uploads: stage.savedUploads.at(-1) ?? cursors?.uploads,
-        }
-        if ((cursors.uploads?.files ?? 0) > 0) resumedWithin++
-        assert.equal(stage.letters.length, 0, `seed ${SEED}`)
-        if (stage.closed?.complete) break
-        assert.equal(stage.closed, undefined, `seed ${SEED}: ${stage.closed?.reason}`)
-        await stage.abandon()
-      }
-      assert.ok(resumedWithin > 0, `seed ${SEED}: no kill met a record between its files`)
+        },
+        onKill({ uploads }) {
+          if ((uploads?.files ?? 0) > 0) resumedWithin++
+        },
+      })
+      // of many at once all may have settled together
+      if ((bench.harness.definition.limits.uploadsInFlight ?? 1) < 8)
+        assert.ok(resumedWithin > 0, `seed ${SEED}: no kill met a record between its files`)
       await assertUploaded(bench, run, expected)
       assert.equal((await bench.stored(run)).length, 360, `seed ${SEED}`)
-      assert.equal(cursors.uploads?.settled.recordsDelivered, 12, `seed ${SEED}`)
+      assert.equal(cursors.uploads.settled.recordsDelivered, 12, `seed ${SEED}`)
     },
   },
   {
@@ -185,18 +175,18 @@ export const UPLOAD_CHECKS: readonly Check[] = [
       const start = performance.now()
       const answer = await upload
       assert.notEqual(answer.status, 'accepted')
-      assert.ok(performance.now() - start < 1_000)
+      assert.ok(performance.now() - start < 10_000)
     },
   },
 ]
 
-type KeptFile = StoredFile & { readonly blob: BlobRef }
+export type KeptFile = StoredFile & { readonly blob: BlobRef }
 
-function fileOf(run: RunInfo, path: string, content: string | Uint8Array): KeptFile {
+export function fileOf(run: RunInfo, path: string, content: string | Uint8Array): KeptFile {
   return { path, blob: writeBlob(run.folder, content) }
 }
 
-function artifact(name: string, files: readonly StoredFile[] | BlobRef): RunRecord {
+export function artifact(name: string, files: readonly StoredFile[] | BlobRef): RunRecord {
   return { kind: 'artifact', name, type: 'dataset', time: 1_700_000_000_000, files, bytes: 0 }
 }
 
@@ -210,8 +200,14 @@ function add(journal: MemoryJournal, name: string, files: readonly KeptFile[], l
   }
 }
 
-async function assertUploaded(bench: Bench, run: RunInfo, expected: readonly StoredUpload[]): Promise<void> {
+export async function assertUploaded(
+  bench: Bench,
+  run: RunInfo,
+  expected: readonly StoredUpload[],
+): Promise<void> {
   const inOrder = (all: readonly StoredUpload[]) =>
     [...all].sort((a, b) => a.name.localeCompare(b.name)).map((one) => ({ ...one, files: { ...one.files } }))
-  assert.deepEqual(inOrder(await bench.harness.uploads!.stored(run)), inOrder(expected), `seed ${SEED}`)
+  const { stored, nameOf = (_, name) => name } = bench.harness.uploads!
+  const named = expected.map((one) => ({ ...one, name: nameOf(one.kind, one.name) }))
+  assert.deepEqual(inOrder(await stored(run)), inOrder(named), `seed ${SEED}`)
 }

@@ -1,56 +1,22 @@
-/**
- * The backend is the file system, so the faults are its own: the process's limit on file sizes, lowered while one
- * write is under way, makes the kernel refuse bytes or take a part of them.
- */
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync, unlinkSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import type { RunInfo, Sink } from '../../../src/core/types.ts'
+import type { RunInfo } from '../../../src/core/types.ts'
+import type { SinkDefinition } from '../../../src/sinks/contract.ts'
 import { tensorboard } from '../../../src/sinks/tensorboard/sink.ts'
-import type { Fault, SinkHarness, StoredRun } from '../harness.ts'
+import { FILE_FAULTS, fileRoom } from '../file-room.ts'
+import type { SinkHarness, StoredRun } from '../harness.ts'
 import { eventFilesOf, readWholeEvents } from './read-events.ts'
-
-/** How many bytes of the next write still fit. */
-const ROOM_BYTES: Partial<Record<Fault, number>> = { cut: 0, falseSuccess: 5, full: 40 }
 
 export async function start(): Promise<SinkHarness> {
   const logDir = mkdtempSync(join(tmpdir(), 'tracelet-tensorboard-'))
   const directoryOf = (run: RunInfo) => join(logDir, basename(run.folder))
-  /** Run → size its file may have during the next write. */
-  const limits = new Map<string, number>()
-
-  const definition: SinkHarness['definition'] = {
-    ...tensorboard,
-    create: (context) => limited(tensorboard.create(context as never), context.run),
-  }
-  const limited = (sink: Sink, run: RunInfo): Sink => ({
-    open: (state, signal) => sink.open(state, signal),
-    write: async (batch, signal) => {
-      const limit = limits.get(run.id)
-      if (limit === undefined) return sink.write(batch, signal)
-      limits.delete(run.id)
-      limitFileSize(limit)
-      try {
-        return await sink.write(batch, signal)
-      } finally {
-        limitFileSize('unlimited')
-      }
-    },
-    writeRecord: (record, seq, signal) => sink.writeRecord(record, seq, signal),
-    close: () => sink.close(),
-  })
-
+  const pathOf = (run: RunInfo) => join(directoryOf(run), eventFilesOf(directoryOf(run))[0]!)
   return {
-    definition,
+    ...fileRoom(tensorboard as unknown as SinkDefinition, pathOf),
     options: { logDir },
     secrets: [],
-    faults: ['cut', 'falseSuccess', 'full', 'gone'],
-    failNext(fault, run) {
-      const path = join(directoryOf(run), eventFilesOf(directoryOf(run))[0]!)
-      if (fault === 'gone') unlinkSync(path)
-      else limits.set(run.id, statSync(path).size + ROOM_BYTES[fault]!)
-    },
+    faults: FILE_FAULTS,
     stored: async (run) => storedIn(directoryOf(run)),
     keyOf: ({ name, context }) => (context === '' ? name : `${name} [${context}]`),
     oversize: () => 0,
@@ -81,8 +47,4 @@ function storedIn(directory: string): StoredRun {
     rewinds: textsOf('tracelet/rewind').map(([text]) => Number(/step (-?\d+)/.exec(text!)![1])),
     outcome: textsOf('tracelet/state').at(-1)?.[0] as StoredRun['outcome'],
   }
-}
-
-function limitFileSize(bytes: number | 'unlimited'): void {
-  execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes}:`])
 }

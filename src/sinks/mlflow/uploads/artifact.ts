@@ -1,6 +1,6 @@
 /**
- * Artifacts: `<name>/<path>`, or `<name>` for one file that is called so. What MLflow has no place for (metadata,
- * references, the real names behind paths it cannot hold) stands beside it in `<name>.tracelet.json`.
+ * Artifacts: `<name>/<path>`, or `<name>` for one file that is called so. What MLflow has no place for (aliases,
+ * metadata, references, the real names behind paths it cannot hold) stands beside it in `<name>.tracelet.json`.
  */
 import type { RunRecord, StoredFile, WriteResult } from '../../../core/types.ts'
 import { hashedSegment, mapPath } from './paths.ts'
@@ -11,7 +11,7 @@ type ArtifactRecord = Extract<RunRecord, { kind: 'artifact' }>
 /** Room for `.tracelet.json`. */
 const MAX_NAME_BYTES = 240
 /** There MLflow's page expects files of its own scheme only and shows no image when it finds another. */
-const IMAGES_FOLDER = 'images'
+export const IMAGES_FOLDER = 'images'
 
 export async function uploadArtifact(
   record: ArtifactRecord,
@@ -44,7 +44,7 @@ export function artifactRoot(name: string): string {
 
 /** What would be lost otherwise; undefined when nothing is. */
 function besideOf(
-  { name, type, time, description, metadata }: ArtifactRecord,
+  { name, type, time, aliases, description, metadata }: ArtifactRecord,
   files: readonly StoredFile[],
   pathOf: (path: string) => string,
   root: string,
@@ -53,12 +53,13 @@ function besideOf(
   for (const { path } of files) if (mapPath(path).mapped) paths[pathOf(path)] = path
   const references = referencesOf(files)
   const isMapped = root !== name || Object.keys(paths).length > 0
-  if (!isMapped && references.length === 0 && !description && !metadata && type === 'artifact')
-    return undefined
+  const isPlain = !aliases?.length && !description && !metadata && type === 'artifact'
+  if (!isMapped && references.length === 0 && isPlain) return undefined
   return {
     name,
     type,
     time,
+    ...(aliases?.length && { aliases }),
     ...(description && { description }),
     ...(metadata && { metadata: JSON.parse(metadata) as unknown }),
     ...(references.length > 0 && { references }),

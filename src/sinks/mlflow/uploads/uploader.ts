@@ -5,6 +5,7 @@ import { uploadImages } from './images.ts'
 import { uploadMedia } from './media.ts'
 import { uploadModel } from './model.ts'
 import { Progress } from './progress.ts'
+import { uploadRunFiles } from './run-files.ts'
 import type { UploadContext } from './step.ts'
 
 export const UPLOAD_KINDS = [
@@ -16,6 +17,7 @@ export const UPLOAD_KINDS = [
   'prCurve',
   'artifact',
   'model',
+  'files',
 ] as const
 
 export class Uploader {
@@ -44,6 +46,8 @@ export class Uploader {
         return uploadArtifact(record, this.#context, step)
       case 'model':
         return uploadModel(record, this.#context, step)
+      case 'files':
+        return uploadRunFiles(this.#context, step)
       default:
         throw new Error(`MLflow's sink declares no uploads of ${record.kind}`)
     }

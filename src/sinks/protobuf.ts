@@ -1,6 +1,6 @@
 /**
- * As much of Protocol Buffers' wire format as event files need. The functions that return bytes are for rare
- * messages (one per record of a run); points are laid by `encode.ts` with `putVarint` alone.
+ * As much of Protocol Buffers' wire format as the file sinks need. The functions that return bytes are for rare
+ * messages (one per record of a run); points are laid by the sinks with `putVarint` alone.
  */
 
 /** Bytes that `putVarint` takes at most. */

@@ -2,10 +2,15 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { blobPath } from '../../core/blob-path.ts'
-import { TraceletError } from '../../core/errors.ts'
-import type { BlobRef } from '../../core/types.ts'
-import type { FilePiece } from './pieces.ts'
+import { blobPath } from '../core/blob-path.ts'
+import { TraceletError } from '../core/errors.ts'
+import type { BlobRef } from '../core/types.ts'
+
+/** A file, or what it is to be part of. */
+export interface FilePiece {
+  readonly location: string
+  readonly bytes: number
+}
 
 const CHUNK_BYTES = 1 << 20
 
@@ -22,11 +27,11 @@ export class BlobError extends Error {}
  * A blob whose bytes were read once and are those of its digest.
  * @throws BlobError; errors of node:fs that may pass; the signal's reason
  */
-export async function verified(blob: BlobRef, runFolder: string, signal: AbortSignal): Promise<FilePiece> {
+export async function verified(blob: BlobRef, runFolder: string, signal?: AbortSignal): Promise<FilePiece> {
   const piece = { location: locationOf(blob, runFolder), bytes: blob.bytes }
   const hash = createHash('sha256')
   for await (const chunk of chunksOf(piece)) {
-    signal.throwIfAborted()
+    signal?.throwIfAborted()
     hash.update(chunk)
   }
   if (hash.digest('hex') === blob.digest) return piece
@@ -45,7 +50,10 @@ export async function headOf(piece: FilePiece, maxBytes: number): Promise<Buffer
   return Buffer.concat(parts)
 }
 
-/** The file in parts of at most 1 MiB, each valid until the next is asked for. */
+/**
+ * The file in parts of at most 1 MiB, each valid until the next is asked for.
+ * @throws BlobError; errors of node:fs that may pass
+ */
 export async function* chunksOf({ location, bytes }: FilePiece): AsyncGenerator<Uint8Array> {
   const handle = await openForReading(location)
   try {
