@@ -19,6 +19,7 @@ import type { Cargo, Sending } from './cargo.ts'
 import { Health } from './health.ts'
 import { Ledger } from './ledger.ts'
 import { PROBE_MS } from './limiter.ts'
+import { makeSink, StopAsked } from './make-sink.ts'
 import type { DeliveryGuard, DeliverySite } from './site.ts'
 import { Trouble } from './trouble.ts'
 
@@ -39,6 +40,7 @@ export class Delivery {
   readonly #health: Health
   readonly #trouble: Trouble
   readonly #calls: Calls
+  readonly #stopAsked = new StopAsked()
   readonly #wake: () => void
   #phase: Phase = 'parked'
   #ledger: Ledger | undefined
@@ -50,6 +52,7 @@ export class Delivery {
   #isSendingInTrouble = false
   #isFinishing = false
   #mustPark = false
+  #slot: 'none' | 'asked' | 'taken' = 'none'
   /** The cargo's growth at the last turn. */
   #seen = 0
   #deadlineAt = Infinity
@@ -147,13 +150,17 @@ export class Delivery {
       if (this.#phase === 'parked') return this.#unpark(now)
       return this.#phase === 'open' ? this.#work(now) : Infinity
     } catch (error) {
-      if (this.#phase === 'parked') this.#site.giveSlot(this)
-      const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_DAMAGED')
-      // What has a code of ours (an option, a newer format) does not mend itself, unlike a disk.
-      if (error instanceof TraceletError) this.#trouble.block(code, message, PROBE_MS, now)
-      else this.#trouble.stumble(code, message, now)
+      if (this.#phase === 'parked') this.#giveSlot()
+      this.#failed(error, now)
       return this.#trouble.notBefore
     }
+  }
+
+  /** What has a code of ours (an option, a newer format) does not mend itself, unlike a disk. */
+  #failed(error: unknown, now: number): void {
+    const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_DAMAGED')
+    if (error instanceof TraceletError) this.#trouble.block(code, message, PROBE_MS, now)
+    else this.#trouble.stumble(code, message, now)
   }
 
   get #hasToSend(): boolean {
@@ -164,12 +171,22 @@ export class Delivery {
   /** Nothing more is sent before the deadline, and no answer is to come that could change it. */
   get #isHopeless(): boolean {
     if (!this.#isFinishing || this.#phase === 'closing' || this.#calls.size > 0) return false
-    return this.#trouble.isBlocked || this.#trouble.notBefore >= this.#abortAt
+    if (this.#trouble.isBlocked || this.#trouble.notBefore >= this.#abortAt) return true
+    return this.#hasToSend && this.#site.account.turnstile.restUntil >= this.#abortAt
   }
 
   // ── parked, opening ──────────────────────────────────────────────────────────────────────────────────
 
   #unpark(now: number): number {
+    const next = this.#whyNot(now)
+    if (next === undefined) return this.#open(now)
+    // whoever has no use for a slot any more must not keep it from others
+    this.#giveSlot()
+    return next
+  }
+
+  /** Undefined: it is to be opened. */
+  #whyNot(now: number): number | undefined {
     if (this.#trouble.notBefore > now) return this.#trouble.notBefore
     const isAtRest = this.#isFinishing || this.#site.live === undefined
     const ask = this.#cargo.ask(this.#ledger, isAtRest, now)
@@ -180,29 +197,42 @@ export class Delivery {
       return Infinity
     }
     if (!this.#takeGuard(now)) return this.#trouble.notBefore
-    if (this.#ledger === undefined) {
-      this.#loadLedger()
-      return now
-    }
-    const ready = this.#site.account.readyAt(this.#wake)
-    if (ready > now) return ready
-    if (!this.#site.takeSlot(this, now)) return Infinity
-    const { run, options, definition } = this.#site
-    const sink = definition.create({
-      run,
-      options: options as never,
-      notice: (code, message) => this.#health.notice(code, message),
-    })
+    if (this.#ledger !== undefined) return undefined
+    this.#loadLedger()
+    return now
+  }
+
+  #open(now: number): number {
+    const roomAt = this.#site.account.roomAt(this.#wake)
+    if (roomAt > now) return roomAt
+    if (!this.#takeSlot(now)) return Infinity
+    const readyAt = this.#site.account.readyAt(this.#wake, now)
+    if (readyAt > now) return readyAt
+    const sink = makeSink(this.#site, this.#health, this.#stopAsked)
     this.#phase = 'opening'
-    this.#mustPark = false
     this.#sink = sink
-    this.#site.account.begin()
+    this.#site.account.begin(this.#wake, now)
     this.#calls.track(async (signal) => {
       const result = await openSink(sink, this.#cargo.openState(this.#ledger!), signal)
       if (this.#phase === 'opening') await this.#opened(sink, result, now)
       this.#site.account.end()
     })
     return Infinity
+  }
+
+  #takeSlot(now: number): boolean {
+    if (this.#slot !== 'taken') {
+      this.#mustPark = false
+      this.#slot = this.#site.takeSlot(this, now) ? 'taken' : 'asked'
+    }
+    return this.#slot === 'taken'
+  }
+
+  /** Its slot, or its place in the queue for one. */
+  #giveSlot(): void {
+    if (this.#slot === 'none') return
+    this.#slot = 'none'
+    this.#site.giveSlot(this)
   }
 
   #loadLedger(): void {
@@ -245,6 +275,7 @@ export class Delivery {
 
   async #opened(sink: Sink, result: OpenResult, askedAt: number): Promise<void> {
     const now = this.#site.now()
+    if ('restMs' in result) this.#site.account.turnstile.rest(result.restMs, now)
     if (result.status === 'retry') this.#trouble.retry(result, now)
     else if (result.status === 'blocked') this.#trouble.blocked(result, now)
     else {
@@ -258,8 +289,7 @@ export class Delivery {
         this.#site.onLandmark?.()
         return
       } catch (error) {
-        const { code, message } = toErrorRecord(error, 'ERR_JOURNAL_FORMAT')
-        this.#trouble.block(code, message, PROBE_MS, now)
+        this.#failed(error, now)
       }
     }
     await this.#park()
@@ -327,7 +357,7 @@ export class Delivery {
     await closeSink(sink, this.#deadlineAt - this.#site.now())
     // The deadline may have come meanwhile.
     if (this.#phase === 'parking') this.#phase = 'parked'
-    this.#site.giveSlot(this)
+    this.#giveSlot()
   }
 
   // ── closing ──────────────────────────────────────────────────────────────────────────────────────────
@@ -352,7 +382,7 @@ export class Delivery {
     this.#sender?.seal()
     this.#cargo.rest()
     await closeSink(this.#sink, leftMs() / 2)
-    this.#site.giveSlot(this)
+    this.#giveSlot()
     this.#site.account.forget(this.#wake)
     const guard = this.#guard
     this.#guard = undefined
