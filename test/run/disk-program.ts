@@ -40,6 +40,17 @@ function fill(path: string): void {
   }
 }
 
+/** Files may be made in it while it is emptied, oftener than `rmSync` tries again. */
+function removeWhileWritten(folder: string): void {
+  for (let tries = 1; ; tries++) {
+    try {
+      return rmSync(folder, { recursive: true })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || tries === 1000) throw error
+    }
+  }
+}
+
 function command(name: string, ...args: string[]): void {
   const { status, stderr } = spawnSync(name, args, { encoding: 'utf8' })
   assert.equal(status, 0, stderr)
@@ -93,8 +104,7 @@ async function main(root: string, trouble: Trouble): Promise<Report> {
     await train(300)
     command('umount', '-l', dir)
   } else if (trouble === 'deleted') {
-    // files may be made in it while it is emptied
-    rmSync(dir, { recursive: true, maxRetries: 10, retryDelay: 5 })
+    removeWhileWritten(dir)
     // content that is kept while the folder is not there
     run.logText('notes', 'x'.repeat(200_000), { step })
     while (statSync(join(folder, 'run.json'), { throwIfNoEntry: false }) === undefined) await train(20)
