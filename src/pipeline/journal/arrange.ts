@@ -77,18 +77,23 @@ export function isInPlace({ number, path }: SegmentPlace): boolean {
   }
 }
 
-/** What a file begins with, by either copy; later SEGMENT frames may have come with frames of an earlier segment. */
+/**
+ * What a file begins with, by either copy; later SEGMENT frames may have come with frames of an earlier segment. One
+ * that bears the file's own number counts before another: that may have been put before it.
+ */
 function segmentStart(file: SegmentFile): SegmentStart | undefined {
+  let first: SegmentStart | undefined
   let at = 0
   for (let copy = 0; copy < 2; copy++) {
     const header = file.header(at)
-    if (header?.type !== FRAME.segment) return undefined
+    if (header?.type !== FRAME.segment) break
     const payload = file.payload(at, header)
     const start = typeof payload === 'string' ? undefined : decodeSegment(payload)
-    if (start !== undefined) return start
+    if (start?.number === file.number) return start
+    first ??= start
     at = nextFrame(at, header)
   }
-  return undefined
+  return first
 }
 
 /**

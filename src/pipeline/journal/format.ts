@@ -47,7 +47,7 @@
  * J9  A frame whose sequence numbers were met before is skipped: after a failed sync the frames since the last
  *     good one are written again, into a new segment.
  * J10 The first 24 bytes of a header keep their meaning in all versions. A SEGMENT of a newer version is refused.
- * J11 A file whose first frame names another number than its name holds the segment of that number; one that names
+ * J11 A file whose first frames both name another number than its name holds the segment of that number; one that names
  *     another run is passed over.
  */
 import { crc32 } from 'node:zlib'
