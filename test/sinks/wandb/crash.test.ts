@@ -194,7 +194,8 @@ class Play {
     }
     const lines = 1 + random.below(3)
     if (random.next() < 0.2) this.#standIn.failNext({ kind: 'staleTail', lines }, on('RunResumeStatus'))
-    else if (knownLines !== undefined && random.next() < 0.1) {
+    // a count of 0 that is too old says what a new run says, and nothing can tell them apart
+    else if (knownLines !== undefined && knownLines > 0 && random.next() < 0.1) {
       const tooFew = this.remote!.history.length - knownLines + 1
       this.#standIn.failNext({ kind: 'shortCount', lines: tooFew }, on('RunResumeStatus'))
     }
