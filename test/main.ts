@@ -13,7 +13,7 @@ import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
 import { preparePython } from './peers/python.ts'
 
-const FILE_TIMEOUT_MS = process.env.TRACELET_TEST_LONG === '1' ? 3_600_000 : 150_000
+const FILE_TIMEOUT_MS = process.env.TRACELET_TEST_LONG === '1' ? 3_600_000 : 300_000
 /** Each runs alone, after the others: a busy neighbour would decide the verdict. */
 const ALONE =
   /^(?:run\/(?:exit|drain-restart|sync-loop|threads)|pipeline\/(?:store\/syncer|delivery\/scheduler)|cli\/demo\b.*)\.|^(?:bench|faults|scale)\//

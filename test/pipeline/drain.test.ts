@@ -36,6 +36,8 @@ class Spine {
   readonly #order: RunOrder
   readonly #syncer = new Syncer<never>()
   readonly #laneWords = new Int32Array(this.lane)
+  /** Where each point ends in the lane: between the slots of one record TAIL never stands. */
+  readonly #ends: number[] = []
 
   constructor(context: TestContext, more: Partial<RunOrder> = {}) {
     this.folder = createRunFolder(temporaryFolder(context), 'p', 'r')
@@ -121,7 +123,14 @@ class Spine {
     for (let i = 0; i < points; i++, this.logged++) {
       const name = this.logged % 40 === 0 ? `new ${this.logged}` : 'loss'
       this.producer.log({ [name]: this.logged / 3 }, { step: this.logged, time: 5 })
+      this.#ends.push(Atomics.load(this.#laneWords, LANE.head))
     }
+  }
+
+  /** As if the thread had died before it moved TAIL beyond one of the places since `before` where it may stand. */
+  moveTailBack(before: number, random: Random): void {
+    const { tail } = this
+    this.tail = random.pick([before, ...this.#ends.filter((end) => end > before && end <= tail)])
   }
 
   get tail(): number {
@@ -241,7 +250,7 @@ test('a random life of drains that die, are replaced in time or too late: every 
       const old = drain
       if (random.below(2) === 0) {
         old.append(now)
-        spine.tail = before + random.below(((spine.tail - before) | 0) + 1)
+        spine.moveTailBack(before, random)
       }
       drain = spine.newDrain()
       if (random.below(2) === 0) old.append(now)
