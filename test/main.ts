@@ -11,7 +11,7 @@ import { dirname, join, sep } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
-import { preparePython } from './peers/python.ts'
+import { prepareAimPython, preparePython } from './peers/python.ts'
 
 const FILE_TIMEOUT_MS = process.env.TRACELET_TEST_LONG === '1' ? 3_600_000 : 300_000
 /** Each runs alone, after the others: a busy neighbour would decide the verdict. */
@@ -45,6 +45,11 @@ async function main(args: readonly string[]): Promise<void> {
   const found = await python
   if (typeof found === 'string') {
     process.env.TRACELET_TEST_PYTHON = found
+    // once for all of them; each says itself why there is none
+    if (peers.some((file) => file.startsWith('peers/aim'))) {
+      const aim = await prepareAimPython().catch(() => undefined)
+      if (aim !== undefined) process.env.TRACELET_TEST_AIM_PYTHON = aim
+    }
     await runFiles(peers, 1)
   } else if (found !== undefined) withoutPeers(peers, found)
   await runFiles(alone, 1)

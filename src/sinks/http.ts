@@ -37,6 +37,8 @@ export type HttpReply =
       /** What `RateLimit-Remaining` and `RateLimit-Reset` say, where both are numbers. */
       readonly rateLimit?: RateLimit | undefined
       readonly text: string
+      /** What `text` was made of. */
+      readonly bytes?: Buffer
     }
   /** No whole answer. `sent` is false when surely nothing reached the server. */
   | {
@@ -98,6 +100,7 @@ export class HttpClient {
         body: body ? contentOf(body) : null,
         signal,
       })
+      const bytes = Buffer.from(await answer.body.arrayBuffer())
       return {
         status: 'answered',
         code: answer.statusCode,
@@ -105,7 +108,8 @@ export class HttpClient {
         location: first(answer.headers.location),
         etag: first(answer.headers.etag),
         rateLimit: rateLimitOf(answer.headers),
-        text: await answer.body.text(),
+        text: bytes.toString(),
+        bytes,
       }
     } catch (error) {
       return this.#failure(error, signal)

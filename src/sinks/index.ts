@@ -1,6 +1,7 @@
 /** The list of backends. A new one is its folder and one line here. */
 import { ERROR_CODES, TraceletError } from '../core/errors.ts'
 import { nearest } from '../core/options.ts'
+import { aim } from './aim/sink.ts'
 import type { SinkDefinition } from './contract.ts'
 import { local } from './local/sink.ts'
 import { mlflow } from './mlflow/sink.ts'
@@ -14,6 +15,7 @@ export const SINKS: readonly SinkDefinition[] = [
   mlflow,
   wandb,
   wandbOffline,
+  aim,
 ]
 
 /** @throws TraceletError ERR_BACKEND_UNKNOWN, with a suggestion */

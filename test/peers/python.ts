@@ -1,8 +1,9 @@
 /**
  * A Python with the packages of `requirements.txt`, in a virtual environment that is made at the first use, under
- * the repository's `.cache/`, and kept as long as the requirements stay the same.
+ * the repository's `.cache/`, and kept as long as the requirements stay the same. Aim has one of its own: its wheels end
+ * at Python 3.12, and it needs a filelock that is older than others'.
  *
- * `TRACELET_TEST_PYTHON` names a Python that has them already and is used as it is.
+ * `TRACELET_TEST_PYTHON` and `TRACELET_TEST_AIM_PYTHON` name a Python that has them already and is used as it is.
  */
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -18,6 +19,24 @@ const INSTALL_TIMEOUT_MS = 15 * 60_000
 const PROGRESS_EVERY_MS = 5_000
 const LOCK_POLL_MS = 300
 
+interface Peers {
+  /** In this folder. */
+  readonly requirements: string
+  readonly variable: string
+  /** The last Python 3 that there are wheels for. */
+  readonly lastMinor: number
+}
+const MOST: Peers = {
+  requirements: 'requirements.txt',
+  variable: 'TRACELET_TEST_PYTHON',
+  lastMinor: Number.POSITIVE_INFINITY,
+}
+const AIM: Peers = {
+  requirements: 'requirements-aim.txt',
+  variable: 'TRACELET_TEST_AIM_PYTHON',
+  lastMinor: 12,
+}
+
 const run = promisify(execFile)
 const root = repositoryRoot()
 /** Scripts stand beside the TypeScript source, which is not where the compiled tests run. */
@@ -27,9 +46,18 @@ export const PEERS_FOLDER = join(root, 'test', 'peers')
  * Path of the interpreter. Without a usable Python the test is skipped with the reason and undefined returned;
  * where `CI=true` it fails instead.
  */
-export async function peerPython(test: TestContext): Promise<string | undefined> {
+export function peerPython(test: TestContext): Promise<string | undefined> {
+  return orSkip(test, preparePython)
+}
+
+/** The same with Aim. */
+export function aimPython(test: TestContext): Promise<string | undefined> {
+  return orSkip(test, prepareAimPython)
+}
+
+async function orSkip(test: TestContext, prepare: () => Promise<string>): Promise<string | undefined> {
   try {
-    return await preparePython()
+    return await prepare()
   } catch (error) {
     if (process.env.CI === 'true') throw error
     test.skip(error instanceof Error ? error.message : String(error))
@@ -50,12 +78,21 @@ export async function barePython(test: TestContext): Promise<string | undefined>
 
 /** Path of the interpreter; the environment is made if it is not there yet. */
 export function preparePython(): Promise<string> {
-  made ??= process.env.TRACELET_TEST_PYTHON
-    ? Promise.resolve(process.env.TRACELET_TEST_PYTHON)
-    : makeEnvironment()
-  return made
+  return prepare(MOST)
 }
-let made: Promise<string> | undefined
+
+export function prepareAimPython(): Promise<string> {
+  return prepare(AIM)
+}
+
+const made = new Map<Peers, Promise<string>>()
+
+function prepare(peers: Peers): Promise<string> {
+  const given = process.env[peers.variable]
+  const python = made.get(peers) ?? (given ? Promise.resolve(given) : makeEnvironment(peers))
+  made.set(peers, python)
+  return python
+}
 
 /** Runs a script of this folder and parses what it prints as JSON. */
 export async function runPeerScript(
@@ -71,9 +108,9 @@ export async function runPeerScript(
   return JSON.parse(stdout)
 }
 
-async function makeEnvironment(): Promise<string> {
-  const requirements = readFileSync(join(PEERS_FOLDER, 'requirements.txt'), 'utf8')
-  const { command, version } = await findPython()
+async function makeEnvironment(peers: Peers): Promise<string> {
+  const requirements = readFileSync(join(PEERS_FOLDER, peers.requirements), 'utf8')
+  const { command, version } = await findPython(peers.lastMinor)
   const hash = createHash('sha256').update(`${version}\n${requirements}`).digest('hex').slice(0, 12)
   const folder = join(root, '.cache', 'peers', `python-${hash}`)
   const python = join(folder, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python')
@@ -84,7 +121,7 @@ async function makeEnvironment(): Promise<string> {
   try {
     if (existsSync(ready)) return python
     rmSync(folder, { recursive: true, force: true })
-    await install(command, folder, python)
+    await install(command, folder, python, peers.requirements)
     writeFileSync(ready, '')
     return python
   } finally {
@@ -92,27 +129,31 @@ async function makeEnvironment(): Promise<string> {
   }
 }
 
-async function findPython(): Promise<{ readonly command: string; readonly version: string }> {
+async function findPython(
+  lastMinor = Number.POSITIVE_INFINITY,
+): Promise<{ readonly command: string; readonly version: string }> {
   const script = 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])'
   for (const command of CANDIDATES) {
     try {
       const { stdout } = await run(command, ['-c', script])
       const version = stdout.trim()
-      if (Number(version.split('.')[1]) >= 10) return { command, version }
+      const minor = Number(version.split('.')[1])
+      if (minor >= 10 && minor <= lastMinor) return { command, version }
     } catch {
       // Not there, or a launcher without the version behind it: the next one.
     }
   }
-  throw new Error(`no Python 3.10 or later with venv found (looked for ${CANDIDATES.join(', ')})`)
+  const which = lastMinor === Number.POSITIVE_INFINITY ? 'or later' : `to 3.${lastMinor}`
+  throw new Error(`no Python 3.10 ${which} with venv found (looked for ${CANDIDATES.join(', ')})`)
 }
 
-async function install(command: string, folder: string, python: string): Promise<void> {
+async function install(command: string, folder: string, python: string, file: string): Promise<void> {
   const since = Date.now()
   let packages = 0
   const say = (text: string) => process.stderr.write(`peers: ${text}\n`)
   say(`making a Python environment in ${folder}`)
   await run(command, ['-m', 'venv', folder])
-  const requirements = join(PEERS_FOLDER, 'requirements.txt')
+  const requirements = join(PEERS_FOLDER, file)
   const pip = spawn(
     python,
     ['-m', 'pip', 'install', '--disable-pip-version-check', '--progress-bar', 'off', '-r', requirements],

@@ -80,6 +80,11 @@ export class MessageWriter {
     })
   }
 
+  /** Members of a place, beside those that stand there. */
+  updateMembers(handler: string, path: AimPath, members: Readonly<Record<string, AimTree>>): void {
+    this.#at(handler, 'update', path, () => this.#writer.tree(Object.entries(members)))
+  }
+
   /** Marks a place as an array, without touching what it holds. */
   makeArray(handler: string, path: AimPath): void {
     this.call(handler, 'make_array', [path])

@@ -1,0 +1,145 @@
+/** The options of `backend: 'aim'` and what they mean. */
+import { createHash } from 'node:crypto'
+import { TraceletError } from '../../core/errors.ts'
+import type { OptionsOf, OptionTable } from '../../core/options.ts'
+import type { RunInfo } from '../../core/types.ts'
+import type { AimConnectionOptions } from './connection.ts'
+
+export const AIM_OPTIONS = {
+  repo: {
+    type: 'string',
+    default: 'aim://127.0.0.1:53800',
+    env: ['AIM_REPO'],
+    doc: 'address of an `aim server`, with its base path if it has one; `aims://` with TLS',
+  },
+  experiment: { type: 'string', doc: "experiment to log to, instead of the run's expName" },
+  runHash: {
+    type: 'string',
+    doc: 'continues the run of this hash, which another client may have begun; default: a new one',
+  },
+  epochMetric: {
+    type: 'string',
+    default: 'epoch',
+    doc: "series whose value is the epoch of all that is logged with it, as Aim's `track(epoch=…)`",
+  },
+  headers: {
+    type: 'strings',
+    secret: true,
+    doc: "sent with every request, for a proxy before the server: 'Authorization: Bearer …'",
+  },
+  caFile: {
+    type: 'string',
+    doc: "PEM file of the certificate authorities to trust instead of Node's",
+  },
+  insecureTls: {
+    type: 'boolean',
+    default: false,
+    doc: "accept any certificate: only for tests, the server's identity is not checked",
+  },
+} as const satisfies OptionTable
+export type AimOptions = OptionsOf<typeof AIM_OPTIONS>
+
+/** As `aim server` itself. */
+const DEFAULT_PORT = 53800
+const HASH_DIGITS = 24
+
+/** Where the server is. */
+export interface AimPlace {
+  readonly origin: string
+  /** '' or as `/tracking`. */
+  readonly basePath: string
+}
+
+/**
+ * Checks what was given and moves credentials out of the address, so that it can be written down and shown.
+ * @throws TraceletError ERR_OPTION
+ */
+export function prepareOptions(options: AimOptions): AimOptions {
+  const wrong = (problem: string) => new TraceletError('ERR_OPTION', `backend aim: ${problem}`)
+  const { runHash } = options
+  if (runHash !== undefined && !/^[0-9a-z]{1,64}$/i.test(runHash)) {
+    throw wrong("the option 'runHash' must be letters and digits, as Aim's list of runs shows it")
+  }
+  for (const header of options.headers ?? []) {
+    if (!/^[\w-]+:\s*\S/.test(header) || /[\r\n]/.test(header)) {
+      throw wrong("each of the option 'headers' must be 'Name: value'")
+    }
+  }
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(options.repo)?.[1]?.toLowerCase()
+  if (scheme === undefined) {
+    throw wrong(
+      "the option 'repo' is no address: for a repository that is a folder start `aim server --repo FOLDER` and give " +
+        `its address, for example ${AIM_OPTIONS.repo.default}`,
+    )
+  }
+  const web = { aim: 'http', http: 'http', aims: 'https', https: 'https' }[scheme]
+  if (web === undefined) {
+    throw wrong(`the option 'repo' is a '${scheme}:' address, but an Aim server has 'aim://host:port'`)
+  }
+  let url: URL
+  try {
+    url = new URL(options.repo.replace(/^[a-z]+/i, web))
+  } catch {
+    throw wrong("the option 'repo' is not a valid address: give 'aim://host:port'")
+  }
+  const { username, password } = url
+  const authorization = username
+    ? [`Authorization: Basic ${Buffer.from(`${decode(username)}:${decode(password)}`).toString('base64')}`]
+    : []
+  const port = url.port || (scheme.startsWith('aim') ? DEFAULT_PORT : '')
+  const host = `${url.hostname}${port === '' ? '' : `:${port}`}`
+  const path = url.pathname.replace(/\/+$/, '')
+  return {
+    ...options,
+    repo: `${web === 'https' ? 'aims' : 'aim'}://${host}${path}`,
+    headers: authorization.length > 0 ? [...(options.headers ?? []), ...authorization] : options.headers,
+  }
+}
+
+/** Of prepared options. */
+export function placeOf({ repo }: AimOptions): AimPlace {
+  const [, scheme, host, basePath] = /^(aims?):\/\/([^/]+)(.*)$/.exec(repo)!
+  return { origin: `${scheme === 'aims' ? 'https' : 'http'}://${host}`, basePath: basePath! }
+}
+
+/** Of prepared options: how a server is spoken to. */
+export function connectionOf(options: AimOptions, { origin, basePath }: AimPlace): AimConnectionOptions {
+  const pairs = (options.headers ?? []).map((header) => {
+    const colon = header.indexOf(':')
+    return [header.slice(0, colon).toLowerCase(), header.slice(colon + 1).trim()] as const
+  })
+  // also the part of 'Bearer …' that is the secret itself
+  const secrets = pairs.flatMap(([, value]) => [value, value.split(' ').at(-1)!])
+  const { caFile, insecureTls } = options
+  return { origin, basePath, headers: Object.fromEntries(pairs), secrets, caFile, insecureTls }
+}
+
+export function experimentOf(options: AimOptions, run: RunInfo): string {
+  return options.experiment ?? (run.experiment || run.project || 'default')
+}
+
+/** The same for every start of a run, without anything of a server being known. */
+export function runHashOf(options: AimOptions, run: RunInfo): string {
+  return options.runHash ?? createHash('sha256').update(run.nonce).digest('hex').slice(0, HASH_DIGITS)
+}
+
+export function addressOf(given: AimOptions, run: RunInfo): string {
+  const options = prepareOptions(given)
+  const joined = options.runHash === undefined ? '' : ` run ${options.runHash}`
+  return `${options.repo} experiment '${experimentOf(options, run)}'${joined}`
+}
+
+/** The server, and the user unreadable. */
+export function accountOf(given: AimOptions): string {
+  const options = prepareOptions(given)
+  const who = options.headers?.join('\n')
+  return `aim ${options.repo}${who ? ` #${createHash('sha256').update(who).digest('hex').slice(0, 8)}` : ''}`
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * What a run says besides points, as Aim holds it.
+ *
+ *   params          attributes, nested at their dots
+ *   tags            Aim's tags `key:value`, by which runs are found, and attributes `tags.key`
+ *   notes           the run's description
+ *   dataset         attributes `datasets.name`
+ *   console         log lines, in the run's Logs tab
+ *   text, histogram sequences of objects
+ *   state           `end_time` and the check-in `finished`. Aim knows no failed or killed run: `tracelet.state` says it
+ */
+
+import { readFile } from 'node:fs/promises'
+import type { RecordKind, RunInfo, RunRecord, SinkState, WriteResult } from '../../core/types.ts'
+import type { Refusal } from '../http.ts'
+import type { Notices } from '../notices.ts'
+import { BlobError, verified } from '../run-blobs.ts'
+import { Attributes, attributeOf } from './attributes.ts'
+import { finishedCheckIn } from './check-ins.ts'
+import { distributionObject } from './distributions.ts'
+import { MessageWriter } from './message.ts'
+import {
+  DISTRIBUTION,
+  LOG_LINE,
+  learnObjects,
+  type ObjectSequence,
+  objectMessages,
+  TEXT,
+  textObject,
+} from './objects.ts'
+import type { AimSession } from './session.ts'
+import type { AimTree } from './tree.ts'
+
+export const RECORD_KINDS: readonly RecordKind[] = [
+  'params',
+  'tags',
+  'state',
+  'notes',
+  'dataset',
+  'console',
+  'text',
+  'histogram',
+]
+
+/** Of ours, beside the user's params. */
+const OWN = 'tracelet'
+
+export class AimRecords {
+  readonly #session: AimSession
+  readonly #run: RunInfo
+  readonly #notices: Notices
+  readonly #attributes: Attributes
+  /** Lines of the console so far: a line's place is its number. */
+  #lines: number
+
+  constructor(session: AimSession, run: RunInfo, notices: Notices, state: SinkState) {
+    this.#session = session
+    this.#run = run
+    this.#notices = notices
+    this.#attributes = new Attributes(session)
+    this.#lines = typeof state?.lines === 'number' ? state.lines : 0
+  }
+
+  /** What the cursor must know. */
+  get state(): NonNullable<SinkState> {
+    return { runHash: this.#session.runHash, lines: this.#lines }
+  }
+
+  /** Name, experiment and where it comes from. Harmless twice. */
+  async describe(experiment: string, signal: AbortSignal): Promise<Refusal | undefined> {
+    const { handlers, isNew } = this.#session
+    const writer = new MessageWriter()
+    if (isNew) {
+      writer.set(handlers.meta, this.#session.place('attrs'), {})
+      writer.set(handlers.meta, ['meta', 'attrs'], {})
+      writer.set(handlers.meta, this.#session.place('end_time'), null)
+      writer.call(handlers.props, 'name.setter', [this.#run.name])
+      writer.call(handlers.props, 'experiment.setter', [experiment])
+    }
+    const { id, group, parent, user, program } = this.#run
+    const known = Object.entries({ run_id: id, group, parent, user, program })
+    const leaves = known.flatMap(([key, value]) =>
+      value === undefined ? [] : [[[OWN, key], value] as const],
+    )
+    return this.#session.send(
+      [...(isNew ? [writer.take()] : []), ...this.#attributes.messages(leaves)],
+      signal,
+    )
+  }
+
+  async write(record: RunRecord, signal: AbortSignal): Promise<WriteResult> {
+    switch (record.kind) {
+      case 'params':
+        return this.#set(
+          Object.entries(record.params).map(([name, value]) => [
+            this.#attributes.pathOf(name),
+            attributeOf(value),
+          ]),
+          signal,
+        )
+      case 'tags':
+        return this.#writeTags(record.tags, signal)
+      case 'notes':
+        return this.#call('description.setter', record.notes, signal)
+      case 'dataset': {
+        const { kind: _, name, ...members } = record
+        const leaves = Object.entries(members).map(
+          ([key, value]) => [['datasets', name, key], value] as const,
+        )
+        return this.#set(leaves, signal)
+      }
+      case 'state':
+        return this.#writeState(record, signal)
+      case 'console':
+        return this.#writeLines(record, signal)
+      case 'text': {
+        const { name, step, time } = record
+        const text = await this.#textOf(record)
+        if (typeof text !== 'string') return text
+        const objects = [{ step, time, object: textObject(text) }]
+        return this.#place({ name, context: '', kind: TEXT, objects }, signal)
+      }
+      case 'histogram': {
+        const { name, step, time } = record
+        const object = distributionObject(record, () =>
+          this.#notices.tell('bins', 'Aim has evenly spaced bins: counts of others are spread over them'),
+        )
+        return this.#place(
+          { name, context: '', kind: DISTRIBUTION, objects: [{ step, time, object }] },
+          signal,
+        )
+      }
+      default:
+        throw new Error(`Aim's sink declares no ${record.kind}`)
+    }
+  }
+
+  async #set(
+    leaves: readonly (readonly [path: readonly string[], value: AimTree])[],
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    return this.#answer(await this.#session.send(this.#attributes.messages(leaves), signal))
+  }
+
+  async #call(method: string, value: AimTree, signal: AbortSignal): Promise<WriteResult> {
+    const writer = new MessageWriter()
+    writer.call(this.#session.handlers.props, method, [value])
+    return this.#answer(await this.#session.send([writer.take()], signal))
+  }
+
+  /** Aim's own tags are words alone; one of ours that changes its value takes the old word away. */
+  async #writeTags(tags: Readonly<Record<string, string>>, signal: AbortSignal): Promise<WriteResult> {
+    const { props } = this.#session.handlers
+    for (const [key, value] of Object.entries(tags)) {
+      const before = this.#tags.get(key)
+      const word = value === '' ? key : `${key}:${value}`
+      if (before !== undefined && before !== word) {
+        const removed = await this.#session.read(props, 'remove_tag', [before], signal)
+        if ('refusal' in removed) return removed.refusal
+      }
+      const added = await this.#session.read(props, 'add_tag', [word], signal)
+      if ('refusal' in added) return added.refusal
+      this.#tags.set(key, word)
+    }
+    return this.#set(
+      Object.entries(tags).map(([key, value]) => [['tags', key], value]),
+      signal,
+    )
+  }
+  readonly #tags = new Map<string, string>()
+
+  async #writeState(
+    { state, time }: Extract<RunRecord, { kind: 'state' }>,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    const { handlers } = this.#session
+    const told = await this.#set([[[OWN, 'state'], state]], signal)
+    if (told.status !== 'accepted') return told
+    if (state === 'finished') {
+      const refusal = await finishedCheckIn(this.#session, time, signal)
+      if (refusal !== undefined) return refusal
+    }
+    const writer = new MessageWriter()
+    writer.set(handlers.meta, this.#session.place('end_time'), state === 'running' ? null : time / 1000)
+    return this.#answer(await this.#session.send([writer.take()], signal))
+  }
+
+  async #writeLines(
+    { text, time }: Extract<RunRecord, { kind: 'console' }>,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    const lines = text.split('\n')
+    const objects = lines.map((line, at) => ({
+      step: this.#lines + at,
+      time,
+      object: textObject(line, LOG_LINE.dtype),
+    }))
+    const answer = await this.#place({ name: 'logs', context: '', kind: LOG_LINE, objects }, signal)
+    if (answer.status !== 'accepted') return answer
+    this.#lines += lines.length
+    return { status: 'accepted', state: this.state }
+  }
+
+  async #textOf({ text }: Extract<RunRecord, { kind: 'text' }>): Promise<string | WriteResult> {
+    if (typeof text === 'string') return text
+    try {
+      return await readFile((await verified(text, this.#run.folder)).location, 'utf8')
+    } catch (error) {
+      const { message: reason } = error as Error
+      if (error instanceof BlobError) return { status: 'split', code: 'ERR_BLOB', reason }
+      // of a disk, and may pass
+      return { status: 'retry', code: 'ERR_BLOB', reason, unsent: true }
+    }
+  }
+
+  async #place(sequence: ObjectSequence, signal: AbortSignal): Promise<WriteResult> {
+    const refusal = await this.#session.send(objectMessages(this.#session, sequence), signal)
+    if (refusal === undefined) learnObjects(this.#session, sequence)
+    return this.#answer(refusal)
+  }
+
+  #answer(refusal: Refusal | undefined): WriteResult {
+    return refusal ?? { status: 'accepted' }
+  }
+}

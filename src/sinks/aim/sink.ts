@@ -1,0 +1,160 @@
+/**
+ * The Aim sink: one run to an `aim server`, by its HTTP interface and one WebSocket.
+ *
+ * - Sending again is harmless: a value stands under the hash of its step, and ours never change.
+ * - Small messages, some under way at once: the server takes the square of a message's length.
+ * - Nothing that a writer does makes a run visible to queries: `aim up` indexes what it finds in its repository.
+ */
+import { TraceletError } from '../../core/errors.ts'
+import type {
+  Batch,
+  OpenResult,
+  RunRecord,
+  Sink,
+  SinkContext,
+  SinkState,
+  WriteResult,
+} from '../../core/types.ts'
+import { defineSink } from '../contract.ts'
+import type { Refusal } from '../http.ts'
+import { Notices } from '../notices.ts'
+import { AimConnection } from './connection.ts'
+import {
+  AIM_OPTIONS,
+  type AimOptions,
+  type AimPlace,
+  accountOf,
+  addressOf,
+  connectionOf,
+  experimentOf,
+  placeOf,
+  prepareOptions,
+  runHashOf,
+} from './options.ts'
+import { PointsEncoder } from './points.ts'
+import { AimRecords, RECORD_KINDS } from './records.ts'
+import { AimSession } from './session.ts'
+
+/** Of a value in four arrays, without its name, which a message has once. */
+const VALUE_BYTES = 900
+
+export const aim = defineSink({
+  kind: 'aim',
+  title: 'Aim',
+  options: AIM_OPTIONS,
+  limits: {
+    maxItems: 1000,
+    maxBytes: 16 * 1024 * 1024,
+    pointBytes: (nameBytes) => VALUE_BYTES + 8 * nameBytes,
+    inFlight: 1,
+    // one loop of the server does everything
+    accountInFlight: 4,
+    lingerMs: 1000,
+    beatMs: 60_000,
+  },
+  capabilities: {
+    shape: 'rows',
+    rewrite: 'identity',
+    rewind: 'overwrite',
+    records: RECORD_KINDS,
+    values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
+    maxNameLength: 4096,
+  },
+  prepare: prepareOptions,
+  address: addressOf,
+  account: accountOf,
+  create: (context): Sink => new AimSink(context),
+})
+
+interface Opened {
+  readonly session: AimSession
+  readonly encoder: PointsEncoder
+  readonly records: AimRecords
+}
+
+class AimSink implements Sink {
+  readonly #context: SinkContext<AimOptions>
+  readonly #options: AimOptions
+  readonly #notices: Notices
+  #connection: AimConnection | undefined
+  #opened: Opened | undefined
+
+  constructor(context: SinkContext<AimOptions>) {
+    this.#context = context
+    this.#options = prepareOptions(context.options)
+    this.#notices = new Notices(context.notice)
+  }
+
+  async open(state: SinkState, signal: AbortSignal): Promise<OpenResult> {
+    const place = placeOf(this.#options)
+    const connection = this.#connect(place)
+    if (!(connection instanceof AimConnection)) return connection
+    await this.#forget()
+    const { run } = this.#context
+    const runHash = runHashOf(this.#options, run)
+    const session = new AimSession(connection, { runHash, createdAt: run.createdAt })
+    const opened = await this.#begin(session, state, signal)
+    if ('status' in opened) {
+      await session.close()
+      return opened.status === 'split' ? { ...opened, status: 'blocked', scope: 'run' } : opened
+    }
+    this.#opened = opened
+    return { status: 'ready', state: opened.records.state }
+  }
+
+  async write(batch: Batch, signal: AbortSignal): Promise<WriteResult> {
+    const { session, encoder } = this.#run()
+    const { messages, commit, superseded } = encoder.encode(batch)
+    const refusal = await session.send(messages, signal)
+    if (refusal !== undefined) return refusal
+    commit()
+    return { status: 'accepted', superseded }
+  }
+
+  async beat(signal: AbortSignal): Promise<WriteResult> {
+    return (await this.#run().session.beat(signal)) ?? { status: 'accepted' }
+  }
+
+  async writeRecord(record: RunRecord, _seq: number, signal: AbortSignal): Promise<WriteResult> {
+    return this.#run().records.write(record, signal)
+  }
+
+  async close(): Promise<void> {
+    await this.#forget()
+    const connection = this.#connection
+    this.#connection = undefined
+    await connection?.close()
+  }
+
+  async #begin(session: AimSession, state: SinkState, signal: AbortSignal): Promise<Opened | Refusal> {
+    const { run } = this.#context
+    const refusal = await session.open(signal)
+    if (refusal !== undefined) return refusal
+    const records = new AimRecords(session, run, this.#notices, state)
+    const undescribed = await records.describe(experimentOf(this.#options, run), signal)
+    if (undescribed !== undefined) return undescribed
+    return { session, records, encoder: new PointsEncoder(session, this.#options.epochMetric) }
+  }
+
+  #connect(place: AimPlace): AimConnection | Extract<WriteResult, { status: 'blocked' }> {
+    try {
+      this.#connection ??= new AimConnection(connectionOf(this.#options, place))
+      return this.#connection
+    } catch (error) {
+      // files of certificates
+      if (!(error instanceof TraceletError)) throw error
+      return { status: 'blocked', scope: 'account', code: error.code, reason: error.message }
+    }
+  }
+
+  #run(): Opened {
+    if (this.#opened === undefined) throw new Error('the sink is not open')
+    return this.#opened
+  }
+
+  async #forget(): Promise<void> {
+    const opened = this.#opened
+    this.#opened = undefined
+    await opened?.session.close()
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * A real `aim server` on a free loopback port: uvicorn itself, since Aim's own command leaves it behind when it is ended.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from './mlflow-server.ts'
+import { runPeerScript } from './python.ts'
+
+const START_TIMEOUT_MS = 120_000
+/** Aim takes a message of any size, which uvicorn's default does not. */
+const MAX_MESSAGE_BYTES = 2 ** 30
+
+export interface AimMetric {
+  readonly name: string
+  readonly context: Readonly<Record<string, unknown>>
+  readonly steps: readonly number[]
+  /** Bits in hexadecimal. */
+  readonly values: readonly string[]
+  readonly epochs: readonly (number | null)[]
+  readonly times: readonly number[]
+}
+export interface AimRun {
+  readonly metrics: readonly AimMetric[]
+  /** Of the arrays of each series. */
+  readonly lengths: readonly Readonly<Record<'val' | 'epoch' | 'time' | 'step', number>>[]
+  /** `{ int: text }` and `{ float: bits }` in place of numbers. */
+  readonly params: Readonly<Record<string, unknown>>
+  readonly name: string
+  readonly experiment: string
+  readonly tags: readonly string[]
+  readonly description: string | null
+  readonly active: boolean
+  readonly endTime: number | null
+  readonly texts: readonly AimSequence<string>[]
+  readonly distributions: readonly AimSequence<{ weights: number[]; range: number[]; bins: number }>[]
+}
+export interface AimSequence<Value> {
+  readonly name: string
+  readonly steps: readonly number[]
+  readonly values: readonly Value[]
+}
+
+export class AimServer {
+  readonly folder: string
+  readonly port: number
+  readonly #python: string
+  #process: ChildProcess | undefined
+
+  private constructor(python: string, folder: string, port: number) {
+    this.#python = python
+    this.folder = folder
+    this.port = port
+  }
+
+  static async start(python: string): Promise<AimServer> {
+    const folder = mkdtempSync(join(tmpdir(), 'tracelet-aim-'))
+    const server = new AimServer(python, join(folder, 'repo'), await freePort())
+    mkdirSync(server.folder)
+    execFileSync(python, [
+      '-c',
+      'import sys; from aim import Repo; Repo.from_path(sys.argv[1], init=True)',
+      server.folder,
+    ])
+    await server.restart()
+    return server
+  }
+
+  get address(): string {
+    return `aim://127.0.0.1:${this.port}`
+  }
+
+  /** On the same port and repository. */
+  async restart(): Promise<void> {
+    const log = join(this.folder, 'server.log')
+    const output = openSync(log, 'a')
+    const [host, port] = ['127.0.0.1', String(this.port)]
+    const child = spawn(
+      this.#python,
+      [
+        ...['-m', 'uvicorn', 'aim.ext.transport.run:app', '--host', host, '--port', port],
+        ...['--ws-max-size', String(MAX_MESSAGE_BYTES), '--log-level', 'warning'],
+      ],
+      {
+        stdio: ['ignore', output, output],
+        env: { ...process.env, __AIM_SERVER_MOUNT_REPO_PATH__: join(this.folder, '.aim') },
+      },
+    )
+    closeSync(output)
+    this.#process = child
+    process.once('exit', () => child.kill('SIGKILL'))
+    const deadline = Date.now() + START_TIMEOUT_MS
+    while (!(await isUp(`http://${host}:${port}/status/`))) {
+      if (child.exitCode !== null || Date.now() > deadline) {
+        const tail = readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n')
+        throw new Error(`the Aim server does not answer:\n${tail}`)
+      }
+      await sleep(100)
+    }
+  }
+
+  /** SIGKILL, at once. */
+  async kill(): Promise<void> {
+    const child = this.#process!
+    child.kill('SIGKILL')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  }
+
+  async read(runHash: string): Promise<AimRun | null> {
+    return (await runPeerScript(this.#python, 'read_aim.py', [this.folder, runHash])) as AimRun | null
+  }
+
+  async stop(): Promise<void> {
+    await this.kill()
+    rmSync(join(this.folder, '..'), { recursive: true, force: true, maxRetries: 3 })
+  }
+}
+
+async function isUp(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok
+  } catch {
+    return false
+  }
+}

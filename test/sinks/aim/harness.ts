@@ -1,0 +1,92 @@
+import type { RunInfo, Series } from '../../../src/core/types.ts'
+import { contextOf } from '../../../src/sinks/aim/contexts.ts'
+import { type AimOptions, prepareOptions, runHashOf } from '../../../src/sinks/aim/options.ts'
+import { aim } from '../../../src/sinks/aim/sink.ts'
+import { systemName } from '../../../src/sinks/aim/system-names.ts'
+import { type AimTree, isBranch } from '../../../src/sinks/aim/tree.ts'
+import type { SinkHarness, StoredPoint, StoredRun } from '../harness.ts'
+import { type AimFault, FakeAim } from './fake-server.ts'
+import { type FakeRun, PythonError, treeCall } from './fake-store.ts'
+
+const TOKEN = 'a-token-of-the-proxy'
+const POISON = 'refused by the server'
+
+export async function start(): Promise<SinkHarness> {
+  const fake = new FakeAim()
+  fake.authorization = `Bearer ${TOKEN}`
+  fake.refusedName = POISON
+  const options = { repo: await fake.listen(), headers: [`Authorization: Bearer ${TOKEN}`] }
+  const hashOf = (run: RunInfo) => runHashOf(prepareOptions(options as unknown as AimOptions), run)
+  return {
+    definition: aim,
+    options,
+    secrets: [TOKEN],
+    faults: ['cut', 'lostAnswer', 'full', 'hang'],
+    failNext: (fault, run) => fake.failNext(fault as AimFault, hashOf(run)),
+    stored: async (run) => storedRun(hashOf(run), fake.runs.get(hashOf(run))),
+    keyOf: ({ name, context }: Series) => keyOf(systemName(name), contextOf(context).members),
+    poison: { name: POISON, value: 1 },
+    oversize: () => fake.problems.length,
+    stop: () => fake.stop(),
+  }
+}
+
+function keyOf(name: string, context: AimTree): string {
+  return `${name} ${JSON.stringify(context)}`
+}
+
+function storedRun(hash: string, run: FakeRun | undefined): StoredRun {
+  if (run === undefined) return { points: [], params: {}, tags: {}, outcome: undefined }
+  const { tags, tracelet, datasets: _, ...params } = branch(run, ['attrs'], hash)
+  return {
+    points: pointsOf(run, hash),
+    params: flat(params),
+    tags: flat(isBranch(tags) ? tags : {}),
+    outcome: (isBranch(tracelet) ? tracelet.state : undefined) as StoredRun['outcome'],
+  }
+}
+
+/** The four arrays of each series, which must have the same keys; in the order in which they came. */
+export function pointsOf(run: FakeRun, hash: string): StoredPoint[] {
+  const points: StoredPoint[] = []
+  const contexts = read(run.seqs, ['seqs', 'v2', 'chunks', hash])
+  for (const [contextHash, names] of Object.entries(contexts)) {
+    const context = branch(run, ['contexts', contextHash], hash)
+    for (const [name, arrays] of Object.entries(names as Readonly<Record<string, AimTree>>)) {
+      // what no bookkeeping tells of is seen by nobody
+      if (Object.keys(branch(run, ['traces', contextHash, name], hash)).length === 0) continue
+      const { val, step, epoch, time } = arrays as Readonly<Record<string, Readonly<Record<string, AimTree>>>>
+      for (const key of new Set([val, step, epoch, time].flatMap((array) => Object.keys(array ?? {})))) {
+        const [value, at, seconds] = [val![key], step![key], time![key]]
+        if (typeof value !== 'number' || typeof at !== 'bigint' || epoch![key] === undefined) {
+          throw new Error(`the arrays of ${name} differ at ${key}`)
+        }
+        const ms = Math.round((seconds as number) * 1000)
+        points.push({ key: keyOf(name, context), step: Number(at), time: ms, value })
+      }
+    }
+  }
+  return points
+}
+
+function branch(run: FakeRun, path: readonly string[], hash: string): Readonly<Record<string, AimTree>> {
+  return read(run.meta, ['meta', 'chunks', hash, ...path])
+}
+
+function read(place: FakeRun['meta'], path: readonly string[]): Readonly<Record<string, AimTree>> {
+  try {
+    const tree = treeCall(place, 'collect', [path])
+    return isBranch(tree) ? tree : {}
+  } catch (error) {
+    if (error instanceof PythonError) return {}
+    throw error
+  }
+}
+
+function flat(tree: AimTree, prefix = ''): Record<string, string> {
+  if (!isBranch(tree)) return { [prefix]: String(tree) }
+  const parts = Object.entries(tree).map(([key, member]) =>
+    flat(member, prefix === '' ? key : `${prefix}.${key}`),
+  )
+  return Object.assign({}, ...parts)
+}
