@@ -86,8 +86,10 @@ export function prepareOptions(options: AimOptions): AimOptions {
   const authorization = username
     ? [`Authorization: Basic ${Buffer.from(`${decode(username)}:${decode(password)}`).toString('base64')}`]
     : []
-  const port = url.port || (scheme.startsWith('aim') ? DEFAULT_PORT : '')
-  const host = `${url.hostname}${port === '' ? '' : `:${port}`}`
+  // of http(s) a URL forgets the usual port
+  const { port } = new URL(options.repo.replace(/^[a-z]+/i, 'aim'))
+  const usual = { aim: DEFAULT_PORT, aims: DEFAULT_PORT, http: 80, https: 443 }[scheme]
+  const host = `${url.hostname}:${port || usual}`
   const path = url.pathname.replace(/\/+$/, '')
   return {
     ...options,

@@ -32,6 +32,7 @@ import {
   runHashOf,
 } from './options.ts'
 import { PointsEncoder } from './points.ts'
+import { probeAim } from './probe.ts'
 import { AimRecords, RECORD_KINDS } from './records.ts'
 import { AimSession } from './session.ts'
 
@@ -63,6 +64,7 @@ export const aim = defineSink({
   prepare: prepareOptions,
   address: addressOf,
   account: accountOf,
+  probe: probeAim,
   create: (context): Sink => new AimSink(context),
 })
 

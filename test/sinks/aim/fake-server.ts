@@ -36,6 +36,7 @@ export class FakeAim {
   /** A name that no sequence may have. */
   refusedName: string | undefined
   messages = 0
+  version = '3.29.1'
   #fault: { readonly fault: AimFault; readonly runHash: string } | undefined
 
   constructor() {
@@ -65,6 +66,16 @@ export class FakeAim {
   /** The next message with values of the run's meets it, once. */
   failNext(fault: AimFault, runHash: string): void {
     this.#fault = { fault, runHash }
+  }
+
+  /** How many resources clients hold. */
+  get resources(): number {
+    return this.#resources.size
+  }
+
+  /** As for a client that was not heard of for too long. */
+  dropResources(): void {
+    this.#resources.clear()
   }
 
   /** As a server that was started anew: nobody's resources are there, all runs are. */
@@ -97,7 +108,8 @@ export class FakeAim {
     }
     const [, area, client, action, handler] = request.url!.split('/')
     if (area === 'status') return void answer(200, { status: 'OK' })
-    if (area === 'client') return void answer(200, client === 'get-version' ? { version: '3.29.1' } : null)
+    if (area === 'client')
+      return void answer(200, client === 'get-version' ? { version: this.version } : null)
     if (area !== 'tracking') return void answer(404, { detail: 'Not Found' })
     try {
       const body = chunks.length === 0 ? {} : JSON.parse(Buffer.concat(chunks).toString())
