@@ -36,6 +36,10 @@ export interface AimRun {
   readonly active: boolean
   readonly endTime: number | null
   readonly texts: readonly AimSequence<string>[]
+  readonly images: readonly AimSequence<
+    readonly { width: number; height: number; format: string; caption: string; pixels: string }[]
+  >[]
+  readonly figures: readonly AimSequence<{ data: readonly { type: string }[] }>[]
   readonly distributions: readonly AimSequence<{ weights: number[]; range: number[]; bins: number }>[]
 }
 export interface AimSequence<Value> {

@@ -25,7 +25,7 @@ function anyValue(random: Random): number {
   return random.next() < 0.05 ? random.pick(odd) : random.double()
 }
 
-test('1,000 steps of 10 series, contexts, epochs, params, tags, text and distribution come back from a real server as they were', async (context) => {
+test('1,000 steps of 10 series, contexts, epochs, params, tags, text, distribution, images and figures come back from a real server as they were', async (context) => {
   const python = await aimPython(context)
   if (python === undefined) return
   context.diagnostic(`seed ${SEED}`)
@@ -74,6 +74,11 @@ test('1,000 steps of 10 series, contexts, epochs, params, tags, text and distrib
     Float64Array.from({ length: 500 }, () => random.next()),
     { step: 9 },
   )
+  const pixels = (first: number) => Uint8Array.from({ length: 2 * 3 * 3 }, (_, at) => first + at)
+  run.logImage('seen', { data: pixels(1), shape: [2, 3, 3] }, { step: 4, caption: 'one' })
+  run.logImage('seen', { data: pixels(100), shape: [2, 3, 3] }, { step: 8 })
+  run.logFigure('curve', { data: [{ type: 'scatter', x: [1], y: [2] }], layout: {} }, { step: 3 })
+  run.logTable('table', { columns: ['a', 'b'], data: [[1, 'x']] }, { step: 3 })
   const stats = await run.finish()
   const { delivered, pending, rejected } = stats.destinations.aim!
   assert.deepEqual(
@@ -126,6 +131,25 @@ test('1,000 steps of 10 series, contexts, epochs, params, tags, text and distrib
     found.texts.map(({ name, steps, values }) => [name, steps, values]),
     [['notes', [7], ['Grüße\n✓']]],
   )
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
+  const size = { width: 3, height: 2, format: 'png' }
+  assert.deepEqual(
+    found.images.map(({ name, steps, values }) => [name, steps, values]),
+    [
+      [
+        'seen',
+        [4, 8],
+        [
+          [{ ...size, caption: 'one', pixels: hex(pixels(1)) }],
+          [{ ...size, caption: '', pixels: hex(pixels(100)) }],
+        ],
+      ],
+    ],
+  )
+  assert.deepEqual(found.figures.map(({ name, values }) => [name, values[0]!.data[0]!.type]).sort(), [
+    ['curve', 'scatter'],
+    ['table', 'table'],
+  ])
   const [distribution] = found.distributions
   assert.ok(distribution !== undefined)
   assert.deepEqual([distribution.name, distribution.steps], ['weights', [9]])

@@ -88,8 +88,16 @@ def distribution(value):
 
 
 def image(value):
-    one = lambda item: {"width": item.width, "height": item.height, "format": item.format, "caption": item.caption}
-    return [one(item) for item in value] if isinstance(value, list) else one(value)
+    def one(item):
+        return {
+            "width": item.width,
+            "height": item.height,
+            "format": item.format,
+            "caption": item.caption,
+            "pixels": item.to_pil_image().convert("RGB").tobytes().hex(),
+        }
+
+    return [one(item) for item in value]
 
 
 repo = Repo(folder)

@@ -13,6 +13,7 @@ import type {
   Sink,
   SinkContext,
   SinkState,
+  Upload,
   WriteResult,
 } from '../../core/types.ts'
 import { defineSink } from '../contract.ts'
@@ -35,6 +36,7 @@ import { PointsEncoder } from './points.ts'
 import { probeAim } from './probe.ts'
 import { AimRecords, RECORD_KINDS } from './records.ts'
 import { AimSession } from './session.ts'
+import { AimUploader, UPLOAD_KINDS } from './uploads.ts'
 
 /** Of a value in four arrays, without its name, which a message has once. */
 const VALUE_BYTES = 900
@@ -58,6 +60,7 @@ export const aim = defineSink({
     rewrite: 'identity',
     rewind: 'overwrite',
     records: RECORD_KINDS,
+    uploads: UPLOAD_KINDS,
     values: { nan: 'kept', infinity: 'kept', negativeZero: 'kept', precision: 'double' },
     maxNameLength: 4096,
   },
@@ -72,6 +75,7 @@ interface Opened {
   readonly session: AimSession
   readonly encoder: PointsEncoder
   readonly records: AimRecords
+  readonly uploader: AimUploader
 }
 
 class AimSink implements Sink {
@@ -121,6 +125,10 @@ class AimSink implements Sink {
     return this.#run().records.write(record, signal)
   }
 
+  async upload(upload: Upload, signal: AbortSignal): Promise<WriteResult> {
+    return this.#run().uploader.upload(upload, signal)
+  }
+
   async close(): Promise<void> {
     await this.#forget()
     const connection = this.#connection
@@ -135,7 +143,8 @@ class AimSink implements Sink {
     const records = new AimRecords(session, run, this.#notices, state)
     const undescribed = await records.describe(experimentOf(this.#options, run), signal)
     if (undescribed !== undefined) return undescribed
-    return { session, records, encoder: new PointsEncoder(session, this.#options.epochMetric) }
+    const encoder = new PointsEncoder(session, this.#options.epochMetric)
+    return { session, records, encoder, uploader: new AimUploader(session, run, this.#notices) }
   }
 
   #connect(place: AimPlace): AimConnection | Extract<WriteResult, { status: 'blocked' }> {

@@ -81,7 +81,7 @@ export class FakeAim {
   /** As a server that was started anew: nobody's resources are there, all runs are. */
   forgetClients(): void {
     this.#resources.clear()
-    for (const run of this.runs.values()) run.isLocked = false
+    for (const run of this.runs.values()) run.locks.clear()
     for (const socket of this.#sockets) socket.destroy()
     this.#sockets.clear()
   }
@@ -161,7 +161,7 @@ export class FakeAim {
     const { type, args: given } = this.#resource(client, handler)
     if (type === 'TreeView') {
       const run = this.#run(given.sub)
-      if (given.name === 'seqs' && !run.isLocked) this.problems.push('values without the lock')
+      if (given.name === 'seqs' && !run.locks.has(client)) this.problems.push('values without the lock')
       if (this.refusedName !== undefined && JSON.stringify(args[0], spelled).includes(this.refusedName)) {
         throw new PythonError('ValueError', `'${this.refusedName}' is not wanted`)
       }
@@ -169,7 +169,9 @@ export class FakeAim {
     }
     if (type === 'Lock') {
       if (method === 'lock' && args[0] !== true) this.problems.push('a lock without force stops the server')
-      this.#run(given.run_hash).isLocked = method === 'lock'
+      const { locks } = this.#run(given.run_hash)
+      if (method === 'lock') locks.add(client)
+      else locks.delete(client)
       return null
     }
     if (type === 'FileManager') {

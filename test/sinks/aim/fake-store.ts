@@ -57,7 +57,8 @@ export class FakeRun {
   readonly props: { name?: string; experiment?: string; description?: string } = {}
   readonly tags = new Set<string>()
   readonly checkIns = new Set<string>()
-  isLocked = false
+  /** Clients that have taken it over. */
+  readonly locks = new Set<string>()
 }
 
 /** Instructions to a tree that nobody would want twice or in another order. */

@@ -34,10 +34,10 @@ const keysOf = (fake: FakeAim) => [...fake.runs.get(HASH)!.seqs.members.keys()]
 test('the repository is taken before anything else, and the lock without waiting', async (context) => {
   const { fake, session } = await scene(context)
   assert.ok(session.isNew)
-  assert.ok(fake.runs.get(HASH)!.isLocked)
+  assert.equal(fake.runs.get(HASH)!.locks.size, 1)
   assert.deepEqual(fake.problems, [])
   await session.close()
-  assert.equal(fake.runs.get(HASH)!.isLocked, false, 'it is given back')
+  assert.equal(fake.runs.get(HASH)!.locks.size, 0, 'it is given back')
   assert.equal(fake.resources, 0, 'nothing of ours is left there')
 })
 

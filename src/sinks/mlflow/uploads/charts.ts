@@ -1,9 +1,9 @@
 /** Histograms and PR curves as figures: Plotly's JSON, and a plain drawing of the same. Pure. */
 import type { RunRecord } from '../../../core/types.ts'
+import { type PrCurveRecord, prCurveFigure, prPoints } from '../../pr-curve-figure.ts'
 import { escapeHtml, figurePage } from './figure-page.ts'
 
 type HistogramRecord = Extract<RunRecord, { kind: 'histogram' }>
-type PrCurveRecord = Extract<RunRecord, { kind: 'prCurve' }>
 
 const WIDTH = 640
 const HEIGHT = 360
@@ -46,41 +46,16 @@ export function histogramPage(record: HistogramRecord): string {
 }
 
 export function prCurvePage(record: PrCurveRecord): string {
-  const { name, step, truePositives, falsePositives, trueNegatives, falseNegatives } = record
-  const points = Array.from(truePositives, (hits, i) => {
-    const [taken, wanted] = [hits + falsePositives[i]!, hits + falseNegatives[i]!]
-    // Nothing taken is nothing wrong, as scikit-learn counts it.
-    return { recall: wanted > 0 ? hits / wanted : 0, precision: taken > 0 ? hits / taken : 1 }
-  })
-  const last = Math.max(1, points.length - 1)
+  const { name, step } = record
   const title = `${name}, step ${step}`
-  const figure = {
-    data: [
-      {
-        type: 'scatter',
-        mode: 'lines+markers',
-        x: points.map(({ recall }) => recall),
-        y: points.map(({ precision }) => precision),
-        text: points.map((_, i) => `threshold ${(i / last).toFixed(3)}`),
-      },
-    ],
-    layout: {
-      title: { text: title },
-      xaxis: { title: { text: 'recall' }, range: [0, 1.02] },
-      yaxis: { title: { text: 'precision' }, range: [0, 1.02] },
-      meta: {
-        truePositives: Array.from(truePositives),
-        falsePositives: Array.from(falsePositives),
-        trueNegatives: Array.from(trueNegatives),
-        falseNegatives: Array.from(falseNegatives),
-      },
-    },
-  }
   const x = scale(0, 1, MARGIN, WIDTH - MARGIN)
   const y = scale(0, 1, HEIGHT - MARGIN, MARGIN)
-  const line = points.map(({ recall, precision }) => `${x(recall)},${y(precision)}`).join(' ')
+  const line = prPoints(record)
+    .map(({ recall, precision }) => `${x(recall)},${y(precision)}`)
+    .join(' ')
   const shape = `<polyline points="${line}" fill="none" stroke="#43629c" stroke-width="2"/>`
-  return figurePage(title, JSON.stringify(figure), drawing(title, shape, { left: '0', right: '1', top: '1' }))
+  const figure = JSON.stringify(prCurveFigure(record, title))
+  return figurePage(title, figure, drawing(title, shape, { left: '0', right: '1', top: '1' }))
 }
 
 function largest(counts: Float64Array): number {
