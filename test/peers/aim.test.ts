@@ -1,13 +1,17 @@
 /** What is logged is read back by Aim's own SDK from a real server's repository, bit by bit. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startLogging } from '../../src/index.ts'
 import { type AimOptions, prepareOptions, runHashOf } from '../../src/sinks/aim/options.ts'
+import { cliCommand, cliEnvironment } from '../cli/run-cli.ts'
+import { runAndKill } from '../faults/victim.ts'
 import { Random, SEED } from '../random.ts'
+import { readJournal } from '../run/journaled.ts'
 import { AimServer } from './aim-server.ts'
 import { aimPython } from './python.ts'
 
@@ -190,5 +194,46 @@ test('a server that is killed in the midst of a run and started again: nothing i
     )
   }
   assert.equal(found!.metrics.length, 2)
+  for (const arrays of found!.lengths) assert.equal(new Set(Object.values(arrays)).size, 1)
+})
+
+test('a process that is killed again and again, and a sync of what it left: the server has what the journal has, once', async (context) => {
+  const python = await aimPython(context)
+  if (python === undefined) return
+  const server = await AimServer.start(python)
+  const dir = mkdtempSync(join(tmpdir(), 'tracelet-aim-runs-'))
+  context.after(async () => {
+    await server.stop()
+    rmSync(dir, { recursive: true, force: true, maxRetries: 3 })
+  })
+  const random = new Random()
+  for (let life = 0; life < 3; life++) {
+    const kill = { after: 'logging', ms: 300 + random.below(1_200) } as const
+    const death = await runAndKill('../peers/aim-program', `${dir}\n${server.address}`, kill)
+    assert.ok(death.isKilled, death.stderr)
+  }
+  const folder = join(dir, 'default', 'r')
+  const [command, ...args] = cliCommand('sync', folder)
+  const synced = spawnSync(command!, args, { env: cliEnvironment(dir), encoding: 'utf8' })
+  assert.equal(synced.status, 0, synced.stdout + synced.stderr)
+  const [runHash] = readdirSync(join(server.folder, '.aim', 'meta', 'chunks'))
+  const found = await server.read(runHash!)
+  const journal = readJournal(folder)
+  assert.ok(journal.count > 300, `${journal.count}`)
+  context.diagnostic(`${journal.count} points`)
+  for (const { name, steps, values } of found!.metrics) {
+    const points = [...journal.points.get(name)!].sort((a, b) => a.step - b.step)
+    assert.deepEqual(
+      steps,
+      points.map(({ step }) => step),
+      name,
+    )
+    assert.deepEqual(
+      values,
+      points.map(({ value }) => bitsOf(value)),
+      name,
+    )
+  }
+  assert.deepEqual(found!.metrics.map(({ name }) => name).sort(), [...journal.points.keys()].sort())
   for (const arrays of found!.lengths) assert.equal(new Set(Object.values(arrays)).size, 1)
 })
