@@ -4,6 +4,7 @@
  * `npm run bench -- compare <commit> [<commit>]`: the first two of them, of two builds.
  */
 import { parseArgs } from 'node:util'
+import { aim } from './aim.ts'
 import { compare } from './compare.ts'
 import { durability } from './durability.ts'
 import { answer, OUTCOME, type Question } from './harness.ts'
@@ -13,7 +14,7 @@ import { ringPush } from './ring-push.ts'
 import { soak } from './soak.ts'
 import { wandb } from './wandb.ts'
 
-const QUESTIONS: readonly Question[] = [ringPush, pipeline, mlflow, wandb, soak, durability]
+const QUESTIONS: readonly Question[] = [ringPush, pipeline, mlflow, wandb, aim, soak, durability]
 
 const { values, positionals } = parseArgs({
   options: {

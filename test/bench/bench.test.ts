@@ -39,7 +39,7 @@ function largestSegment(folder: string): string {
   return join(folder, segments.sort()[0]!)
 }
 
-for (const name of ['ring-push', 'pipeline', 'mlflow', 'wandb', 'durability']) {
+for (const name of ['ring-push', 'pipeline', 'mlflow', 'wandb', 'aim', 'durability']) {
   test(`the quick mode of '${name}' answers with a report and raw data`, async (t) => {
     const reports = temporary(t)
     const main = fileURLToPath(workerUrl('../../bench/main', import.meta.url))

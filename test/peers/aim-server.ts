@@ -7,7 +7,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort } from './mlflow-server.ts'
+import { cpuSecondsOf, freePort } from './mlflow-server.ts'
 import { runPeerScript } from './python.ts'
 
 const START_TIMEOUT_MS = 120_000
@@ -111,6 +111,16 @@ export class AimServer {
     const child = this.#process!
     child.kill('SIGKILL')
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  }
+
+  /** CPU seconds so far; Linux only, else 0. */
+  cpuSeconds(): number {
+    return cpuSecondsOf((pid) => pid === this.#process?.pid)
+  }
+
+  /** A script of this folder, by the Python that has Aim. */
+  run(script: string, args: readonly string[]): Promise<unknown> {
+    return runPeerScript(this.#python, script, args)
   }
 
   async read(runHash: string): Promise<AimRun | null> {

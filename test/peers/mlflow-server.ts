@@ -83,7 +83,7 @@ export async function startMlflowServer(python: string, options: ServerOptions =
     await stop()
     throw error
   }
-  return { uri, port, folder, cpuSeconds: () => cpuSecondsOf(group), stop }
+  return { uri, port, folder, cpuSeconds: () => cpuSecondsOf((_, ofGroup) => ofGroup === group), stop }
 }
 
 async function untilHealthy(uri: string, child: ChildProcess, log: string): Promise<void> {
@@ -131,7 +131,8 @@ function kill(group: number, signal: NodeJS.Signals): void {
 
 const TICKS_PER_SECOND = 100
 
-function cpuSecondsOf(group: number): number {
+/** Of all processes that are counted. */
+export function cpuSecondsOf(isCounted: (pid: number, group: number) => boolean): number {
   if (process.platform !== 'linux') return 0
   let ticks = 0
   for (const pid of readdirSync('/proc')) {
@@ -140,7 +141,7 @@ function cpuSecondsOf(group: number): number {
       const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
       // Fields after the name, which may hold anything: state, ppid, pgrp, …, utime is the 12th, stime the 13th.
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      if (Number(fields[2]) === group) ticks += Number(fields[11]) + Number(fields[12])
+      if (isCounted(Number(pid), Number(fields[2]))) ticks += Number(fields[11]) + Number(fields[12])
     } catch {
       // Ended meanwhile.
     }

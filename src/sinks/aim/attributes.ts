@@ -19,15 +19,14 @@ export class Attributes {
   }
 
   /**
-   * Where a param stands: `a.b` below `a`, unless `a` is a value, or `a.b` has members. Then it stands under its whole
-   * name, beside them.
+   * Where a param stands: `a.b` below `a`, unless `a` is a value: then it stands beside it, under its whole name. A value
+   * whose own place has members already stands beside them as `a.b (value)`.
    */
   pathOf(name: string): readonly string[] {
     const parts = name.split('.')
     if (parts.includes('')) return [name]
-    const isFree =
-      !this.#branches.has(keyOf(parts)) &&
-      parts.every((_, at) => at === 0 || !this.#leaves.has(keyOf(parts.slice(0, at))))
+    if (this.#branches.has(keyOf(parts))) return [`${name} (value)`]
+    const isFree = parts.every((_, at) => at === 0 || !this.#leaves.has(keyOf(parts.slice(0, at))))
     return isFree ? parts : [name]
   }
 

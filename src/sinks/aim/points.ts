@@ -32,6 +32,10 @@ const MAX_WHOLE_STEPS = 1000
 const MIN_WHOLE_STEPS = 8
 /** Of a value in four arrays by `update`: what remains of a message is filled with so many. */
 const VALUE_BYTES = 900
+/** Of a value in one array that is written whole. */
+const WHOLE_VALUE_BYTES = 60
+/** No message should be longer (message.ts, M1). */
+const MAX_MESSAGE_BYTES = 64 * 1024
 
 /** One series' values, step by step. */
 class Column {
@@ -137,6 +141,8 @@ export class PointsEncoder {
   *#messages(columns: readonly Column[], learned: Map<string, AimTrace>): Generator<Buffer> {
     const writer = this.#writer
     const session = this.#session
+    // of a call that was given up
+    writer.take()
     for (const column of columns) {
       const { hash } = contextOf(column.contextText)
       const known = session.traces.get(traceKey(hash, column.name))
@@ -157,6 +163,8 @@ export class PointsEncoder {
     const { seqs } = this.#session.handlers
     for (const array of ARRAYS) {
       const path = this.#pathOf(contextHash, column.name, array)
+      const bytes = WHOLE_VALUE_BYTES * column.keys.length
+      if (writer.length > 0 && writer.length + bytes > MAX_MESSAGE_BYTES) yield writer.take()
       writer.setAll<unknown>(seqs, path, column.keys, valuesOf(column, array), WRITE[array])
       writer.makeArray(seqs, path)
       if (writer.length >= this.#session.messageBytes) yield writer.take()

@@ -13,7 +13,7 @@
 import { readFile } from 'node:fs/promises'
 import type { RecordKind, RunInfo, RunRecord, SinkState, WriteResult } from '../../core/types.ts'
 import type { Refusal } from '../http.ts'
-import type { Notices } from '../notices.ts'
+import { type Notices, shown } from '../notices.ts'
 import { BlobError, verified } from '../run-blobs.ts'
 import { Attributes, attributeOf } from './attributes.ts'
 import { finishedCheckIn } from './check-ins.ts'
@@ -29,7 +29,7 @@ import {
   textObject,
 } from './objects.ts'
 import type { AimSession } from './session.ts'
-import type { AimTree } from './tree.ts'
+import { type AimTree, isBranch } from './tree.ts'
 
 export const RECORD_KINDS: readonly RecordKind[] = [
   'params',
@@ -50,6 +50,8 @@ export class AimRecords {
   readonly #run: RunInfo
   readonly #notices: Notices
   readonly #attributes: Attributes
+  /** By our keys: Aim's words for them. */
+  readonly #tags = new Map<string, string>()
   /** Lines of the console so far: a line's place is its number. */
   #lines: number
 
@@ -58,6 +60,9 @@ export class AimRecords {
     this.#run = run
     this.#notices = notices
     this.#attributes = new Attributes(session)
+    const tags = isBranch(session.attributes) ? session.attributes.tags : undefined
+    for (const [key, value] of Object.entries(isBranch(tags) ? tags : {}))
+      this.#tags.set(key, tagOf(key, String(value)))
     this.#lines = typeof state?.lines === 'number' ? state.lines : 0
   }
 
@@ -92,10 +97,7 @@ export class AimRecords {
     switch (record.kind) {
       case 'params':
         return this.#set(
-          Object.entries(record.params).map(([name, value]) => [
-            this.#attributes.pathOf(name),
-            attributeOf(value),
-          ]),
+          Object.entries(record.params).map(([name, value]) => [this.#pathOf(name), attributeOf(value)]),
           signal,
         )
       case 'tags':
@@ -135,6 +137,18 @@ export class AimRecords {
     }
   }
 
+  #pathOf(name: string): readonly string[] {
+    const path = this.#attributes.pathOf(name)
+    const stored = path.join('.')
+    if (stored !== name) {
+      this.#notices.tell(
+        'param',
+        `Aim has members of '${shown(name)}' already: its value is stored as '${shown(stored)}'`,
+      )
+    }
+    return path
+  }
+
   async #set(
     leaves: readonly (readonly [path: readonly string[], value: AimTree])[],
     signal: AbortSignal,
@@ -153,7 +167,7 @@ export class AimRecords {
     const { props } = this.#session.handlers
     for (const [key, value] of Object.entries(tags)) {
       const before = this.#tags.get(key)
-      const word = value === '' ? key : `${key}:${value}`
+      const word = tagOf(key, value)
       if (before !== undefined && before !== word) {
         const removed = await this.#session.read(props, 'remove_tag', [before], signal)
         if ('refusal' in removed) return removed.refusal
@@ -167,8 +181,6 @@ export class AimRecords {
       signal,
     )
   }
-  readonly #tags = new Map<string, string>()
-
   async #writeState(
     { state, time }: Extract<RunRecord, { kind: 'state' }>,
     signal: AbortSignal,
@@ -222,4 +234,8 @@ export class AimRecords {
   #answer(refusal: Refusal | undefined): WriteResult {
     return refusal ?? { status: 'accepted' }
   }
+}
+
+function tagOf(key: string, value: string): string {
+  return value === '' ? key : `${key}:${value}`
 }
