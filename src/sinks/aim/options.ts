@@ -1,5 +1,6 @@
 /** The options of `backend: 'aim'` and what they mean. */
 import { createHash } from 'node:crypto'
+import { basename, dirname, resolve } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
 import type { OptionsOf, OptionTable } from '../../core/options.ts'
 import type { RunInfo } from '../../core/types.ts'
@@ -8,9 +9,14 @@ import type { AimConnectionOptions } from './connection.ts'
 export const AIM_OPTIONS = {
   repo: {
     type: 'string',
-    default: 'aim://127.0.0.1:53800',
+    default: '.',
     env: ['AIM_REPO'],
-    doc: 'address of an `aim server`, with its base path if it has one; `aims://` with TLS',
+    doc: 'the repository: a folder of this machine, or `aim://host:port` of an `aim server` (`aims://` with TLS), with its base path if it has one',
+  },
+  python: {
+    type: 'string',
+    env: ['TRACELET_AIM_PYTHON'],
+    doc: 'for a repository that is a folder: the Python that has `aim` (default: the first of `python3`, `python` that has it)',
   },
   experiment: { type: 'string', doc: "experiment to log to, instead of the run's expName" },
   runHash: {
@@ -43,8 +49,9 @@ export type AimOptions = OptionsOf<typeof AIM_OPTIONS>
 const DEFAULT_PORT = 53800
 const HASH_DIGITS = 24
 
-/** Where the server is. */
-export interface AimPlace {
+/** Where the repository is. */
+export type AimPlace = AimAddress | { readonly folder: string }
+export interface AimAddress {
   readonly origin: string
   /** '' or as `/tracking`. */
   readonly basePath: string
@@ -67,14 +74,13 @@ export function prepareOptions(options: AimOptions): AimOptions {
   }
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(options.repo)?.[1]?.toLowerCase()
   if (scheme === undefined) {
-    throw wrong(
-      "the option 'repo' is no address: for a repository that is a folder start `aim server --repo FOLDER` and give " +
-        `its address, for example ${AIM_OPTIONS.repo.default}`,
-    )
+    if (options.repo.trim() === '')
+      throw wrong("the option 'repo' is empty: give a folder or 'aim://host:port'")
+    return { ...options, repo: folderOf(options.repo) }
   }
   const web = { aim: 'http', http: 'http', aims: 'https', https: 'https' }[scheme]
   if (web === undefined) {
-    throw wrong(`the option 'repo' is a '${scheme}:' address, but an Aim server has 'aim://host:port'`)
+    throw wrong(`the option 'repo' is a '${scheme}:' address, but Aim has folders and 'aim://host:port'`)
   }
   let url: URL
   try {
@@ -100,12 +106,14 @@ export function prepareOptions(options: AimOptions): AimOptions {
 
 /** Of prepared options. */
 export function placeOf({ repo }: AimOptions): AimPlace {
-  const [, scheme, host, basePath] = /^(aims?):\/\/([^/]+)(.*)$/.exec(repo)!
+  const parts = /^(aims?):\/\/([^/]+)(.*)$/.exec(repo)
+  if (parts === null) return { folder: repo }
+  const [, scheme, host, basePath] = parts
   return { origin: `${scheme === 'aims' ? 'https' : 'http'}://${host}`, basePath: basePath! }
 }
 
 /** Of prepared options: how a server is spoken to. */
-export function connectionOf(options: AimOptions, { origin, basePath }: AimPlace): AimConnectionOptions {
+export function connectionOf(options: AimOptions, { origin, basePath }: AimAddress): AimConnectionOptions {
   const pairs = (options.headers ?? []).map((header) => {
     const colon = header.indexOf(':')
     return [header.slice(0, colon).toLowerCase(), header.slice(colon + 1).trim()] as const
@@ -131,11 +139,17 @@ export function addressOf(given: AimOptions, run: RunInfo): string {
   return `${options.repo} experiment '${experimentOf(options, run)}'${joined}`
 }
 
-/** The server, and the user unreadable. */
+/** Server or folder, and the user unreadable. */
 export function accountOf(given: AimOptions): string {
   const options = prepareOptions(given)
   const who = options.headers?.join('\n')
   return `aim ${options.repo}${who ? ` #${createHash('sha256').update(who).digest('hex').slice(0, 8)}` : ''}`
+}
+
+/** As Aim takes it: the folder that holds `.aim`, or `.aim` itself. */
+function folderOf(path: string): string {
+  const whole = resolve(path)
+  return basename(whole) === '.aim' ? dirname(whole) : whole
 }
 
 function decode(part: string): string {

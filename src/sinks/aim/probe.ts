@@ -3,6 +3,7 @@ import { TraceletError } from '../../core/errors.ts'
 import type { Finding } from '../contract.ts'
 import { AimConnection, type AimReply } from './connection.ts'
 import { type AimOptions, type AimPlace, connectionOf, placeOf, prepareOptions } from './options.ts'
+import { findPython } from './sidecar/python.ts'
 
 /** The version that everything here was measured with; gRPC was left behind in an earlier 3.x. */
 const TESTED = '3.29'
@@ -14,6 +15,7 @@ export async function probeAim(given: AimOptions, signal: AbortSignal): Promise<
   try {
     const options = prepareOptions(given)
     place = placeOf(options)
+    if ('folder' in place) return [await folderFinding(place.folder, options.python), INDEX]
     connection = new AimConnection(connectionOf(options, place))
   } catch (error) {
     const seen = error instanceof TraceletError ? error.message : String(error)
@@ -27,6 +29,24 @@ export async function probeAim(given: AimOptions, signal: AbortSignal): Promise<
     return [serverFinding(address, version), INDEX]
   } finally {
     await connection.close()
+  }
+}
+
+/** Nothing is started for it, nor made. */
+async function folderFinding(folder: string, given: string | undefined): Promise<Finding> {
+  const python = await findPython(given)
+  if (typeof python === 'string') {
+    return {
+      level: 'ok',
+      what: 'repository',
+      seen: `${folder}, through a server that is started by ${python}`,
+    }
+  }
+  return {
+    level: 'fail',
+    what: 'repository',
+    seen: python.missing,
+    fix: '`pip install aim`, or give `aim://host:port` by AIM_REPO',
   }
 }
 

@@ -76,11 +76,12 @@ export class AimRecords {
     const { handlers, isNew } = this.#session
     const writer = new MessageWriter()
     if (isNew) {
-      writer.set(handlers.meta, this.#session.place('attrs'), {})
-      writer.set(handlers.meta, ['meta', 'attrs'], {})
       writer.set(handlers.meta, this.#session.place('end_time'), null)
       writer.call(handlers.props, 'name.setter', [this.#run.name])
       writer.call(handlers.props, 'experiment.setter', [experiment])
+      writer.set(handlers.meta, ['meta', 'attrs'], {})
+      // last: by it the run is told from a new one
+      writer.set(handlers.meta, this.#session.place('attrs'), {})
     }
     const { id, group, parent, user, program } = this.#run
     const known = Object.entries({ run_id: id, group, parent, user, program })

@@ -1,5 +1,6 @@
 /**
- * The Aim sink: one run to an `aim server`, by its HTTP interface and one WebSocket.
+ * The Aim sink: one run to an `aim server`, by its HTTP interface and one WebSocket. A repository that is a folder has such
+ * a server for as long as somebody writes to it.
  *
  * - Sending again is harmless: a value stands under the hash of its step, and ours never change.
  * - Small messages, some under way at once: the server takes the square of a message's length.
@@ -22,8 +23,8 @@ import { Notices } from '../notices.ts'
 import { AimConnection } from './connection.ts'
 import {
   AIM_OPTIONS,
+  type AimAddress,
   type AimOptions,
-  type AimPlace,
   accountOf,
   addressOf,
   connectionOf,
@@ -36,6 +37,7 @@ import { PointsEncoder } from './points.ts'
 import { probeAim } from './probe.ts'
 import { AimRecords, RECORD_KINDS } from './records.ts'
 import { AimSession } from './session.ts'
+import { Sidecar } from './sidecar/sidecar.ts'
 import { AimUploader, UPLOAD_KINDS } from './uploads.ts'
 
 /** Of a value in four arrays, without its name, which a message has once. */
@@ -83,7 +85,10 @@ class AimSink implements Sink {
   readonly #options: AimOptions
   readonly #notices: Notices
   #connection: AimConnection | undefined
+  #sidecar: Sidecar | undefined
   #opened: Opened | undefined
+  /** Of what was opened, and is to be opened again. */
+  #last: SinkState
 
   constructor(context: SinkContext<AimOptions>) {
     this.#context = context
@@ -92,10 +97,9 @@ class AimSink implements Sink {
   }
 
   async open(state: SinkState, signal: AbortSignal): Promise<OpenResult> {
-    const place = placeOf(this.#options)
-    const connection = this.#connect(place)
-    if (!(connection instanceof AimConnection)) return connection
     await this.#forget()
+    const connection = await this.#connect(signal)
+    if (!(connection instanceof AimConnection)) return connection
     const { run } = this.#context
     const runHash = runHashOf(this.#options, run)
     const session = new AimSession(connection, { runHash, createdAt: run.createdAt })
@@ -109,31 +113,42 @@ class AimSink implements Sink {
   }
 
   async write(batch: Batch, signal: AbortSignal): Promise<WriteResult> {
-    const { session, encoder } = this.#run()
-    const { messages, commit, superseded } = encoder.encode(batch)
-    const refusal = await session.send(messages, signal)
-    if (refusal !== undefined) return refusal
-    commit()
-    return { status: 'accepted', superseded }
+    return this.#with(signal, async ({ session, encoder }) => {
+      const { messages, commit, superseded } = encoder.encode(batch)
+      const refusal = await session.send(messages, signal)
+      if (refusal !== undefined) return refusal
+      commit()
+      return { status: 'accepted', superseded }
+    })
   }
 
   async beat(signal: AbortSignal): Promise<WriteResult> {
-    return (await this.#run().session.beat(signal)) ?? { status: 'accepted' }
+    return this.#with(signal, async ({ session }) => (await session.beat(signal)) ?? { status: 'accepted' })
   }
 
   async writeRecord(record: RunRecord, _seq: number, signal: AbortSignal): Promise<WriteResult> {
-    return this.#run().records.write(record, signal)
+    return this.#with(signal, ({ records }) => records.write(record, signal))
   }
 
   async upload(upload: Upload, signal: AbortSignal): Promise<WriteResult> {
-    return this.#run().uploader.upload(upload, signal)
+    return this.#with(signal, ({ uploader }) => uploader.upload(upload, signal))
   }
 
   async close(): Promise<void> {
+    this.#last = undefined
     await this.#forget()
-    const connection = this.#connection
-    this.#connection = undefined
-    await connection?.close()
+    await this.#disconnect()
+  }
+
+  /** A server of ours that has ended is started again, and everything there opened anew. */
+  async #with(signal: AbortSignal, use: (opened: Opened) => Promise<WriteResult>): Promise<WriteResult> {
+    if (this.#opened !== undefined && this.#sidecar?.isThere !== false) return use(this.#opened)
+    const last = this.#opened?.records.state ?? this.#last
+    if (last === undefined) throw new Error('the sink is not open')
+    const again = await this.open(last, signal)
+    if (again.status === 'ready') return use(this.#opened!)
+    this.#last = last
+    return again
   }
 
   async #begin(session: AimSession, state: SinkState, signal: AbortSignal): Promise<Opened | Refusal> {
@@ -147,9 +162,19 @@ class AimSink implements Sink {
     return { session, records, encoder, uploader: new AimUploader(session, run, this.#notices) }
   }
 
-  #connect(place: AimPlace): AimConnection | Extract<WriteResult, { status: 'blocked' }> {
+  async #connect(signal: AbortSignal): Promise<AimConnection | Exclude<Refusal, { status: 'split' }>> {
+    if (this.#sidecar?.isThere === false) await this.#disconnect()
+    if (this.#connection !== undefined) return this.#connection
+    const place = placeOf(this.#options)
+    let address: AimAddress
+    if ('folder' in place) {
+      const sidecar = await Sidecar.acquire(place.folder, this.#options.python, signal)
+      if (!(sidecar instanceof Sidecar)) return sidecar
+      this.#sidecar = sidecar
+      address = { origin: sidecar.origin, basePath: '' }
+    } else address = place
     try {
-      this.#connection ??= new AimConnection(connectionOf(this.#options, place))
+      this.#connection = new AimConnection(connectionOf(this.#options, address))
       return this.#connection
     } catch (error) {
       // files of certificates
@@ -158,9 +183,12 @@ class AimSink implements Sink {
     }
   }
 
-  #run(): Opened {
-    if (this.#opened === undefined) throw new Error('the sink is not open')
-    return this.#opened
+  async #disconnect(): Promise<void> {
+    const connection = this.#connection
+    this.#connection = undefined
+    await connection?.close()
+    this.#sidecar?.release()
+    this.#sidecar = undefined
   }
 
   async #forget(): Promise<void> {

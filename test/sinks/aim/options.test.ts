@@ -5,6 +5,7 @@ import type { RunInfo } from '../../../src/core/types.ts'
 import { contextOf } from '../../../src/sinks/aim/contexts.ts'
 import {
   AIM_OPTIONS,
+  type AimAddress,
   accountOf,
   addressOf,
   connectionOf,
@@ -28,12 +29,15 @@ const run = {
 
 test('an address has Aim’s port, its base path and its scheme of TLS', () => {
   const of = (repo: string) => placeOf(given({ repo }))
+  assert.deepEqual(of('/data/runs'), { folder: '/data/runs' })
+  assert.deepEqual(of('/data/runs/.aim/'), { folder: '/data/runs' })
+  assert.deepEqual(of('.'), { folder: process.cwd() })
   assert.deepEqual(of('aim://host'), { origin: 'http://host:53800', basePath: '' })
   assert.deepEqual(of('aim://host:1/'), { origin: 'http://host:1', basePath: '' })
   assert.deepEqual(of('aims://host/track/ing/'), { origin: 'https://host:53800', basePath: '/track/ing' })
   assert.deepEqual(of('https://host'), { origin: 'https://host:443', basePath: '' })
   assert.deepEqual(of('http://[::1]:8080/x'), { origin: 'http://[::1]:8080', basePath: '/x' })
-  assert.deepEqual(placeOf(given({}, { AIM_REPO: 'aim://there' })).origin, 'http://there:53800')
+  assert.deepEqual(placeOf(given({}, { AIM_REPO: 'aim://there' })), of('aim://there:53800'))
   for (const repo of ['https://host', 'http://host', 'aims://host', 'aims://host:443/x', 'aim://host:80']) {
     assert.equal(given(given({ repo })).repo, given({ repo }).repo, `${repo} prepared twice`)
   }
@@ -42,7 +46,7 @@ test('an address has Aim’s port, its base path and its scheme of TLS', () => {
 test('credentials move from the address to a header, and are no part of what is written down', () => {
   const options = given({ repo: 'aim://ann:s%20cret@host' })
   assert.equal(options.repo, 'aim://host:53800')
-  const { headers, secrets } = connectionOf(options, placeOf(options))
+  const { headers, secrets } = connectionOf(options, placeOf(options) as AimAddress)
   const basic = Buffer.from('ann:s cret').toString('base64')
   assert.deepEqual(headers, { authorization: `Basic ${basic}` })
   assert.ok(secrets.includes(basic))
@@ -60,7 +64,7 @@ test('what cannot be is refused with a word on what to do', () => {
         return true
       },
     )
-  refused({ repo: '/data/runs' }, /aim server --repo/)
+  refused({ repo: ' ' }, /folder/)
   refused({ repo: 's3://bucket' }, /'s3:'/)
   refused({ repo: 'aim://' }, /address/)
   refused({ runHash: '../x' }, /runHash/)

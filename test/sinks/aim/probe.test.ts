@@ -42,8 +42,14 @@ test('none is a failure with what to do; so is a refusal, without the secret', a
   assert.match(gone!.fix!, /aim server/)
 })
 
+test('a folder needs a Python that has Aim', async () => {
+  const [finding] = await probe({ repo: '/some/folder', python: '/no/such/python' })
+  assert.deepEqual([finding!.level, finding!.what], ['fail', 'repository'])
+  assert.match(finding!.seen, /pip install aim/)
+})
+
 test('an option that cannot be is said', async () => {
-  const [finding] = await probe({ repo: '/some/folder' })
+  const [finding] = await probe({ repo: 's3://bucket' })
   assert.deepEqual([finding!.level, finding!.what], ['fail', 'options'])
-  assert.match(finding!.seen, /aim server --repo/)
+  assert.match(finding!.seen, /'s3:'/)
 })
