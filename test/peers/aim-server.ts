@@ -39,6 +39,7 @@ export interface AimRun {
   readonly images: readonly AimSequence<
     readonly { width: number; height: number; format: string; caption: string; pixels: string }[]
   >[]
+  readonly artifacts: Readonly<Record<string, { readonly uri: string; readonly content?: string }>>
   readonly figures: readonly AimSequence<{ data: readonly { type: string }[] }>[]
   readonly distributions: readonly AimSequence<{ weights: number[]; range: number[]; bins: number }>[]
 }
@@ -123,8 +124,41 @@ export class AimServer {
     return runPeerScript(this.#python, script, args)
   }
 
-  async read(runHash: string): Promise<AimRun | null> {
-    return (await runPeerScript(this.#python, 'read_aim.py', [this.folder, runHash])) as AimRun | null
+  /** @param target folder that artifacts are fetched to */
+  async read(runHash: string, target: readonly string[] = []): Promise<AimRun | null> {
+    return (await runPeerScript(this.#python, 'read_aim.py', [
+      this.folder,
+      runHash,
+      ...target,
+    ])) as AimRun | null
+  }
+
+  /** `aim up` at the same repository, for as long as the use of it lasts. */
+  async withUi<Result>(use: (url: string) => Promise<Result>): Promise<Result> {
+    const port = String(await freePort())
+    const child = spawn(
+      this.#python,
+      [
+        ...['-m', 'aim', 'up', '--host', '127.0.0.1', '--port', port, '--workers', '1'],
+        ...['--repo', this.folder, '--yes'],
+      ],
+      // a group of its own: the command leaves its server behind
+      { stdio: 'ignore', detached: true, env: { ...process.env, AIM_UI_TELEMETRY_ENABLED: '0' } },
+    )
+    const kill = () => {
+      try {
+        process.kill(-child.pid!, 'SIGKILL')
+      } catch {
+        // ended
+      }
+    }
+    process.once('exit', kill)
+    try {
+      return await use(`http://127.0.0.1:${port}`)
+    } finally {
+      kill()
+      process.off('exit', kill)
+    }
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,7 @@
 /** What is logged is read back by Aim's own SDK from a real server's repository, bit by bit. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -40,7 +40,8 @@ test('1,000 steps of 10 series, contexts, epochs, params, tags, text, distributi
     rmSync(dir, { recursive: true, force: true, maxRetries: 3 })
   })
   const random = new Random()
-  const backend = { aim: { repo: server.address } }
+  const store = join(dir, 'store')
+  const backend = { aim: { repo: server.address, artifacts: store } }
   const run = startLogging({ dir, backend, expName: 'reading back', name: 'one of all' })
   const runHash = runHashOf(prepareOptions(backend.aim as unknown as AimOptions), run.info)
   run.logParams({
@@ -83,6 +84,8 @@ test('1,000 steps of 10 series, contexts, epochs, params, tags, text, distributi
   run.logImage('seen', { data: pixels(100), shape: [2, 3, 3] }, { step: 8 })
   run.logFigure('curve', { data: [{ type: 'scatter', x: [1], y: [2] }], layout: {} }, { step: 3 })
   run.logTable('table', { columns: ['a', 'b'], data: [[1, 'x']] }, { step: 3 })
+  writeFileSync(join(dir, 'weights.txt'), 'some weights')
+  await run.logArtifact(join(dir, 'weights.txt'), { name: 'model/first' })
   const stats = await run.finish()
   const { delivered, pending, rejected } = stats.destinations.aim!
   assert.deepEqual(
@@ -91,8 +94,12 @@ test('1,000 steps of 10 series, contexts, epochs, params, tags, text, distributi
     JSON.stringify(stats.destinations),
   )
 
-  const found = await server.read(runHash)
+  const found = await server.read(runHash, [join(dir, 'fetched')])
   assert.ok(found !== null)
+  assert.deepEqual(
+    Object.entries(found.artifacts).map(([name, { content }]) => [name, content]),
+    [['model/first/weights.txt', 'some weights']],
+  )
   assert.equal(found.metrics.length, wanted.size)
   for (const { name, context: told, steps, values, epochs, times } of found.metrics) {
     const key = Object.keys(told).length === 0 ? `${name} {}` : `${name} {"subset": "val", "rank": "0"}`
@@ -115,6 +122,7 @@ test('1,000 steps of 10 series, contexts, epochs, params, tags, text, distributi
   }
   for (const arrays of found.lengths)
     assert.equal(new Set(Object.values(arrays)).size, 1, JSON.stringify(arrays))
+  await assertShown(server, runHash, wanted)
   const { lr, layers, big, optimizer, none, tags } = found.params
   assert.deepEqual(
     { lr, layers, big, optimizer, none, tags },
@@ -162,6 +170,51 @@ test('1,000 steps of 10 series, contexts, epochs, params, tags, text, distributi
     500,
   )
 })
+
+/** What `aim up` tells by its REST API, of which it gives a sample of 200 values and no NaN or infinity. */
+async function assertShown(
+  server: AimServer,
+  runHash: string,
+  wanted: ReadonlyMap<string, readonly { step: number; value: number }[]>,
+): Promise<void> {
+  await server.withUi(async (url) => {
+    const until = Date.now() + 90_000
+    const ask = async (path: string, body?: unknown) => {
+      const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }
+      return fetch(`${url}/api/runs/${runHash}/${path}`, {
+        ...init,
+        headers: { 'content-type': 'application/json' },
+      })
+    }
+    let info: Response | undefined
+    while (!info?.ok) {
+      assert.ok(Date.now() < until, `aim up does not show the run: ${info?.status}`)
+      await sleep(250)
+      info = await ask('info/').catch(() => undefined)
+    }
+    const { params, traces, props } = (await info.json()) as {
+      params: { layers: number }
+      traces: { metric: { name: string }[] }
+      props: { name: string; experiment: { name: string }; active: boolean }
+    }
+    assert.deepEqual(
+      [params.layers, props.name, props.experiment.name, props.active],
+      [3, 'one of all', 'reading back', false],
+    )
+    assert.equal(traces.metric.length, wanted.size)
+    const shown = (await (await ask('metric/get-batch/', [{ name: 'm0', context: {} }])).json()) as {
+      iters: number[]
+      values: (number | null)[]
+    }[]
+    const { iters, values } = shown[0]!
+    assert.ok(iters.length >= 100)
+    const byStep = new Map(wanted.get('m0 {}')!.map(({ step, value }) => [step, value]))
+    for (const [at, step] of iters.entries()) {
+      const value = byStep.get(step)!
+      assert.equal(values[at], Number.isFinite(value) ? value + 0 : null, `step ${step}`)
+    }
+  })
+}
 
 test('a server that is killed in the midst of a run and started again: nothing is missing, nothing is there twice', async (context) => {
   const python = await aimPython(context)

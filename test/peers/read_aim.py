@@ -1,4 +1,4 @@
-"""Reads a run back with Aim's own SDK and prints it as JSON. argv: the repository's folder, the run's hash.
+"""Reads a run back with Aim's own SDK and prints it as JSON. argv: the repository's folder, the run's hash, perhaps a folder.
 
 Floats are their bits in hexadecimal: JSON knows neither NaN nor all digits.
 """
@@ -12,6 +12,8 @@ from aim.sdk.index_manager import RepoIndexManager
 from aim.storage.context import Context
 
 folder, run_hash = sys.argv[1:3]
+# where artifacts are fetched to
+target = sys.argv[3] if len(sys.argv) > 3 else None
 
 
 def bits(value):
@@ -123,6 +125,10 @@ print(
             "texts": sequences(run, "texts", run.get_text_sequence, lambda text: text.data),
             "distributions": sequences(run, "distributions", run.get_distribution_sequence, distribution),
             "images": sequences(run, "images", run.get_image_sequence, image),
+            "artifacts": {
+                name: {"uri": artifact.uri, **({"content": open(artifact.download(target)).read()} if target else {})}
+                for name, artifact in run.artifacts.items()
+            },
             "figures": sequences(run, "figures", run.get_figure_sequence, lambda figure: json.loads(figure.storage["data"].load())),
         }
     )

@@ -4,6 +4,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { TraceletError } from '../../core/errors.ts'
 import type { OptionsOf, OptionTable } from '../../core/options.ts'
 import type { RunInfo } from '../../core/types.ts'
+import { folderOf as folderOfUri } from '../folder-store.ts'
 import type { AimConnectionOptions } from './connection.ts'
 
 export const AIM_OPTIONS = {
@@ -28,6 +29,10 @@ export const AIM_OPTIONS = {
     default: 'epoch',
     doc: "series whose value is the epoch of all that is logged with it, as Aim's `track(epoch=…)`",
   },
+  artifacts: {
+    type: 'string',
+    doc: "folder (or `file:` address) that files of artifacts are copied to, as Aim's `set_artifacts_uri`; without one Aim is told where they lie",
+  },
   headers: {
     type: 'strings',
     secret: true,
@@ -35,6 +40,7 @@ export const AIM_OPTIONS = {
   },
   caFile: {
     type: 'string',
+    env: ['__AIM_CLIENT_SSL_CERTIFICATES_FILE__'],
     doc: "PEM file of the certificate authorities to trust instead of Node's",
   },
   insecureTls: {
@@ -66,6 +72,11 @@ export function prepareOptions(options: AimOptions): AimOptions {
   const { runHash } = options
   if (runHash !== undefined && !/^[0-9a-z]{1,64}$/i.test(runHash)) {
     throw wrong("the option 'runHash' must be letters and digits, as Aim's list of runs shows it")
+  }
+  if (options.artifacts !== undefined && folderOfStore(options.artifacts) === undefined) {
+    throw wrong(
+      "the option 'artifacts' must be a folder or a 'file:' address: other stores are not written to",
+    )
   }
   for (const header of options.headers ?? []) {
     if (!/^[\w-]+:\s*\S/.test(header) || /[\r\n]/.test(header)) {
@@ -144,6 +155,11 @@ export function accountOf(given: AimOptions): string {
   const options = prepareOptions(given)
   const who = options.headers?.join('\n')
   return `aim ${options.repo}${who ? ` #${createHash('sha256').update(who).digest('hex').slice(0, 8)}` : ''}`
+}
+
+/** Absolute; undefined when it is an address of another kind. */
+export function folderOfStore(store: string): string | undefined {
+  return /^[a-z][a-z0-9+.-]+:/i.test(store) ? folderOfUri(store) : resolve(store)
 }
 
 /** As Aim takes it: the folder that holds `.aim`, or `.aim` itself. */

@@ -159,7 +159,12 @@ class AimSink implements Sink {
     const undescribed = await records.describe(experimentOf(this.#options, run), signal)
     if (undescribed !== undefined) return undescribed
     const encoder = new PointsEncoder(session, this.#options.epochMetric)
-    return { session, records, encoder, uploader: new AimUploader(session, run, this.#notices) }
+    return {
+      session,
+      records,
+      encoder,
+      uploader: new AimUploader(session, run, this.#notices, this.#options.artifacts),
+    }
   }
 
   async #connect(signal: AbortSignal): Promise<AimConnection | Exclude<Refusal, { status: 'split' }>> {

@@ -6,6 +6,8 @@
  *   prCurve    aim.figure
  *   table      aim.figure of Plotly's tables: Aim has none of its own
  *
+ * Files of artifacts, models and of the run itself: files.ts.
+ *
  * A record is sent when all its files are there, in one step: a step's object is replaced as a whole.
  */
 import { readFile } from 'node:fs/promises'
@@ -22,11 +24,20 @@ import type {
 import { type Notices, shown } from '../notices.ts'
 import { prCurveFigure } from '../pr-curve-figure.ts'
 import { BlobError, verified } from '../run-blobs.ts'
+import { AimFiles } from './files.ts'
 import { FIGURE, IMAGES, learnObjects, type ObjectKind, objectMessages } from './objects.ts'
 import type { AimSession } from './session.ts'
 import { AimBlob, AimCustom, type AimTree } from './tree.ts'
 
-export const UPLOAD_KINDS: readonly RecordKind[] = ['images', 'figure', 'table', 'prCurve']
+export const UPLOAD_KINDS: readonly RecordKind[] = [
+  'images',
+  'figure',
+  'table',
+  'prCurve',
+  'artifact',
+  'model',
+  'files',
+]
 
 type Placed = Extract<RunRecord, { kind: 'images' | 'figure' | 'table' | 'prCurve' }>
 interface Content {
@@ -43,14 +54,21 @@ export class AimUploader {
   readonly #session: AimSession
   readonly #run: RunInfo
   readonly #notices: Notices
+  readonly #files: AimFiles
 
-  constructor(session: AimSession, run: RunInfo, notices: Notices) {
+  /** @param store folder or `file:` address that files are copied to */
+  constructor(session: AimSession, run: RunInfo, notices: Notices, store: string | undefined) {
     this.#session = session
     this.#run = run
     this.#notices = notices
+    this.#files = new AimFiles(session, run.folder, notices, store)
   }
 
-  async upload({ record, file, sent }: Upload, signal: AbortSignal): Promise<WriteResult> {
+  async upload(upload: Upload, signal: AbortSignal): Promise<WriteResult> {
+    const { record, file, sent } = upload
+    if (record.kind === 'artifact' || record.kind === 'model' || record.kind === 'files') {
+      return this.#files.upload(record, upload, signal)
+    }
     if (file !== undefined) {
       sent(file.blob.bytes)
       return { status: 'accepted' }

@@ -17,6 +17,8 @@ export type AimFault = 'cut' | 'lostAnswer' | 'full' | 'hang'
 /** The server's decoder takes the square of a message: nobody sends so much who can help it. */
 export const MAX_MESSAGE_BYTES = 64 * 1024
 
+type Instruction = readonly [handler: string, method: string, args: readonly AimTree[]]
+
 interface Resource {
   readonly client: string
   readonly type: string
@@ -37,7 +39,9 @@ export class FakeAim {
   refusedName: string | undefined
   messages = 0
   version = '3.29.1'
-  #fault: { readonly fault: AimFault; readonly runHash: string } | undefined
+  #fault: { readonly fault: AimFault; readonly runHash: string; readonly isArtifacts: boolean } | undefined
+  /** Nothing is taken of artifacts. */
+  isFull = false
 
   constructor() {
     this.#server = createServer((request, response) => {
@@ -63,9 +67,9 @@ export class FakeAim {
     return `aim://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** The next message with values of the run's meets it, once. */
-  failNext(fault: AimFault, runHash: string): void {
-    this.#fault = { fault, runHash }
+  /** The next message with values of the run's, or that tells of its artifacts, meets it, once. */
+  failNext(fault: AimFault, runHash: string, what: 'values' | 'artifacts' = 'values'): void {
+    this.#fault = { fault, runHash, isArtifacts: what === 'artifacts' }
   }
 
   /** How many resources clients hold. */
@@ -197,7 +201,7 @@ export class FakeAim {
     // of one that is lost nothing more is read, whatever has come already
     if (!this.#sockets.has(socket)) return
     this.messages++
-    const instructions = unpackTree(message) as readonly (readonly [string, string, readonly AimTree[]])[]
+    const instructions = unpackTree(message) as readonly Instruction[]
     if (message.length > MAX_MESSAGE_BYTES && !instructions.some(([, , args]) => hasBlob(args))) {
       this.problems.push(`a message of ${message.length} bytes`)
     }
@@ -217,12 +221,19 @@ export class FakeAim {
     }
   }
 
-  #faultOf(instructions: readonly (readonly [string, string, readonly AimTree[]])[]): AimFault | undefined {
+  #faultOf(instructions: readonly Instruction[]): AimFault | undefined {
+    if (
+      this.isFull &&
+      instructions.some(([, , [path]]) => JSON.stringify(path, spelled).includes('artifacts'))
+    ) {
+      return 'full'
+    }
     const planned = this.#fault
     if (planned === undefined) return undefined
-    const isMet = instructions.some(([handler]) => {
-      const resource = this.#resources.get(handler)
-      return resource?.args.name === 'seqs' && resource.args.sub === planned.runHash
+    const isMet = instructions.some((instruction) => {
+      const args = this.#resources.get(instruction[0])?.args
+      if (args?.sub !== planned.runHash) return false
+      return planned.isArtifacts ? isOfArtifacts(instruction) : args.name === 'seqs'
     })
     if (!isMet) return undefined
     this.#fault = undefined
@@ -241,4 +252,9 @@ function exceptionOf({ className, message }: PythonError) {
 
 function spelled(_: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value
+}
+
+/** What a run's last step of an artifact, and nothing else, writes. */
+function isOfArtifacts([, , args]: Instruction): boolean {
+  return Array.isArray(args[0]) && (args[0] as readonly unknown[])[3] === 'artifacts_uri'
 }

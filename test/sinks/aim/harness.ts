@@ -1,10 +1,15 @@
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { RunInfo, Series } from '../../../src/core/types.ts'
 import { contextOf } from '../../../src/sinks/aim/contexts.ts'
 import { type AimOptions, prepareOptions, runHashOf } from '../../../src/sinks/aim/options.ts'
 import { aim } from '../../../src/sinks/aim/sink.ts'
 import { systemName } from '../../../src/sinks/aim/system-names.ts'
-import { type AimTree, isBranch } from '../../../src/sinks/aim/tree.ts'
-import type { SinkHarness, StoredPoint, StoredRun } from '../harness.ts'
+import { type AimCustom, type AimTree, isBranch } from '../../../src/sinks/aim/tree.ts'
+import type { SinkHarness, StoredPoint, StoredRun, StoredUpload } from '../harness.ts'
 import { type AimFault, FakeAim } from './fake-server.ts'
 import { type FakeRun, PythonError, treeCall } from './fake-store.ts'
 
@@ -15,7 +20,12 @@ export async function start(): Promise<SinkHarness> {
   const fake = new FakeAim()
   fake.authorization = `Bearer ${TOKEN}`
   fake.refusedName = POISON
-  const options = { repo: await fake.listen(), headers: [`Authorization: Bearer ${TOKEN}`] }
+  const store = mkdtempSync(join(tmpdir(), 'tracelet-aim-store-'))
+  const options = {
+    repo: await fake.listen(),
+    headers: [`Authorization: Bearer ${TOKEN}`],
+    artifacts: store,
+  }
   const hashOf = (run: RunInfo) => runHashOf(prepareOptions(options as unknown as AimOptions), run)
   return {
     definition: aim,
@@ -26,8 +36,19 @@ export async function start(): Promise<SinkHarness> {
     stored: async (run) => storedRun(hashOf(run), fake.runs.get(hashOf(run))),
     keyOf: ({ name, context }: Series) => keyOf(systemName(name), contextOf(context).members),
     poison: { name: POISON, value: 1 },
+    uploads: {
+      stored: (run) => storedUploads(hashOf(run), fake.runs.get(hashOf(run)), store),
+      failNext: (fault, run) => fake.failNext(fault as AimFault, hashOf(run), 'artifacts'),
+      faults: ['cut', 'lostAnswer', 'full', 'hang'],
+      fill(isFull) {
+        fake.isFull = isFull
+      },
+    },
     oversize: () => fake.problems.length,
-    stop: () => fake.stop(),
+    async stop() {
+      await fake.stop()
+      rmSync(store, { recursive: true, force: true })
+    },
   }
 }
 
@@ -37,13 +58,30 @@ function keyOf(name: string, context: AimTree): string {
 
 function storedRun(hash: string, run: FakeRun | undefined): StoredRun {
   if (run === undefined) return { points: [], params: {}, tags: {}, outcome: undefined }
-  const { tags, tracelet, datasets: _, ...params } = branch(run, ['attrs'], hash)
+  const { tags, tracelet, datasets: _, artifacts: __, ...params } = branch(run, ['attrs'], hash)
   return {
     points: pointsOf(run, hash),
     params: flat(params),
     tags: flat(isBranch(tags) ? tags : {}),
     outcome: (isBranch(tracelet) ? tracelet.state : undefined) as StoredRun['outcome'],
   }
+}
+
+/** Those that are told of, with what lies at their addresses. */
+function storedUploads(hash: string, run: FakeRun | undefined, store: string): StoredUpload[] {
+  if (run === undefined) return []
+  const { artifacts = {} } = branch(run, ['attrs'], hash)
+  const entries = Object.values(branch(run, ['artifacts'], hash)) as readonly AimCustom[]
+  return Object.entries(artifacts as Readonly<Record<string, AimTree>>).map(([name, about]) => {
+    const own = entries.filter(({ members }) => members.artifact === name)
+    const files = own.map(({ members }) => {
+      const path = fileURLToPath(String(members.uri))
+      if (!path.startsWith(store)) throw new Error(`${path} is not in the store`)
+      return [String(members.file), createHash('sha256').update(readFileSync(path)).digest('hex')] as const
+    })
+    const kind = String((about as Readonly<Record<string, AimTree>>).kind)
+    return { kind, name, files: Object.fromEntries(files) }
+  })
 }
 
 /** The four arrays of each series, which must have the same keys; in the order in which they came. */

@@ -1,152 +1,176 @@
 /**
- * Aim's server for a repository that is a folder: found, or started, and held by a lease (program.ts). All runs, threads
- * and processes of this machine that write to a repository share one, since only one process may have a run's storage open.
+ * Aim's server for a repository that is a folder of this machine. Whoever needs one takes a lease of the one that
+ * runs, or starts it; it ends soon after the last lease, however its holder ended.
+ *
+ * S1 One server for a folder, user and machine, whatever number of threads and processes asks at once.
+ * S2 A server that was killed comes back at the same port, unless somebody else has taken that.
  */
-import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
-import { join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { lstatSync, mkdirSync, realpathSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Refusal } from '../../http.ts'
-import { PROGRAM } from './program.ts'
-import { findPython } from './python.ts'
+import { Lease, takeLease } from './lease.ts'
+import { madeFolder, makePython, pythonIn } from './make-python.ts'
+import { canHaveAim, findAimPython } from './pythons.ts'
+import { startServer } from './start-server.ts'
 
-/** Importing Aim alone takes three seconds, on a busy machine many. */
-const START_MS = 90_000
-const POLL_MS = 100
-const GREETING_MS = 5_000
-/** Of the server's own words, where it does not start. */
-const MAX_REASON_CHARS = 300
-/** Another one has the repository, or had it. One that somebody killed is started again, too. */
-const EXIT_AGAIN = 3
-
-type Unready = Exclude<Refusal, { readonly status: 'split' }>
-
-interface Told {
-  readonly port: number
-  readonly lease: number
+export interface SidecarOptions {
+  /** Absolute. */
+  readonly folder: string
+  readonly python?: string | undefined
+  readonly makePython?: boolean | undefined
+  /** So long the server waits for another lease. */
+  readonly graceMs?: number
 }
+
+export type Acquired =
+  | { readonly origin: string; readonly version: string; readonly isAnother: boolean }
+  | { readonly refusal: Refusal }
+
+/** A sweep's next run finds it still there. */
+const GRACE_MS = 2_000
+const BUSY_POLL_MS = 200
+/** Cold start of Aim on a loaded machine: 3 to 20 s. */
+const START_TIMEOUT_MS = 90_000
 
 export class Sidecar {
-  readonly origin: string
-  readonly #lease: Socket
+  readonly #options: SidecarOptions
+  #lease: Lease | undefined
+  #origin: string | undefined
 
-  private constructor(port: number, lease: Socket) {
-    this.origin = `http://127.0.0.1:${port}`
-    this.#lease = lease
+  constructor(options: SidecarOptions) {
+    this.#options = options
   }
 
-  /** @param folder the repository's: it holds `.aim`, or will */
-  static async acquire(
-    folder: string,
-    python: string | undefined,
-    signal: AbortSignal,
-  ): Promise<Sidecar | Unready> {
-    const until = performance.now() + START_MS
-    let starting: Starting | undefined
-    while (!signal.aborted && performance.now() < until) {
-      const told = readTold(folder)
-      const lease = told && (await takeLease(told, folder))
-      if (lease) return new Sidecar(told.port, lease)
-      if (starting === undefined || starting.exitCode === EXIT_AGAIN) {
-        const found = await findPython(python)
-        if (typeof found !== 'string') return blocked(found.missing)
-        const begun = start(found, folder, told?.port ?? 0)
-        if (begun instanceof Error) return blocked(`Aim's server cannot be started: ${begun.message}`)
-        starting = begun
-      } else if (starting.exitCode !== undefined) return blocked(whyEnded(folder))
-      await sleep(POLL_MS)
+  /** False when the server is gone or was never asked for: `acquire` then finds or starts another. */
+  get isHeld(): boolean {
+    return this.#lease?.isHeld === true
+  }
+
+  /** At once when a lease is held. `isAnother`: not where it was before. Never throws. */
+  async acquire(signal: AbortSignal): Promise<Acquired> {
+    if (!this.isHeld) {
+      this.release()
+      const lease = await this.#find(signal).catch((error: unknown) => ({
+        refusal: later(error instanceof Error ? error.message : String(error)),
+      }))
+      if (!(lease instanceof Lease)) return lease
+      if (signal.aborted) {
+        lease.release()
+        return { refusal: later('the time for it is over') }
+      }
+      this.#lease = lease
     }
-    const reason = signal.aborted ? 'given up' : `no answer in ${START_MS / 1000} s`
-    return { status: 'retry', code: 'ERR_UNREACHABLE', reason: `Aim's server for ${folder}: ${reason}` }
+    const { port, aim } = this.#lease!.server
+    const origin = `http://127.0.0.1:${port}`
+    const isAnother = this.#origin !== undefined && this.#origin !== origin
+    this.#origin = origin
+    return { origin, version: aim, isAnother }
   }
 
-  /** False once the server is gone. */
-  get isThere(): boolean {
-    return !this.#lease.destroyed
-  }
-
-  /** The server ends when nobody holds it any more. */
   release(): void {
-    this.#lease.destroy()
+    this.#lease?.release()
+    this.#lease = undefined
   }
-}
 
-interface Starting {
-  exitCode: number | undefined
-}
-
-/** It must outlive this thread, and may outlive this process: others hold it, too. */
-function start(python: string, folder: string, port: number): Starting | Error {
-  const starting: Starting = { exitCode: undefined }
-  try {
-    const place = join(folder, '.aim', 'tracelet-server')
-    mkdirSync(place, { recursive: true })
-    const log = openSync(join(place, 'server.log'), 'w')
-    try {
-      const child = spawn(python, ['-c', PROGRAM, folder, String(port)], {
-        detached: true,
-        stdio: ['ignore', log, log],
-      })
-      child.once('exit', (code) => (starting.exitCode = code ?? EXIT_AGAIN))
-      child.once('error', () => (starting.exitCode = 1))
-      child.unref()
-    } finally {
-      closeSync(log)
+  async #find(signal: AbortSignal): Promise<Lease | { readonly refusal: Refusal }> {
+    const folder = realFolder(this.#options.folder)
+    const place = join(ownFolder(), createHash('sha256').update(folder).digest('hex').slice(0, 16))
+    const giveUpAt = performance.now() + START_TIMEOUT_MS
+    let python: string | undefined
+    while (!signal.aborted && performance.now() < giveUpAt) {
+      const lease = await takeLease(`${place}.json`, folder, signal)
+      if (lease !== undefined) return lease
+      if (python === undefined) {
+        const found = await this.#python(signal)
+        if (typeof found !== 'string') return found
+        python = found
+      }
+      const grace = (this.#options.graceMs ?? GRACE_MS) / 1000
+      const started = await startServer(python, [folder, place, String(grace)], signal)
+      if ('failed' in started) {
+        return { refusal: later(`the server of the Aim repository ${folder} did not start: ${started.failed}`) }
+      }
+      if ('busy' in started) await sleep(BUSY_POLL_MS)
+      else {
+        const own = await takeLease(`${place}.json`, folder, signal)
+        // it lives on this until the lease is there
+        started.letGo()
+        if (own !== undefined) return own
+      }
     }
-    return starting
-  } catch (error) {
-    return error as Error
+    return { refusal: later(`the server of the Aim repository ${folder} does not start: the time for it is over`) }
+  }
+
+  async #python(signal: AbortSignal): Promise<string | { readonly refusal: Refusal }> {
+    const made = madeFolder()
+    const { python, makePython: mayMake, folder } = this.#options
+    const { found, others } = await findAimPython(python, pythonIn(made), signal)
+    if (found !== undefined) return found.command
+    if (signal.aborted) return { refusal: later('the time for it is over') }
+    const base = others.find(canHaveAim)
+    if (python === undefined && mayMake === true && base !== undefined) {
+      const waited = await Promise.race([makePython(base.command, made), aborted(signal)])
+      if (waited === undefined) return pythonIn(made)
+      return {
+        refusal: later(
+          waited === STILL ? `a Python with aim is being made in ${made}` : `no Python with aim: ${waited}`,
+        ),
+      }
+    }
+    return { refusal: noPython(folder, python, others.length > 0 && base === undefined) }
   }
 }
 
-function readTold(folder: string): Told | undefined {
-  try {
-    const told = JSON.parse(
-      readFileSync(join(folder, '.aim', 'tracelet-server', 'server.json'), 'utf8'),
-    ) as Told
-    return Number.isInteger(told.port) && Number.isInteger(told.lease) ? told : undefined
-  } catch {
-    // not there, or just being written
-    return undefined
-  }
-}
+const STILL = Symbol('still being made')
 
-/** Undefined where nobody answers, or another who has got the port since. */
-function takeLease({ lease }: Told, folder: string): Promise<Socket | undefined> {
+function aborted(signal: AbortSignal): Promise<typeof STILL> {
   return new Promise((resolve) => {
-    const socket = connect(lease, '127.0.0.1')
-    let greeting = ''
-    const giveUp = () => {
-      socket.destroy()
-      resolve(undefined)
-    }
-    socket.setTimeout(GREETING_MS, giveUp)
-    socket.on('error', giveUp)
-    socket.on('close', () => resolve(undefined))
-    socket.on('data', (bytes: Buffer) => {
-      greeting += bytes.toString()
-      if (!greeting.endsWith('\n')) return
-      socket.setTimeout(0)
-      if (greeting !== `${JSON.stringify(folder)}\n`) return giveUp()
-      // a run that ended must not be kept waiting by it
-      socket.unref()
-      resolve(socket)
-    })
+    if (signal.aborted) resolve(STILL)
+    signal.addEventListener('abort', () => resolve(STILL), { once: true })
   })
 }
 
-function whyEnded(folder: string): string {
-  let text = ''
-  try {
-    text = readFileSync(join(folder, '.aim', 'tracelet-server', 'server.log'), 'utf8')
-  } catch {
-    // told without it
+/** Nothing that waiting changes. */
+function noPython(folder: string, given: string | undefined, isWrongVersion: boolean): Refusal {
+  const who =
+    given === undefined ? 'no Python with the package aim is found' : `'${given}' is no Python with the package aim`
+  const version = isWrongVersion ? ' (it needs Python 3.10 to 3.12)' : ''
+  return {
+    status: 'blocked',
+    scope: 'account',
+    code: 'ERR_UNSUPPORTED',
+    reason:
+      `the Aim repository ${folder} is a folder, which only Aim's own server writes to, and ${who}${version}: ` +
+      "run `pip install aim 'filelock<3.29'`, name its interpreter by the option 'python' (TRACELET_AIM_PYTHON), " +
+      "have one made by 'makePython', or give the address of an `aim server`",
   }
-  const last = text.trim().split('\n').at(-1)?.trim() ?? ''
-  return `Aim's server for ${folder} ended at once${last ? `: ${last.slice(0, MAX_REASON_CHARS)}` : ''}`
 }
 
-function blocked(reason: string): Unready {
-  return { status: 'blocked', scope: 'account', code: 'ERR_SERVER', reason }
+function later(reason: string): Refusal {
+  return { status: 'retry', code: 'ERR_UNREACHABLE', reason, unsent: true }
+}
+
+/** Of this machine and user alone: a port and a lock mean nothing elsewhere, and nobody else may put a file there. */
+function ownFolder(): string {
+  const user = process.getuid?.() ?? 0
+  const folder = join(tmpdir(), `tracelet-aim-${user}`)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const stat = lstatSync(folder)
+  if (!stat.isDirectory() || stat.uid !== user || (stat.mode & 0o022) !== 0) {
+    throw new Error(`${folder} is not a folder that is yours alone`)
+  }
+  return folder
+}
+
+/** One folder has one name, also before it is there. */
+function realFolder(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    const parent = dirname(path)
+    return parent === path ? path : join(realFolder(parent), basename(path))
+  }
 }

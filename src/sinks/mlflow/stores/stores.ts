@@ -1,10 +1,12 @@
 /** Which way artifacts go: the server says by the URI of a run's or a model's artifacts. */
+
+import { FolderStore, folderOf } from '../../folder-store.ts'
 import type { HttpClient, Refusal } from '../../http.ts'
 import type { MlflowApi } from '../api.ts'
-import { FolderStore, folderOf, isSharedFolder } from './folder-store.ts'
 import type { OpenStore } from './multipart.ts'
 import { ProxyStore } from './proxy-store.ts'
 import { NoStore, RunStore } from './run-store.ts'
+import { isSharedFolder } from './shared-folder.ts'
 import type { ArtifactStore } from './store.ts'
 
 export interface StoresContext {

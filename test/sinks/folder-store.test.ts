@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { FolderStore, folderOf } from '../../../../src/sinks/mlflow/stores/folder-store.ts'
+import { FolderStore, folderOf } from '../../src/sinks/folder-store.ts'
 
 describe('artifacts in a folder that the server shares with us', () => {
   const dir = mkdtempSync(join(tmpdir(), 'tracelet-folder-store-'))
@@ -20,8 +20,8 @@ describe('artifacts in a folder that the server shares with us', () => {
     const root = join(dir, 'root')
     const store = new FolderStore(root)
     const transfer = { signal: new AbortController().signal, sent: () => {} }
-    assert.equal(await store.put('a/b', { type: '', location, size: 5 }, transfer), undefined)
-    const refused = await store.put('a/b', { type: '', location, size: 6 }, transfer)
+    assert.equal(await store.put('a/b', { location, size: 5 }, transfer), undefined)
+    const refused = await store.put('a/b', { location, size: 6 }, transfer)
     assert.equal(refused?.status, 'retry')
     assert.deepEqual(readdirSync(root, { recursive: true }), ['a', join('a', 'b')])
     assert.equal(readFileSync(join(root, 'a', 'b'), 'utf8'), 'whole')
