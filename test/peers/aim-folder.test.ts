@@ -32,9 +32,15 @@ async function scene(context: TestContext) {
   return { python, dir, repo, read }
 }
 
+/** As `src/sinks/aim/sidecar` tells it. */
 function pidOf(repo: string): number | undefined {
-  const told = join(repo, '.aim', 'tracelet-server', 'server.json')
-  return existsSync(told) ? (JSON.parse(readFileSync(told, 'utf8')) as { pid: number }).pid : undefined
+  const folder = join(tmpdir(), `tracelet-aim-${process.getuid!()}`)
+  if (!existsSync(folder)) return undefined
+  for (const name of readdirSync(folder).filter((one) => one.endsWith('.json'))) {
+    const told = JSON.parse(readFileSync(join(folder, name), 'utf8')) as { folder: string; pid: number }
+    if (told.folder === repo) return told.pid
+  }
+  return undefined
 }
 
 function isAlive(pid: number): boolean {

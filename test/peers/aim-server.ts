@@ -5,7 +5,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cpuSecondsOf, freePort } from './mlflow-server.ts'
 import { runPeerScript } from './python.ts'
@@ -137,11 +137,8 @@ export class AimServer {
   async withUi<Result>(use: (url: string) => Promise<Result>): Promise<Result> {
     const port = String(await freePort())
     const child = spawn(
-      this.#python,
-      [
-        ...['-m', 'aim', 'up', '--host', '127.0.0.1', '--port', port, '--workers', '1'],
-        ...['--repo', this.folder, '--yes'],
-      ],
+      join(dirname(this.#python), 'aim'),
+      ['up', '--host', '127.0.0.1', '--port', port, '--workers', '1', '--repo', this.folder, '--yes'],
       // a group of its own: the command leaves its server behind
       { stdio: 'ignore', detached: true, env: { ...process.env, AIM_UI_TELEMETRY_ENABLED: '0' } },
     )

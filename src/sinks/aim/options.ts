@@ -19,6 +19,12 @@ export const AIM_OPTIONS = {
     env: ['TRACELET_AIM_PYTHON'],
     doc: 'for a repository that is a folder: the Python that has `aim` (default: the first of `python3`, `python` that has it)',
   },
+  makePython: {
+    type: 'boolean',
+    default: false,
+    env: ['TRACELET_AIM_MAKE_PYTHON'],
+    doc: "for a repository that is a folder: where no Python has `aim`, make a virtual environment with it in the user's cache folder (390 MB)",
+  },
   experiment: { type: 'string', doc: "experiment to log to, instead of the run's expName" },
   runHash: {
     type: 'string',

@@ -3,11 +3,13 @@ import { TraceletError } from '../../core/errors.ts'
 import type { Finding } from '../contract.ts'
 import { AimConnection, type AimReply } from './connection.ts'
 import { type AimOptions, type AimPlace, connectionOf, placeOf, prepareOptions } from './options.ts'
-import { findPython } from './sidecar/python.ts'
+import { madeFolder, pythonIn } from './sidecar/make-python.ts'
+import { findAimPython } from './sidecar/pythons.ts'
 
 /** The version that everything here was measured with; gRPC was left behind in an earlier 3.x. */
 const TESTED = '3.29'
 const FIRST_MINOR = 20
+const FIRST_BAD_FILELOCK = 29
 
 export async function probeAim(given: AimOptions, signal: AbortSignal): Promise<readonly Finding[]> {
   let connection: AimConnection
@@ -15,7 +17,7 @@ export async function probeAim(given: AimOptions, signal: AbortSignal): Promise<
   try {
     const options = prepareOptions(given)
     place = placeOf(options)
-    if ('folder' in place) return [await folderFinding(place.folder, options.python), INDEX]
+    if ('folder' in place) return [await folderFinding(place.folder, options.python, signal), INDEX]
     connection = new AimConnection(connectionOf(options, place))
   } catch (error) {
     const seen = error instanceof TraceletError ? error.message : String(error)
@@ -33,21 +35,33 @@ export async function probeAim(given: AimOptions, signal: AbortSignal): Promise<
 }
 
 /** Nothing is started for it, nor made. */
-async function folderFinding(folder: string, given: string | undefined): Promise<Finding> {
-  const python = await findPython(given)
-  if (typeof python === 'string') {
+async function folderFinding(
+  folder: string,
+  given: string | undefined,
+  signal: AbortSignal,
+): Promise<Finding> {
+  const { found, others } = await findAimPython(given, pythonIn(madeFolder()), signal)
+  const what = 'repository'
+  if (found === undefined) {
+    const seen =
+      `${folder} is written to through a server of Aim's own, and ` +
+      (others.length > 0
+        ? `no \`aim\` is installed for ${others.map(({ command }) => command).join(', ')}`
+        : 'no Python is found')
     return {
-      level: 'ok',
-      what: 'repository',
-      seen: `${folder}, through a server that is started by ${python}`,
+      level: 'fail',
+      what,
+      seen,
+      fix: "`pip install aim 'filelock<3.29'`, or give `aim://host:port` by AIM_REPO",
     }
   }
-  return {
-    level: 'fail',
-    what: 'repository',
-    seen: python.missing,
-    fix: '`pip install aim`, or give `aim://host:port` by AIM_REPO',
+  const seen = `${folder}, through a server that ${found.command} starts: Aim ${found.aim}, filelock ${found.filelock}`
+  const [major, minor] = found.filelock.split('.').map(Number)
+  if (major! > 3 || (major === 3 && minor! >= FIRST_BAD_FILELOCK)) {
+    const fix = "`pip install 'filelock<3.29'` there: newer ones give a run's lock to whoever asks twice"
+    return { level: 'warn', what, seen, fix }
   }
+  return { level: 'ok', what, seen }
 }
 
 /** Nothing that a server tells says whether anybody indexes. */

@@ -73,6 +73,8 @@ export const aim = defineSink({
   create: (context): Sink => new AimSink(context),
 })
 
+type Unready = Exclude<Refusal, { readonly status: 'split' }>
+
 interface Opened {
   readonly session: AimSession
   readonly encoder: PointsEncoder
@@ -142,7 +144,7 @@ class AimSink implements Sink {
 
   /** A server of ours that has ended is started again, and everything there opened anew. */
   async #with(signal: AbortSignal, use: (opened: Opened) => Promise<WriteResult>): Promise<WriteResult> {
-    if (this.#opened !== undefined && this.#sidecar?.isThere !== false) return use(this.#opened)
+    if (this.#opened !== undefined && this.#sidecar?.isHeld !== false) return use(this.#opened)
     const last = this.#opened?.records.state ?? this.#last
     if (last === undefined) throw new Error('the sink is not open')
     const again = await this.open(last, signal)
@@ -167,16 +169,17 @@ class AimSink implements Sink {
     }
   }
 
-  async #connect(signal: AbortSignal): Promise<AimConnection | Exclude<Refusal, { status: 'split' }>> {
-    if (this.#sidecar?.isThere === false) await this.#disconnect()
+  async #connect(signal: AbortSignal): Promise<AimConnection | Unready> {
+    if (this.#sidecar?.isHeld === false) await this.#disconnect()
     if (this.#connection !== undefined) return this.#connection
     const place = placeOf(this.#options)
     let address: AimAddress
     if ('folder' in place) {
-      const sidecar = await Sidecar.acquire(place.folder, this.#options.python, signal)
-      if (!(sidecar instanceof Sidecar)) return sidecar
-      this.#sidecar = sidecar
-      address = { origin: sidecar.origin, basePath: '' }
+      const { python, makePython } = this.#options
+      this.#sidecar ??= new Sidecar({ folder: place.folder, python, makePython })
+      const acquired = await this.#sidecar.acquire(signal)
+      if ('refusal' in acquired) return acquired.refusal
+      address = { origin: acquired.origin, basePath: '' }
     } else address = place
     try {
       this.#connection = new AimConnection(connectionOf(this.#options, address))
@@ -193,7 +196,6 @@ class AimSink implements Sink {
     this.#connection = undefined
     await connection?.close()
     this.#sidecar?.release()
-    this.#sidecar = undefined
   }
 
   async #forget(): Promise<void> {

@@ -45,7 +45,8 @@ test('none is a failure with what to do; so is a refusal, without the secret', a
 test('a folder needs a Python that has Aim', async () => {
   const [finding] = await probe({ repo: '/some/folder', python: '/no/such/python' })
   assert.deepEqual([finding!.level, finding!.what], ['fail', 'repository'])
-  assert.match(finding!.seen, /pip install aim/)
+  assert.match(finding!.seen, /no Python is found/)
+  assert.match(finding!.fix!, /pip install aim/)
 })
 
 test('an option that cannot be is said', async () => {

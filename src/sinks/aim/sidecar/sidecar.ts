@@ -27,7 +27,10 @@ export interface SidecarOptions {
 
 export type Acquired =
   | { readonly origin: string; readonly version: string; readonly isAnother: boolean }
-  | { readonly refusal: Refusal }
+  | { readonly refusal: Unready }
+
+/** Nothing of what is logged is to blame. */
+type Unready = Exclude<Refusal, { readonly status: 'split' }>
 
 /** A sweep's next run finds it still there. */
 const GRACE_MS = 2_000
@@ -75,7 +78,7 @@ export class Sidecar {
     this.#lease = undefined
   }
 
-  async #find(signal: AbortSignal): Promise<Lease | { readonly refusal: Refusal }> {
+  async #find(signal: AbortSignal): Promise<Lease | { readonly refusal: Unready }> {
     const folder = realFolder(this.#options.folder)
     const place = join(ownFolder(), createHash('sha256').update(folder).digest('hex').slice(0, 16))
     const giveUpAt = performance.now() + START_TIMEOUT_MS
@@ -91,7 +94,9 @@ export class Sidecar {
       const grace = (this.#options.graceMs ?? GRACE_MS) / 1000
       const started = await startServer(python, [folder, place, String(grace)], signal)
       if ('failed' in started) {
-        return { refusal: later(`the server of the Aim repository ${folder} did not start: ${started.failed}`) }
+        return {
+          refusal: later(`the server of the Aim repository ${folder} did not start: ${started.failed}`),
+        }
       }
       if ('busy' in started) await sleep(BUSY_POLL_MS)
       else {
@@ -101,10 +106,12 @@ export class Sidecar {
         if (own !== undefined) return own
       }
     }
-    return { refusal: later(`the server of the Aim repository ${folder} does not start: the time for it is over`) }
+    return {
+      refusal: later(`the server of the Aim repository ${folder} does not start: the time for it is over`),
+    }
   }
 
-  async #python(signal: AbortSignal): Promise<string | { readonly refusal: Refusal }> {
+  async #python(signal: AbortSignal): Promise<string | { readonly refusal: Unready }> {
     const made = madeFolder()
     const { python, makePython: mayMake, folder } = this.#options
     const { found, others } = await findAimPython(python, pythonIn(made), signal)
@@ -134,9 +141,11 @@ function aborted(signal: AbortSignal): Promise<typeof STILL> {
 }
 
 /** Nothing that waiting changes. */
-function noPython(folder: string, given: string | undefined, isWrongVersion: boolean): Refusal {
+function noPython(folder: string, given: string | undefined, isWrongVersion: boolean): Unready {
   const who =
-    given === undefined ? 'no Python with the package aim is found' : `'${given}' is no Python with the package aim`
+    given === undefined
+      ? 'no Python with the package aim is found'
+      : `'${given}' is no Python with the package aim`
   const version = isWrongVersion ? ' (it needs Python 3.10 to 3.12)' : ''
   return {
     status: 'blocked',
@@ -149,7 +158,7 @@ function noPython(folder: string, given: string | undefined, isWrongVersion: boo
   }
 }
 
-function later(reason: string): Refusal {
+function later(reason: string): Unready {
   return { status: 'retry', code: 'ERR_UNREACHABLE', reason, unsent: true }
 }
 

@@ -33,7 +33,9 @@ export async function startServer(
       said = (said + text).slice(-MAX_SAID_CHARS)
       const answer = answerIn(said)
       if (answer === undefined) return
-      resolve('ready' in answer ? { letGo } : 'busy' in answer ? { busy: true } : { failed: line(answer.failed) })
+      resolve(
+        'ready' in answer ? { letGo } : 'busy' in answer ? { busy: true } : { failed: line(answer.failed) },
+      )
     }
     child.stdout.on('data', heard)
     child.stderr.on('data', (text: Buffer) => {
