@@ -4,6 +4,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,6 +30,8 @@ export interface AimRun {
   readonly lengths: readonly Readonly<Record<'val' | 'epoch' | 'time' | 'step', number>>[]
   /** `{ int: text }` and `{ float: bits }` in place of numbers. */
   readonly params: Readonly<Record<string, unknown>>
+  /** The bookkeeping: context hash → name → what stands there. */
+  readonly traces: unknown
   readonly name: string
   readonly experiment: string
   readonly tags: readonly string[]
@@ -49,21 +52,30 @@ export interface AimSequence<Value> {
   readonly values: readonly Value[]
 }
 
+export interface AimServerOptions {
+  /** As `/tracking`. */
+  readonly basePath?: string
+  /** PEM files: the server then speaks TLS. */
+  readonly tls?: { readonly keyFile: string; readonly certFile: string }
+}
+
 export class AimServer {
   readonly folder: string
   readonly port: number
   readonly #python: string
+  readonly #options: AimServerOptions
   #process: ChildProcess | undefined
 
-  private constructor(python: string, folder: string, port: number) {
+  private constructor(python: string, folder: string, port: number, options: AimServerOptions) {
     this.#python = python
+    this.#options = options
     this.folder = folder
     this.port = port
   }
 
-  static async start(python: string): Promise<AimServer> {
+  static async start(python: string, options: AimServerOptions = {}): Promise<AimServer> {
     const folder = mkdtempSync(join(tmpdir(), 'tracelet-aim-'))
-    const server = new AimServer(python, join(folder, 'repo'), await freePort())
+    const server = new AimServer(python, join(folder, 'repo'), await freePort(), options)
     mkdirSync(server.folder)
     execFileSync(python, [
       '-c',
@@ -75,30 +87,37 @@ export class AimServer {
   }
 
   get address(): string {
-    return `aim://127.0.0.1:${this.port}`
+    const { basePath = '', tls } = this.#options
+    return `${tls ? 'aims' : 'aim'}://127.0.0.1:${this.port}${basePath}`
   }
 
   /** On the same port and repository. */
   async restart(): Promise<void> {
     const log = join(this.folder, 'server.log')
     const output = openSync(log, 'a')
+    const { basePath = '', tls } = this.#options
     const [host, port] = ['127.0.0.1', String(this.port)]
     const child = spawn(
       this.#python,
       [
         ...['-m', 'uvicorn', 'aim.ext.transport.run:app', '--host', host, '--port', port],
         ...['--ws-max-size', String(MAX_MESSAGE_BYTES), '--log-level', 'warning'],
+        ...(tls ? ['--ssl-keyfile', tls.keyFile, '--ssl-certfile', tls.certFile] : []),
       ],
       {
         stdio: ['ignore', output, output],
-        env: { ...process.env, __AIM_SERVER_MOUNT_REPO_PATH__: join(this.folder, '.aim') },
+        env: {
+          ...process.env,
+          __AIM_SERVER_MOUNT_REPO_PATH__: join(this.folder, '.aim'),
+          __AIM_SERVER_BASE_PATH__: basePath,
+        },
       },
     )
     closeSync(output)
     this.#process = child
     process.once('exit', () => child.kill('SIGKILL'))
     const deadline = Date.now() + START_TIMEOUT_MS
-    while (!(await isUp(`http://${host}:${port}/status/`))) {
+    while (!(await takesConnections(this.port))) {
       if (child.exitCode !== null || Date.now() > deadline) {
         const tail = readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n')
         throw new Error(`the Aim server does not answer:\n${tail}`)
@@ -164,10 +183,13 @@ export class AimServer {
   }
 }
 
-async function isUp(url: string): Promise<boolean> {
-  try {
-    return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).ok
-  } catch {
-    return false
-  }
+/** uvicorn listens when the application is ready. */
+function takesConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => resolve(true))
+    socket.once('error', () => resolve(false))
+    socket.once('close', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
 }
