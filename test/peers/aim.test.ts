@@ -211,7 +211,7 @@ async function assertShown(
     const byStep = new Map(wanted.get('m0 {}')!.map(({ step, value }) => [step, value]))
     for (const [at, step] of iters.entries()) {
       const value = byStep.get(step)!
-      assert.equal(values[at], Number.isFinite(value) ? value + 0 : null, `step ${step}`)
+      assert.equal(values[at], Number.isFinite(value) ? value : null, `step ${step}`)
     }
   })
 }

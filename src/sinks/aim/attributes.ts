@@ -7,7 +7,13 @@ import { type AimPath, MessageWriter } from './message.ts'
 import type { AimSession } from './session.ts'
 import { type AimTree, isBranch } from './tree.ts'
 
-/** Leaves and branches that are there: a leaf in a branch's place would remove all below it, and the other way round. */
+/** Of ours, beside the user's params. */
+const OWN = new Set(['tracelet', 'tags', 'datasets', 'inputs', 'artifacts'])
+
+/**
+ * Leaves and branches that are there: a leaf in a branch's place would remove all below it, and with something below a
+ * leaf Aim cannot read any attribute of the run, neither its SDK nor its pages.
+ */
 export class Attributes {
   readonly #session: AimSession
   readonly #leaves = new Set<string>()
@@ -19,22 +25,24 @@ export class Attributes {
   }
 
   /**
-   * Where a param stands: `a.b` below `a`, unless `a` is a value: then it stands beside it, under its whole name. A value
-   * whose own place has members already stands beside them as `a.b (value)`.
+   * Where a param stands: `a.b` below `a`, unless `a` is a value or ours: then it stands beside it, under its whole name.
+   * A value whose own place has members already stands beside them as `a.b (value)`. Where the params before it stand
+   * must be known: it is asked for one after the other, as `messages` takes them.
    */
   pathOf(name: string): readonly string[] {
     const parts = name.split('.')
     if (parts.includes('')) return [name]
+    if (OWN.has(parts[0]!)) return [parts.length === 1 ? `${name} (value)` : name]
     if (this.#branches.has(keyOf(parts))) return [`${name} (value)`]
-    const isFree = parts.every((_, at) => at === 0 || !this.#leaves.has(keyOf(parts.slice(0, at))))
-    return isFree ? parts : [name]
+    return this.#besideLeaves(parts)
   }
 
   /** Messages that set them; in the order given, the last of one path counts. */
   *messages(leaves: Iterable<readonly [path: readonly string[], value: AimTree]>): Generator<Buffer> {
     const writer = new MessageWriter()
     const { handlers } = this.#session
-    for (const [path, value] of leaves) {
+    for (const [given, value] of leaves) {
+      const path = this.#besideLeaves(given)
       this.#add(path)
       for (const root of [this.#session.place('attrs'), ['meta', 'attrs']] as AimPath[]) {
         writer.set(handlers.meta, [...root, ...path], value)
@@ -42,6 +50,12 @@ export class Attributes {
       if (writer.length >= this.#session.messageBytes) yield writer.take()
     }
     if (writer.length > 0) yield writer.take()
+  }
+
+  /** Another client may have a value where we have members. */
+  #besideLeaves(path: readonly string[]): readonly string[] {
+    const isFree = path.every((_, at) => at === 0 || !this.#leaves.has(keyOf(path.slice(0, at))))
+    return isFree ? path : [path.join('.')]
   }
 
   #learn(tree: AimTree | undefined, path: readonly string[]): void {

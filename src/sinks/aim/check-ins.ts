@@ -8,9 +8,13 @@ import type { Refusal } from '../http.ts'
 import { MessageWriter } from './message.ts'
 import type { AimSession } from './session.ts'
 
-/** No further one is promised. Again is harmless: it takes the place of the one before. */
-export async function finishedCheckIn(
+/**
+ * 'finished': no further one is promised. 'new_logs': Aim's watcher looks for alerts. Again is harmless: it takes the place
+ * of the one before.
+ */
+export async function checkIn(
   session: AimSession,
+  flag: 'finished' | 'new_logs',
   time: WallMs,
   signal: AbortSignal,
 ): Promise<Refusal | undefined> {
@@ -23,8 +27,8 @@ export async function finishedCheckIn(
   const seconds = (time / 1000).toFixed(2).padStart(11, '0')
   const writer = new MessageWriter()
   writer.call(handlers.files, 'touch', [
-    `${runHash}-${place}-finished-${seconds}-00000`,
-    `${runHash}-*-finished-*-*`,
+    `${runHash}-${place}-${flag}-${seconds}-00000`,
+    `${runHash}-*-${flag}-*-*`,
   ])
   return session.send([writer.take()], signal)
 }

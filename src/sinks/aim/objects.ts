@@ -11,7 +11,7 @@ import { AimBlob, AimCustom, type AimTree } from './tree.ts'
 
 /** Which list of a run's sequences it is in, and what its objects are called. */
 export interface ObjectKind {
-  readonly sequences: 'texts' | 'logs' | 'distributions' | 'images' | 'figures'
+  readonly sequences: 'texts' | 'distributions' | 'images' | 'figures' | 'sequence'
   readonly dtype: string
 }
 
@@ -78,6 +78,15 @@ export function* objectMessages(session: AimSession, sequence: ObjectSequence): 
   if (writer.length > 0) yield writer.take()
 }
 
+/**
+ * Where a sequence without steps of its own goes on. What we have sent ourselves stands in the cursor's state; another
+ * client's must not be overwritten.
+ */
+export function nextPlace({ traces }: AimSession, name: string): number {
+  const last = traces.get(traceKey(contextOf('').hash, name))?.lastStep
+  return last === undefined || Number.isNaN(last) ? 0 : last + 1
+}
+
 /** To be called once the messages are acknowledged. */
 export function learnObjects(
   session: AimSession,
@@ -96,7 +105,8 @@ export function learnObjects(
 }
 
 export const TEXT: ObjectKind = { sequences: 'texts', dtype: 'aim.text' }
-export const LOG_LINE: ObjectKind = { sequences: 'logs', dtype: 'aim.log_line' }
+export const LOG_LINE: ObjectKind = { sequences: 'sequence', dtype: 'aim.log_line' }
+export const LOG_RECORD: ObjectKind = { sequences: 'sequence', dtype: 'aim.log_record' }
 export const DISTRIBUTION: ObjectKind = { sequences: 'distributions', dtype: 'aim.distribution' }
 export const FIGURE: ObjectKind = { sequences: 'figures', dtype: 'aim.figure' }
 export const IMAGE: ObjectKind = { sequences: 'images', dtype: 'aim.image' }

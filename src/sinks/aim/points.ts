@@ -15,7 +15,7 @@ import { hashOf } from './hash.ts'
 import { type AimPath, MessageWriter } from './message.ts'
 import { type PackedWriter, TYPE } from './packed.ts'
 import type { AimSession } from './session.ts'
-import { systemName } from './system-names.ts'
+import { systemSeries } from './system-names.ts'
 import { type AimTrace, merged, type Seen, traceKey, writeNewTrace, writeTraceChange } from './traces.ts'
 
 export interface EncodedRows {
@@ -114,8 +114,8 @@ export class PointsEncoder {
         const id = series[i]!
         let column = columns.get(id)
         if (column === undefined) {
-          const { name, context } = batch.describe(id)
-          columns.set(id, (column = new Column(systemName(name), context)))
+          const { name, context } = systemSeries(batch.describe(id))
+          columns.set(id, (column = new Column(name, context)))
         }
         if (column.add(step[i]!, key, value[i]!, time[i]! / 1000, epoch)) superseded++
       }

@@ -4,25 +4,33 @@
  *   params          attributes, nested at their dots
  *   tags            Aim's tags `key:value`, by which runs are found, and attributes `tags.key`
  *   notes           the run's description
- *   dataset         attributes `datasets.name`
+ *   dataset, input  attributes `datasets.name`, `inputs.artifact`
  *   console         log lines, in the run's Logs tab
+ *   alert           log records, in its Messages tab and for `aim-watcher`
  *   text, histogram sequences of objects
  *   state           `end_time` and the check-in `finished`. Aim knows no failed or killed run: `tracelet.state` says it
+ *
+ * Not there: definitions of metrics, since axes, smoothing and aggregation are chosen by whoever looks at Aim's charts;
+ * and a mark where a run went back, since a later value of a step takes the place of the one before.
  */
 
 import { readFile } from 'node:fs/promises'
-import type { RecordKind, RunInfo, RunRecord, SinkState, WriteResult } from '../../core/types.ts'
+import type { ParamValue, RecordKind, RunInfo, RunRecord, SinkState, WriteResult } from '../../core/types.ts'
 import type { Refusal } from '../http.ts'
 import { type Notices, shown } from '../notices.ts'
 import { BlobError, verified } from '../run-blobs.ts'
+import { ALERTS, alertObject } from './alerts.ts'
 import { Attributes, attributeOf } from './attributes.ts'
-import { finishedCheckIn } from './check-ins.ts'
+import { checkIn } from './check-ins.ts'
+import { shownLines } from './console.ts'
 import { distributionObject } from './distributions.ts'
 import { MessageWriter } from './message.ts'
 import {
   DISTRIBUTION,
   LOG_LINE,
+  LOG_RECORD,
   learnObjects,
+  nextPlace,
   type ObjectSequence,
   objectMessages,
   TEXT,
@@ -37,13 +45,16 @@ export const RECORD_KINDS: readonly RecordKind[] = [
   'state',
   'notes',
   'dataset',
+  'input',
   'console',
+  'alert',
   'text',
   'histogram',
 ]
 
 /** Of ours, beside the user's params. */
 const OWN = 'tracelet'
+const LOGS = 'logs'
 
 export class AimRecords {
   readonly #session: AimSession
@@ -52,8 +63,9 @@ export class AimRecords {
   readonly #attributes: Attributes
   /** By our keys: Aim's words for them. */
   readonly #tags = new Map<string, string>()
-  /** Lines of the console so far: a line's place is its number. */
+  /** Lines of the console and alerts so far: the place of each is its number. */
   #lines: number
+  #alerts: number
 
   constructor(session: AimSession, run: RunInfo, notices: Notices, state: SinkState) {
     this.#session = session
@@ -63,12 +75,13 @@ export class AimRecords {
     const tags = isBranch(session.attributes) ? session.attributes.tags : undefined
     for (const [key, value] of Object.entries(isBranch(tags) ? tags : {}))
       this.#tags.set(key, tagOf(key, String(value)))
-    this.#lines = typeof state?.lines === 'number' ? state.lines : 0
+    this.#lines = typeof state?.lines === 'number' ? state.lines : nextPlace(session, LOGS)
+    this.#alerts = typeof state?.alerts === 'number' ? state.alerts : nextPlace(session, ALERTS)
   }
 
   /** What the cursor must know. */
   get state(): NonNullable<SinkState> {
-    return { runHash: this.#session.runHash, lines: this.#lines }
+    return { runHash: this.#session.runHash, lines: this.#lines, alerts: this.#alerts }
   }
 
   /** Name, experiment and where it comes from. Harmless twice. */
@@ -97,10 +110,7 @@ export class AimRecords {
   async write(record: RunRecord, signal: AbortSignal): Promise<WriteResult> {
     switch (record.kind) {
       case 'params':
-        return this.#set(
-          Object.entries(record.params).map(([name, value]) => [this.#pathOf(name), attributeOf(value)]),
-          signal,
-        )
+        return this.#set(this.#paramsOf(record.params), signal)
       case 'tags':
         return this.#writeTags(record.tags, signal)
       case 'notes':
@@ -112,6 +122,10 @@ export class AimRecords {
         )
         return this.#set(leaves, signal)
       }
+      case 'input':
+        return this.#set([[['inputs', record.artifact], record.type ?? '']], signal)
+      case 'alert':
+        return this.#writeAlert(record, signal)
       case 'state':
         return this.#writeState(record, signal)
       case 'console':
@@ -138,6 +152,10 @@ export class AimRecords {
     }
   }
 
+  *#paramsOf(params: Readonly<Record<string, ParamValue>>): Generator<readonly [readonly string[], AimTree]> {
+    for (const [name, value] of Object.entries(params)) yield [this.#pathOf(name), attributeOf(value)]
+  }
+
   #pathOf(name: string): readonly string[] {
     const path = this.#attributes.pathOf(name)
     const stored = path.join('.')
@@ -151,7 +169,7 @@ export class AimRecords {
   }
 
   async #set(
-    leaves: readonly (readonly [path: readonly string[], value: AimTree])[],
+    leaves: Iterable<readonly [path: readonly string[], value: AimTree]>,
     signal: AbortSignal,
   ): Promise<WriteResult> {
     return this.#answer(await this.#session.send(this.#attributes.messages(leaves), signal))
@@ -169,7 +187,9 @@ export class AimRecords {
     for (const [key, value] of Object.entries(tags)) {
       const before = this.#tags.get(key)
       const word = tagOf(key, value)
-      if (before !== undefined && before !== word) {
+      // another key may have the same word
+      const isShared = [...this.#tags].some(([other, its]) => other !== key && its === before)
+      if (before !== undefined && before !== word && !isShared) {
         const removed = await this.#session.read(props, 'remove_tag', [before], signal)
         if ('refusal' in removed) return removed.refusal
       }
@@ -178,10 +198,11 @@ export class AimRecords {
       this.#tags.set(key, word)
     }
     return this.#set(
-      Object.entries(tags).map(([key, value]) => [['tags', key], value]),
+      Object.entries(tags).map(([key, value]) => [['tags', key], value] as const),
       signal,
     )
   }
+
   async #writeState(
     { state, time }: Extract<RunRecord, { kind: 'state' }>,
     signal: AbortSignal,
@@ -190,7 +211,7 @@ export class AimRecords {
     const told = await this.#set([[[OWN, 'state'], state]], signal)
     if (told.status !== 'accepted') return told
     if (state === 'finished') {
-      const refusal = await finishedCheckIn(this.#session, time, signal)
+      const refusal = await checkIn(this.#session, 'finished', time, signal)
       if (refusal !== undefined) return refusal
     }
     const writer = new MessageWriter()
@@ -202,15 +223,29 @@ export class AimRecords {
     { text, time }: Extract<RunRecord, { kind: 'console' }>,
     signal: AbortSignal,
   ): Promise<WriteResult> {
-    const lines = text.split('\n')
+    const lines = shownLines(text)
     const objects = lines.map((line, at) => ({
       step: this.#lines + at,
       time,
       object: textObject(line, LOG_LINE.dtype),
     }))
-    const answer = await this.#place({ name: 'logs', context: '', kind: LOG_LINE, objects }, signal)
+    const answer = await this.#place({ name: LOGS, context: '', kind: LOG_LINE, objects }, signal)
     if (answer.status !== 'accepted') return answer
     this.#lines += lines.length
+    return { status: 'accepted', state: this.state }
+  }
+
+  async #writeAlert(
+    record: Extract<RunRecord, { kind: 'alert' }>,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    const { time } = record
+    const objects = [{ step: this.#alerts, time, object: alertObject(record) }]
+    const answer = await this.#place({ name: ALERTS, context: '', kind: LOG_RECORD, objects }, signal)
+    if (answer.status !== 'accepted') return answer
+    const refusal = await checkIn(this.#session, 'new_logs', time, signal)
+    if (refusal !== undefined) return refusal
+    this.#alerts++
     return { status: 'accepted', state: this.state }
   }
 

@@ -33,6 +33,8 @@ class Place {
 
   tree(): AimTree | undefined {
     if (this.members.size === 0) return this.value
+    const isContainer = this.value === undefined || isBranch(this.value) || Array.isArray(this.value)
+    if (!isContainer) throw new PythonError('ValueError', 'something below a value')
     const members = [...this.members].flatMap(([key, place]) => {
       const tree = place.tree()
       return tree === undefined ? [] : [[key, tree] as const]

@@ -7,7 +7,7 @@ import type { RunInfo, Series } from '../../../src/core/types.ts'
 import { contextOf } from '../../../src/sinks/aim/contexts.ts'
 import { type AimOptions, prepareOptions, runHashOf } from '../../../src/sinks/aim/options.ts'
 import { aim } from '../../../src/sinks/aim/sink.ts'
-import { systemName } from '../../../src/sinks/aim/system-names.ts'
+import { systemSeries } from '../../../src/sinks/aim/system-names.ts'
 import { type AimCustom, type AimTree, isBranch } from '../../../src/sinks/aim/tree.ts'
 import type { SinkHarness, StoredPoint, StoredRun, StoredUpload } from '../harness.ts'
 import { type AimFault, FakeAim } from './fake-server.ts'
@@ -34,7 +34,10 @@ export async function start(): Promise<SinkHarness> {
     faults: ['cut', 'lostAnswer', 'full', 'hang'],
     failNext: (fault, run) => fake.failNext(fault as AimFault, hashOf(run)),
     stored: async (run) => storedRun(hashOf(run), fake.runs.get(hashOf(run))),
-    keyOf: ({ name, context }: Series) => keyOf(systemName(name), contextOf(context).members),
+    keyOf: (series: Series) => {
+      const { name, context } = systemSeries(series)
+      return keyOf(name, contextOf(context).members)
+    },
     poison: { name: POISON, value: 1 },
     uploads: {
       stored: (run) => storedUploads(hashOf(run), fake.runs.get(hashOf(run)), store),
@@ -58,13 +61,23 @@ function keyOf(name: string, context: AimTree): string {
 
 function storedRun(hash: string, run: FakeRun | undefined): StoredRun {
   if (run === undefined) return { points: [], params: {}, tags: {}, outcome: undefined }
-  const { tags, tracelet, datasets: _, artifacts: __, ...params } = branch(run, ['attrs'], hash)
+  const { tags, tracelet, inputs, datasets: _, artifacts: __, ...params } = branch(run, ['attrs'], hash)
   return {
     points: pointsOf(run, hash),
     params: flat(params),
     tags: flat(isBranch(tags) ? tags : {}),
+    inputs: Object.keys(isBranch(inputs) ? inputs : {}),
+    alerts: alertsOf(run, hash),
     outcome: (isBranch(tracelet) ? tracelet.state : undefined) as StoredRun['outcome'],
   }
+}
+
+function alertsOf(run: FakeRun, hash: string): string[] {
+  const place = ['seqs', 'chunks', hash, String(contextOf('').hash), '__log_records', 'val']
+  return Object.values(read(run.seqs, place)).map((record) => {
+    const info = (record as AimCustom).members.__logger_info as readonly AimTree[]
+    return String(info[0])
+  })
 }
 
 /** Those that are told of, with what lies at their addresses. */

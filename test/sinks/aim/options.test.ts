@@ -13,7 +13,7 @@ import {
   prepareOptions,
   runHashOf,
 } from '../../../src/sinks/aim/options.ts'
-import { systemName } from '../../../src/sinks/aim/system-names.ts'
+import { systemSeries } from '../../../src/sinks/aim/system-names.ts'
 
 const given = (options: Record<string, unknown>, environment: Record<string, string> = {}) =>
   prepareOptions(resolveOptions(AIM_OPTIONS, options, environment, 'backend aim'))
@@ -91,7 +91,7 @@ test('contexts are objects', () => {
 })
 
 test('the machine’s series have Aim’s letters before their names', () => {
-  assert.equal(systemName('system/cpu'), '__system__cpu')
-  assert.equal(systemName('system/'), 'system/')
-  assert.equal(systemName('loss'), 'loss')
+  assert.equal(systemSeries({ name: 'system/cpu', context: '' }).name, '__system__cpu')
+  assert.equal(systemSeries({ name: 'system/', context: '' }).name, 'system/')
+  assert.equal(systemSeries({ name: 'loss', context: '' }).name, 'loss')
 })
