@@ -5,7 +5,7 @@
  *   system/cpu                              __system__cpu
  *   system/memory                           __system__memory_percent
  *   system/proc.memory.percent              __system__p_memory_percent
- *   system/disk, system/disk./.usagePercent __system__disk_percent
+ *   system/disk./.usagePercent              __system__disk_percent
  *   system/gpu.0.gpu                        __system__gpu                 context gpu=0
  *   system/gpu.0.memoryAllocated            __system__gpu_memory_percent  context gpu=0
  *   system/gpu.0.temp                       __system__gpu_temp            context gpu=0
@@ -20,9 +20,10 @@ const AIM_SYSTEM = '__system__'
 const NAMES = new Map([
   ['memory', 'memory_percent'],
   ['proc.memory.percent', 'p_memory_percent'],
-  ['disk', 'disk_percent'],
   ['disk./.usagePercent', 'disk_percent'],
 ])
+/** What is logged under one of these must not meet what is mapped to it. */
+const TAKEN = new Set(NAMES.values())
 const GPU_NAMES = new Map([
   ['gpu', 'gpu'],
   ['memoryAllocated', 'gpu_memory_percent'],
@@ -41,7 +42,9 @@ export function systemSeries({ name, context }: NamedSeries): NamedSeries {
   const own = name.slice(SYSTEM.length)
   const [, gpu, what] = /^gpu\.(\d+)\.(\w+)$/.exec(own) ?? []
   const ofGpu = what === undefined ? undefined : GPU_NAMES.get(what)
-  if (ofGpu === undefined) return { name: AIM_SYSTEM + (NAMES.get(own) ?? own), context }
+  if (ofGpu === undefined) {
+    return { name: AIM_SYSTEM + (NAMES.get(own) ?? (TAKEN.has(own) ? `${own}_` : own)), context }
+  }
   // one that is no list of members is what Aim calls the subset
   const rest = context === '' ? '' : context.includes('=') ? `, ${context}` : `, subset=${context}`
   return { name: AIM_SYSTEM + ofGpu, context: `gpu=${gpu}${rest}` }

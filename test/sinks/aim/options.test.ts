@@ -94,4 +94,8 @@ test('the machine’s series have Aim’s letters before their names', () => {
   assert.equal(systemSeries({ name: 'system/cpu', context: '' }).name, '__system__cpu')
   assert.equal(systemSeries({ name: 'system/', context: '' }).name, 'system/')
   assert.equal(systemSeries({ name: 'loss', context: '' }).name, 'loss')
+  const names = ['memory', 'memory_percent', 'disk', 'disk./.usagePercent', 'disk_percent', 'cpu', 'x']
+  const stored = names.map((name) => systemSeries({ name: `system/${name}`, context: '' }).name)
+  assert.equal(new Set(stored).size, names.length, `two of them share a name: ${stored}`)
+  assert.equal(stored[3], '__system__disk_percent')
 })

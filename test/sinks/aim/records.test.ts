@@ -176,9 +176,14 @@ test("system metrics have the names that Aim's pages know, a GPU its context", (
   const named = (name: string, context = '') => Object.values(systemSeries({ name, context })).join(' | ')
   assert.deepEqual(
     [
-      ...['loss', 'system/', 'system/cpu', 'system/memory', 'system/proc.memory.percent', 'system/disk'].map(
-        (name) => named(name),
-      ),
+      ...[
+        'loss',
+        'system/',
+        'system/cpu',
+        'system/memory',
+        'system/proc.memory.percent',
+        'system/disk./.usagePercent',
+      ].map((name) => named(name)),
       ...['gpu', 'memoryAllocated', 'temp', 'powerWatts'].map((what) => named(`system/gpu.1.${what}`)),
       named('system/gpu.1.other'),
       named('system/gpu.0.temp', 'rank=2'),
