@@ -49,14 +49,16 @@ export class AimSocket {
     const undici = await import('undici')
     const socket = new undici.WebSocket(url, { dispatcher, headers: { ...headers } })
     let why = 'no connection'
+    let abort = () => {}
     const isOpen = await new Promise<boolean>((resolve) => {
       const giveUp = (reason: string) => {
         why = reason
         resolve(false)
       }
       const timer = setTimeout(() => giveUp('no answer to the handshake'), OPEN_TIMEOUT_MS)
-      signal.addEventListener('abort', () => giveUp('given up'), { once: true })
-      if (signal.aborted) giveUp('given up')
+      abort = () => giveUp('given up')
+      signal.addEventListener('abort', abort, { once: true })
+      if (signal.aborted) abort()
       socket.addEventListener('open', () => resolve(true), { once: true })
       socket.addEventListener('error', ({ message, error }) => giveUp(causeOf(error) || message), {
         once: true,
@@ -65,6 +67,7 @@ export class AimSocket {
       socket.addEventListener('open', () => clearTimeout(timer), { once: true })
       socket.addEventListener('close', () => clearTimeout(timer), { once: true })
     })
+    signal.removeEventListener('abort', abort)
     if (isOpen) return new AimSocket(socket)
     socket.close()
     return { failed: why }
