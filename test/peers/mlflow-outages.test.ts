@@ -98,12 +98,13 @@ describe('a real MLflow server behind a proxy that fails', () => {
     }
     await call('delete')
     log(gone.run, STEPS / 2, STEPS)
-    await until('told', () => gone.issues.length > 0)
-    assert.deepEqual(
-      gone.issues.map(({ code, severity }) => [code, severity]),
-      [['ERR_REMOTE_RUN_GONE', 'error']],
-    )
-    assert.match(gone.issues[0]!.message, /mlflow runs restore --run-id/)
+    const told = () => gone.issues.find(({ code }) => code === 'ERR_REMOTE_RUN_GONE')
+    await until('told', () => told() !== undefined)
+    assert.equal(told()!.severity, 'error')
+    assert.match(told()!.message, /mlflow runs restore --run-id/)
+    // a busy server's database may refuse for a moment before
+    const others = gone.issues.filter(({ code }) => code !== 'ERR_REMOTE_RUN_GONE' && code !== 'ERR_SERVER')
+    assert.deepEqual(others, [])
     // its sibling at the same server goes on
     const sibling = await stormy.run.finish('finished', { deadlineMs: 90_000 })
     assert.equal(sibling.destinations.mlflow!.pending + sibling.destinations.mlflow!.records.pending, 0)
