@@ -7,16 +7,38 @@
  * P2 Values are floats, whatever they look like, and steps ints: an int would make another type of series.
  * P3 The hash of a step is made once for its row. It is most of what a value costs us.
  * P4 A series that the server has nothing of is written array by array as a whole, a third of `update`'s cost there.
- *    That replaces what stands below, so it must be all of it: an interrupted call has written nothing else.
+ *    That replaces what stands below, so it must be all of it: an interrupted call has written nothing else, and nobody
+ *    but us writes the run.
+ * P5 Series are told apart as Aim does it, by name and hash of the context: `val` and `subset=val` are one to it, and
+ *    written one after the other, the second would replace the first (P4).
  */
-import type { Batch, SeriesId } from '../../core/types.ts'
-import { contextOf } from './contexts.ts'
+import type { Batch, Series, SeriesId } from '../../core/types.ts'
+import { type Notices, shown } from '../notices.ts'
+import { ALERTS } from './alerts.ts'
+import { Column } from './columns.ts'
+import { type AimContext, contextOf } from './contexts.ts'
 import { hashOf } from './hash.ts'
 import { type AimPath, MessageWriter } from './message.ts'
 import { type PackedWriter, TYPE } from './packed.ts'
 import type { AimSession } from './session.ts'
 import { systemSeries } from './system-names.ts'
-import { type AimTrace, merged, type Seen, traceKey, writeNewTrace, writeTraceChange } from './traces.ts'
+import {
+  type AimTrace,
+  isOfNumbers,
+  limitsOf,
+  merged,
+  traceKey,
+  writeNewTrace,
+  writeTraceChange,
+} from './traces.ts'
+
+export interface EncoderOptions {
+  /** Series whose value is the epoch of its row. */
+  readonly epochMetric: string
+  /** Another may write the same run, and the same series of it: nothing is replaced. */
+  readonly isShared: boolean
+  readonly notices: Notices
+}
 
 export interface EncodedRows {
   readonly messages: Iterable<Buffer>
@@ -37,73 +59,26 @@ const WHOLE_VALUE_BYTES = 60
 /** No message should be longer (message.ts, M1). */
 const MAX_MESSAGE_BYTES = 64 * 1024
 
-/** One series' values, step by step. */
-class Column {
-  readonly name: string
-  readonly contextText: string
-  readonly keys: bigint[] = []
-  readonly steps: number[] = []
-  readonly values: number[] = []
-  readonly times: number[] = []
-  readonly epochs: (number | null)[] = []
-  /** Whether steps have risen so far, as they mostly do; if not, where each is. */
-  #places: Map<number, number> | undefined
-
-  constructor(name: string, contextText: string) {
-    this.name = name
-    this.contextText = contextText
-  }
-
-  /** @returns whether it replaces another */
-  add(step: number, key: bigint, value: number, time: number, epoch: number | null): boolean {
-    const at = this.#placeOf(step)
-    const isNew = at === this.steps.length
-    this.keys[at] = key
-    this.steps[at] = step
-    this.values[at] = value
-    this.times[at] = time
-    this.epochs[at] = epoch
-    if (isNew) this.#places?.set(step, at)
-    return !isNew
-  }
-
-  #placeOf(step: number): number {
-    const { steps } = this
-    const rises = steps.length === 0 || step > steps[steps.length - 1]!
-    if (rises && this.#places === undefined) return steps.length
-    this.#places ??= new Map(steps.map((one, at) => [one, at]))
-    return this.#places.get(step) ?? steps.length
-  }
-
-  seen(): Seen {
-    let last = 0
-    let min = Number.POSITIVE_INFINITY
-    let max = Number.NEGATIVE_INFINITY
-    for (let i = 0; i < this.steps.length; i++) {
-      const value = this.values[i]!
-      if (this.steps[i]! >= this.steps[last]!) last = i
-      if (value < min) min = value
-      if (value > max) max = value
-    }
-    const [first, firstStep] = [this.values[0]!, this.steps[0]!]
-    return { first, firstStep, last: this.values[last]!, lastStep: this.steps[last]!, min, max }
-  }
-}
+/** Sequences of Aim's own, of lines and messages. */
+const OWN_SEQUENCES = new Set(['logs', ALERTS])
 
 const ARRAYS = ['step', 'val', 'epoch', 'time'] as const
 
 export class PointsEncoder {
   readonly #session: AimSession
-  readonly #epochMetric: string
+  readonly #options: EncoderOptions
   readonly #writer = new MessageWriter()
+  /** Of numbers that we have written: the session's may be told of a text of the same name, and so be of texts. */
+  readonly #traces = new Map<string, AimTrace>()
 
-  constructor(session: AimSession, epochMetric: string) {
+  constructor(session: AimSession, options: EncoderOptions) {
     this.#session = session
-    this.#epochMetric = epochMetric
+    this.#options = options
   }
 
   encode(batch: Batch): EncodedRows {
-    const columns = new Map<SeriesId, Column>()
+    const columns = new Map<string, Column>()
+    const columnOf = new Map<SeriesId, Column>()
     let superseded = 0
     const { rows, series, step, time, value } = batch
     for (let row = 0; row + 1 < rows!.length; row++) {
@@ -112,11 +87,8 @@ export class PointsEncoder {
       const epoch = this.#epochOf(batch, from, to)
       for (let i = from; i < to; i++) {
         const id = series[i]!
-        let column = columns.get(id)
-        if (column === undefined) {
-          const { name, context } = systemSeries(batch.describe(id))
-          columns.set(id, (column = new Column(name, context)))
-        }
+        let column = columnOf.get(id)
+        if (column === undefined) columnOf.set(id, (column = this.#columnOf(columns, batch.describe(id))))
         if (column.add(step[i]!, key, value[i]!, time[i]! / 1000, epoch)) superseded++
       }
     }
@@ -124,16 +96,46 @@ export class PointsEncoder {
     return {
       messages: this.#messages([...columns.values()], learned),
       commit: () => {
-        for (const [key, trace] of learned) this.#session.traces.set(key, trace)
+        for (const [key, trace] of learned) {
+          this.#traces.set(key, trace)
+          this.#session.traces.set(key, trace)
+        }
       },
       superseded,
     }
   }
 
+  #columnOf(columns: Map<string, Column>, series: Series): Column {
+    const { name, context: text } = systemSeries(series)
+    const context = contextOf(text)
+    const stored = this.#nameOf(name, context)
+    const key = traceKey(context.hash, stored)
+    const column = columns.get(key) ?? new Column(stored, context)
+    columns.set(key, column)
+    return column
+  }
+
+  /** One sequence has one type for ever: of numbers where texts or images are, Aim's readers would see nothing. */
+  #nameOf(name: string, { hash, members }: AimContext): string {
+    const isOwn = OWN_SEQUENCES.has(name) && Object.keys(members).length === 0
+    const known = this.#traceOf(traceKey(hash, name))
+    if (known === undefined ? !isOwn : isOfNumbers(known)) return name
+    const stored = `${name} (metric)`
+    this.#options.notices.tell(
+      'metric',
+      `Aim has no numbers in '${shown(name)}', a sequence of something else: they are stored as '${shown(stored)}'`,
+    )
+    return stored
+  }
+
+  #traceOf(key: string): AimTrace | undefined {
+    return this.#traces.get(key) ?? this.#session.traces.get(key)
+  }
+
   #epochOf({ describe, series, value }: Batch, from: number, to: number): number | null {
     for (let i = from; i < to; i++) {
       const { name, context } = describe(series[i]!)
-      if (name === this.#epochMetric && context === '') return value[i]!
+      if (name === this.#options.epochMetric && context === '') return value[i]!
     }
     return null
   }
@@ -144,12 +146,13 @@ export class PointsEncoder {
     // of a call that was given up
     writer.take()
     for (const column of columns) {
-      const { hash } = contextOf(column.contextText)
-      const known = session.traces.get(traceKey(hash, column.name))
+      const { hash } = column.context
+      const isNew = this.#traceOf(traceKey(hash, column.name)) === undefined
+      const mayReplace = isNew && !this.#options.isShared
       const count = column.keys.length
-      if (known === undefined && count >= MIN_WHOLE_STEPS && count <= MAX_WHOLE_STEPS) {
+      if (mayReplace && count >= MIN_WHOLE_STEPS && count <= MAX_WHOLE_STEPS) {
         yield* this.#writeWhole(column, hash)
-      } else yield* this.#writeParts(column, hash, known === undefined)
+      } else yield* this.#writeParts(column, hash, isNew)
     }
     for (const column of columns) {
       this.#writeTrace(column, learned)
@@ -191,10 +194,10 @@ export class PointsEncoder {
   }
 
   #writeTrace(column: Column, learned: Map<string, AimTrace>): void {
-    const { runHash, handlers, traces } = this.#session
-    const { hash, members } = contextOf(column.contextText)
+    const { runHash, handlers } = this.#session
+    const { hash, members } = column.context
     const key = traceKey(hash, column.name)
-    const known = traces.get(key)
+    const known = this.#traceOf(key)
     const seen = column.seen()
     const trace = merged(known, seen)
     const place = { meta: handlers.meta, runHash, contextHash: hash, context: members, name: column.name }
@@ -206,8 +209,7 @@ export class PointsEncoder {
         first_step: BigInt(seen.firstStep),
         last: seen.last,
         last_step: BigInt(seen.lastStep),
-        // as Aim's client: none that is less or more was seen where all were NaN
-        ...(Number.isFinite(seen.min) || seen.min < seen.max ? { min: seen.min, max: seen.max } : {}),
+        ...limitsOf(seen),
       })
     } else writeTraceChange(this.#writer, place, known, trace)
     learned.set(key, trace)

@@ -160,7 +160,10 @@ class AimSink implements Sink {
     const records = new AimRecords(session, run, this.#notices, state)
     const undescribed = await records.describe(experimentOf(this.#options, run), signal)
     if (undescribed !== undefined) return undescribed
-    const encoder = new PointsEncoder(session, this.#options.epochMetric)
+    const { epochMetric, runHash } = this.#options
+    // a run of a hash that somebody chose may have been chosen by others too
+    const isShared = runHash !== undefined
+    const encoder = new PointsEncoder(session, { epochMetric, isShared, notices: this.#notices })
     return {
       session,
       records,

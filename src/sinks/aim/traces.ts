@@ -29,6 +29,17 @@ export interface Seen {
   readonly max: number
 }
 
+const NUMBERS = new Set(['float', 'int', 'number'])
+
+export function isOfNumbers({ dtype }: AimTrace): boolean {
+  return NUMBERS.has(dtype)
+}
+
+/** As Aim's client (aim/sdk/tracker.py): none is written that nothing was below, or above, as of nothing but NaN. */
+export function limitsOf({ min, max }: Pick<Seen, 'min' | 'max'>): { min?: number; max?: number } {
+  return { ...(min < Number.POSITIVE_INFINITY && { min }), ...(max > Number.NEGATIVE_INFINITY && { max }) }
+}
+
 export function traceKey(contextHash: bigint, name: string): string {
   return `${contextHash}/${name}`
 }
@@ -40,20 +51,21 @@ export function* readTraces(collected: AimTree): Generator<[key: string, trace: 
     if (!isBranch(names)) continue
     for (const [name, trace] of Object.entries(names)) {
       if (!isBranch(trace)) continue
-      const number = (key: string) => {
+      const number = (key: string, missing = Number.NaN) => {
         const value = trace[key]
-        return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : Number.NaN
+        return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : missing
       }
       yield [
         `${context}/${name}`,
         {
-          dtype: String(trace.dtype ?? ''),
+          // as Aim's client
+          dtype: String(trace.dtype ?? 'float'),
           first: number('first'),
           firstStep: number('first_step'),
           last: number('last'),
           lastStep: number('last_step'),
-          min: number('min'),
-          max: number('max'),
+          min: number('min', Number.POSITIVE_INFINITY),
+          max: number('max', Number.NEGATIVE_INFINITY),
           recordLength: number('record_max_length') || 0,
         },
       ]
@@ -63,7 +75,7 @@ export function* readTraces(collected: AimTree): Generator<[key: string, trace: 
 
 /**
  * What the bookkeeping is after points, as Aim's own client would have it (aim/sdk/tracker.py): a NaN is never less or
- * more than another, and the first one of a series stands.
+ * more than another.
  */
 export function merged(known: AimTrace | undefined, seen: Seen): AimTrace {
   if (known === undefined) return { dtype: 'float', ...seen }
@@ -72,8 +84,8 @@ export function merged(known: AimTrace | undefined, seen: Seen): AimTrace {
     ...known,
     ...(known.dtype === 'int' && { dtype: 'number' }),
     ...(isLater && { last: seen.last, lastStep: seen.lastStep }),
-    min: seen.min < known.min || Number.isNaN(known.min) ? seen.min : known.min,
-    max: seen.max > known.max || Number.isNaN(known.max) ? seen.max : known.max,
+    min: seen.min < known.min ? seen.min : known.min,
+    max: seen.max > known.max ? seen.max : known.max,
   }
 }
 

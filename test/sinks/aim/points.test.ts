@@ -12,6 +12,7 @@ import { pointsOf } from './harness.ts'
 interface Point {
   readonly name: string
   readonly value: number
+  readonly context?: string
 }
 type Row = readonly [step: number, points: readonly Point[]]
 
@@ -21,31 +22,37 @@ const RUN: RunInfo = {
 const signal = () => AbortSignal.timeout(10_000)
 
 function batchOf(rows: readonly Row[]): Batch {
-  const names = [...new Set(rows.flatMap(([, points]) => points.map(({ name }) => name)))]
+  const keyOf = ({ name, context = '' }: Point) => `${name}\0${context}`
+  const keys = [...new Set(rows.flatMap(([, points]) => points.map(keyOf)))]
   const flat = rows.flatMap(([step, points]) => points.map((point) => ({ ...point, step })))
   const starts = [0]
   for (const [, points] of rows) starts.push(starts.at(-1)! + points.length)
   return {
     length: flat.length,
     seq: 0,
-    series: Uint32Array.from(flat, ({ name }) => names.indexOf(name)),
+    series: Uint32Array.from(flat, (point) => keys.indexOf(keyOf(point))),
     step: Float64Array.from(flat, ({ step }) => step),
     time: Float64Array.from(flat, (_, at) => at),
     value: Float64Array.from(flat, ({ value }) => value),
     rows: Uint32Array.from(starts),
-    describe: (id) => ({ id, name: names[id]!, context: '' }),
+    describe: (id) => {
+      const [name, context] = keys[id]!.split('\0')
+      return { id, name: name!, context: context! }
+    },
   }
 }
 
-async function scene(context: TestContext) {
+async function scene(context: TestContext, given: Readonly<Record<string, unknown>> = {}) {
   const fake = new FakeAim()
-  const options = prepareOptions(resolveOptions(AIM_OPTIONS, { repo: await fake.listen() }, {}, 'aim'))
+  const repo = await fake.listen()
+  const options = prepareOptions(resolveOptions(AIM_OPTIONS, { repo, ...given }, {}, 'aim'))
+  const notices: string[] = []
   const hash = runHashOf(options, RUN)
   let sink: Sink | undefined
   let state: SinkState
   const open = async () => {
     await sink?.close()
-    sink = aim.create({ run: RUN, options, notice: () => {} })
+    sink = aim.create({ run: RUN, options, notice: (_, message) => notices.push(message) })
     const opened = await sink.open(state, signal())
     assert.equal(opened.status, 'ready')
     return sink
@@ -57,6 +64,8 @@ async function scene(context: TestContext) {
   })
   return {
     fake,
+    options,
+    notices,
     open,
     points: () => pointsOf(fake.runs.get(hash)!, hash),
     meta: (...path: string[]) =>
@@ -165,6 +174,110 @@ test('the bookkeeping goes on where another client, or we before a restart, left
   assert.deepEqual(trace(), { first: 2, last: 8, last_step: 7n, min: 2, max: 8 }, 'a late step')
   await sink.write(batchOf([row(9, -1)]), signal())
   assert.deepEqual(trace(), { first: 2, last: -1, last_step: 9n, min: -1, max: 8 })
+})
+
+const many = (from: number, to: number, context: string): Row[] =>
+  Array.from({ length: to - from }, (_, at) => [from + at, [{ name: 'loss', value: from + at, context }]])
+
+test('two series that are one to Aim are written as one: neither takes the place of the other', async (context) => {
+  const { open, points } = await scene(context)
+  const sink = await open()
+  const rows = [...many(0, 20, 'val'), ...many(20, 40, 'subset=val'), ...many(19, 20, 'subset=val')]
+  assert.deepEqual(await sink.write(batchOf(rows), signal()), { status: 'accepted', superseded: 1 })
+  const steps = points().map(({ step }) => step)
+  assert.deepEqual(
+    steps.sort((a, b) => a - b),
+    Array.from({ length: 40 }, (_, step) => step),
+  )
+})
+
+test('in a run that somebody chose, what another writes of the same series stays', async (context) => {
+  const { open, options, points } = await scene(context, { runHash: 'a'.repeat(24) })
+  const other = aim.create({ run: { ...RUN, nonce: 'another' }, options, notice: () => {} })
+  context.after(() => other.close())
+  const sink = await open()
+  assert.equal((await other.open(undefined, signal())).status, 'ready')
+  assert.equal((await sink.write(batchOf(many(0, 20, '')), signal())).status, 'accepted')
+  assert.equal((await other.write(batchOf(many(20, 40, '')), signal())).status, 'accepted')
+  assert.equal(points().length, 40)
+})
+
+test('numbers never go into a sequence of texts: they stand beside it, also after a restart, and the user is told', async (context) => {
+  const { open, write, meta, notices, points } = await scene(context)
+  let sink = await open()
+  await write(sink, { kind: 'text', name: 'loss', text: 'low', step: 1, time: 1 })
+  await sink.write(batchOf(many(0, 3, '')), signal())
+  sink = await open()
+  await sink.write(batchOf(many(3, 6, '')), signal())
+  const [names] = Object.values(meta('traces') as Record<string, Record<string, Record<string, AimTree>>>)
+  assert.deepEqual(
+    Object.entries(names!).map(([name, { dtype, last_step: lastStep }]) => [name, dtype, lastStep]),
+    [
+      ['loss', 'aim.text', 1n],
+      ['loss (metric)', 'float', 5n],
+    ],
+  )
+  assert.equal(points().length, 6)
+  assert.match(notices[0]!, /'loss \(metric\)'/)
+})
+
+test('a series keeps its name when a text comes under it; none has the name of the console', async (context) => {
+  const { open, write, meta, points } = await scene(context)
+  const sink = await open()
+  const row = (step: number): Row => [
+    step,
+    [
+      { name: 'loss', value: 5 - step },
+      { name: 'logs', value: step },
+      { name: 'logs', value: step, context: 'val' },
+    ],
+  ]
+  await sink.write(batchOf([row(0)]), signal())
+  await write(sink, { kind: 'text', name: 'loss', text: 'low', step: 9, time: 1 })
+  await write(sink, { kind: 'console', stream: 'stdout', text: 'a line', time: 1 })
+  await sink.write(batchOf([row(1)]), signal())
+  assert.deepEqual(
+    points().map(({ key, step }) => [key, step]),
+    ['loss {}', 'logs (metric) {}', 'logs {"subset":"val"}'].flatMap((key) => [
+      [key, 0],
+      [key, 1],
+    ]),
+  )
+  const contexts = Object.values(meta('traces') as Record<string, Record<string, Record<string, AimTree>>>)
+  const { loss, logs } = contexts.find((names) => 'loss' in names)!
+  assert.deepEqual([loss!.dtype, loss!.min, loss!.max, logs!.dtype], ['float', 4, 5, 'aim.log_line'])
+})
+
+test('the bookkeeping has no least or most of NaN alone, and finds them later, before a restart or after it', async (context) => {
+  const { open, meta } = await scene(context)
+  const limits = () => {
+    const [names] = Object.values(meta('traces') as Record<string, Record<string, Record<string, AimTree>>>)
+    return Object.entries(names!).map(([name, { min, max }]) => [name, min, max])
+  }
+  const row = (step: number, nothing: number, infinite: number): Row => [
+    step,
+    [
+      { name: 'a', value: nothing },
+      { name: 'b', value: infinite },
+    ],
+  ]
+  let sink = await open()
+  await sink.write(batchOf([row(0, Number.NaN, Number.POSITIVE_INFINITY)]), signal())
+  assert.deepEqual(limits(), [
+    ['a', undefined, undefined],
+    ['b', undefined, Number.POSITIVE_INFINITY],
+  ])
+  sink = await open()
+  await sink.write(batchOf([row(1, Number.NaN, 3)]), signal())
+  assert.deepEqual(limits(), [
+    ['a', undefined, undefined],
+    ['b', 3, Number.POSITIVE_INFINITY],
+  ])
+  await sink.write(batchOf([row(2, 4, 2)]), signal())
+  assert.deepEqual(limits(), [
+    ['a', 4, 4],
+    ['b', 2, Number.POSITIVE_INFINITY],
+  ])
 })
 
 test('params nest at their dots unless something else stands there; nothing beside them is touched', async (context) => {
